@@ -1,0 +1,79 @@
+"""What goes into a rollout engine and what comes out. Axes: `_T` completion tokens, `_G` group."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StopCause(StrEnum):
+    """Why a completion ended."""
+
+    STOP_ID = "stop_id"
+    """The model sampled one of the stop ids (kept as the completion's last token)."""
+    LENGTH = "length"
+    """`max_tokens` reached first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How to sample one group. Temperature 0 is greedy."""
+
+    max_tokens: int
+    """Most completion tokens, thought and answer and forced ids together."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 keeps the whole vocabulary."""
+    think_wall: int | None = None
+    """After this many think tokens the closing ids are forced; None: no wall."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRequest:
+    """One prompt and how many completions of it."""
+
+    prompt_ids: tuple[int, ...]
+    """Ends inside the open thought: the template has written `<think>` already."""
+    group_size: int
+    params: SamplingParams
+    seed: int
+    """Completion g of this request depends on (weights, prompt, params, seed, g) alone, not on what else is in the batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One sampled continuation, as ids from sampling to loss: never decoded and encoded again."""
+
+    ids_T: NDArray[np.int64]
+    """Token ids, the stop id included."""
+    logprobs_T: NDArray[np.float32]
+    """Log-probability of each id at the sampling temperature, before top-p and top-k cut; 0 where forced."""
+    forced_T: NDArray[np.bool_]
+    """Ids that the wall put there; out of every loss."""
+    stop_cause: StopCause
+    think_tokens: int
+    """Ids before `</think>`, or all of them if it never came."""
+    forced_close: bool
+    """The wall closed the thought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutGroup:
+    """All completions of one request."""
+
+    prompt_ids: tuple[int, ...]
+    completions_G: tuple[Completion, ...]
+
+
+class RolloutEngine(Protocol):
+    """The narrow seam between those who want text and those who decode it."""
+
+    def generate(
+        self, requests: Sequence[RolloutRequest], on_progress: Callable[[int, int], None] | None = None
+    ) -> list[RolloutGroup]:
+        """Groups in the order of `requests`. `on_progress(done, total)` counts completions."""
+        ...

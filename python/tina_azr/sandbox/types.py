@@ -1,0 +1,95 @@
+"""What the sandbox says about a program. A program that fails is an `Outcome`; only the sandbox's own failure is an exception."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Policy(StrEnum):
+    """The static check before a run; the wall is WebAssembly, this only rejects early and readably."""
+
+    STRICT = "strict"
+    """No imports, no attribute access (the original executor's rule)."""
+    STANDARD = "standard"
+    """Allow-listed deterministic standard library; no underscore or frame attributes, no I/O."""
+    OPEN = "open"
+    """Anything that parses."""
+
+
+class OutcomeKind(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    """By the policy, before it ran."""
+    EXCEPTION = "exception"
+    """A Python exception left the program."""
+    NOT_LITERAL = "not_literal"
+    """It returned something that is not a literal value."""
+    NONDETERMINISTIC = "nondeterministic"
+    """The two images disagree (`check` only)."""
+    FUEL = "fuel"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    OUTPUT = "output"
+    """Printed or returned more than allowed."""
+    CRASH = "crash"
+    """WebAssembly trapped, for example its stack ran out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run may use. Fuel is exact and repeats to the unit on one image."""
+
+    fuel: int = 1_000_000_000
+    """WebAssembly instructions, about; a trivial program takes 0.5 M, 100 k loop iterations 141 M."""
+    wall_ms: int = 10_000
+    """A coarse watchdog behind fuel."""
+    memory_bytes: int = 128 * 1024 * 1024
+    output_bytes: int = 64 * 1024
+    """For the result's literal, and again for what is printed."""
+    source_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One run."""
+
+    kind: OutcomeKind
+    value: str | None = None
+    """Canonical literal of the result; None unless `ok`."""
+    error: str | None = None
+    """`TypeName: message` for an exception; what was refused, or used and limit, for the rest."""
+    stdout: str = ""
+    fuel: int = 0
+    wall_ms: float = 0.0
+    memory_bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return self.kind is OutcomeKind.OK
+
+
+class Executor(Protocol):
+    """What the layers above need of a sandbox; `tina_azr.sandbox.Sandbox` is the real one."""
+
+    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: Policy | None = None) -> list[Outcome]:
+        """Run (program, call) pairs, each in a fresh instance, on all workers; order kept."""
+        ...
+
+    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
+        """For each (program, calls): the program defined once per call, all calls of one program in one instance."""
+        ...
+
+    def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list[list[Outcome]]:
+        """As `run_calls`, on both images: an outcome that differs between them becomes `NONDETERMINISTIC`."""
+        ...
+
+    def literals(self, texts: Sequence[str]) -> list[str | None]:
+        """Canonical form of each text read as one Python literal, or None. Nothing is evaluated."""
+        ...
+
+    def argument_lists(self, texts: Sequence[str]) -> list[str | None]:
+        """The same for a comma-separated list of literals, as between the parentheses of a call."""
+        ...
