@@ -1,0 +1,214 @@
+"""What a run says about itself while it goes: one step, one held-out evaluation, and who listens.
+
+The trainer makes these objects; a display, the metrics file and the report consume them. `to_json()` is the documented line of
+`metrics.jsonl`, so a field here is a promise to scripts: add, never rename. Everything but `WALL_CLOCK_FIELDS` is a function of
+configuration and seed and repeats to the bit on a CPU; that is what "the same metrics" means.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+PHASES = ("propose", "validate", "solve", "grade", "learn", "heldout", "checkpoint")
+"""Names that `on_phase` and `seconds_by_phase` use, in the order of a step."""
+
+WALL_CLOCK_FIELDS = frozenset({"seconds", "seconds_by_phase", "programs_per_second", "tokens_per_second"})
+"""Fields that depend on the machine and its load; the only ones that differ between two runs of one configuration."""
+
+ByMode = Mapping[str, float]
+ByRoleAndMode = Mapping[str, ByMode]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMetrics:
+    """One step of self-play and learning. A mode or role without a sample is absent from its mapping, never zero."""
+
+    step: int
+    """Counted from 1."""
+    seconds: float
+    """Of training so far, held-out evaluation included; goes on where it was after a resume."""
+    proposals: int
+    """Proposer rollouts."""
+    valid_rate: float
+    """Share of proposals that pass every check; being known already does not count against them."""
+    distinct_rate: float
+    """Share of those valid ones that are new: not a duplicate of a known task, nor of another in this step."""
+    rejects: Mapping[str, int]
+    """Proposals turned down, by `RejectReason` value."""
+    tasks: int
+    """Proposals that became tasks and were solved."""
+    reward: ByRoleAndMode
+    """Mean, by role (`proposer`, `solver`), then mode."""
+    pass_rate: float | None
+    """Mean over the step's tasks; None if there were none. Of own tasks: never the curve that shows learning."""
+    pass_rate_by_mode: ByMode
+    think_tokens: ByRoleAndMode
+    """Mean ids before `</think>`, by role, then mode."""
+    proposed_steps: float | None
+    """Mean length (`Task.steps`) of the step's new tasks."""
+    samples: int
+    """Rollouts that the learner trained on."""
+    strata_dropped: int
+    """Role x mode strata left out because all their rewards were equal."""
+    loss: float
+    grad_norm: float
+    """Before clipping."""
+    entropy: float
+    """Mean over completion tokens, nats."""
+    clip_fraction: float
+    """Share of completion tokens whose ratio left the clip range."""
+    programs: int
+    """Sandbox runs in this step."""
+    programs_per_second: float
+    """Sandbox runs over the seconds spent in them (`validate` and `grade`)."""
+    tokens: int
+    """Completion tokens sampled in this step."""
+    tokens_per_second: float
+    """Completion tokens over the seconds of `propose` and `solve`."""
+    seconds_by_phase: Mapping[str, float]
+    """By name in `PHASES`."""
+
+    def to_json(self) -> dict[str, object]:
+        """The line of `metrics.jsonl`."""
+        return {
+            "kind": "step",
+            "step": self.step,
+            "seconds": round(self.seconds, 3),
+            "proposals": self.proposals,
+            "valid_rate": _number(self.valid_rate),
+            "distinct_rate": _number(self.distinct_rate),
+            "rejects": dict(sorted(self.rejects.items())),
+            "tasks": self.tasks,
+            "reward": {role: _numbers(by_mode) for role, by_mode in self.reward.items()},
+            "pass_rate": _number(self.pass_rate),
+            "pass_rate_by_mode": _numbers(self.pass_rate_by_mode),
+            "think_tokens": {role: _numbers(by_mode) for role, by_mode in self.think_tokens.items()},
+            "proposed_steps": _number(self.proposed_steps),
+            "samples": self.samples,
+            "strata_dropped": self.strata_dropped,
+            "loss": _number(self.loss),
+            "grad_norm": _number(self.grad_norm),
+            "entropy": _number(self.entropy),
+            "clip_fraction": _number(self.clip_fraction),
+            "programs": self.programs,
+            "programs_per_second": round(self.programs_per_second, 1),
+            "tokens": self.tokens,
+            "tokens_per_second": round(self.tokens_per_second, 1),
+            "seconds_by_phase": {phase: round(spent, 3) for phase, spent in self.seconds_by_phase.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldoutCell:
+    """Accuracy on one part of the held-out set."""
+
+    n: int
+    accuracy: float
+    """At temperature 1, one sample a task."""
+    stderr: float
+    """Of `accuracy`: sqrt(p (1 - p) / n)."""
+    accuracy_greedy: float | None
+    """None where greedy decoding is switched off."""
+    stderr_greedy: float | None
+    think_tokens: float
+    """Mean at temperature 1."""
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "n": self.n,
+            "accuracy": _number(self.accuracy),
+            "stderr": _number(self.stderr),
+            "accuracy_greedy": _number(self.accuracy_greedy),
+            "stderr_greedy": _number(self.stderr_greedy),
+            "think_tokens": _number(self.think_tokens),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldoutOutcome:
+    """One held-out task's result: what a paired comparison of two evaluations needs."""
+
+    key: str
+    mode: str
+    stratum: int
+    """Number of steps of the task's program."""
+    correct: bool
+    """At temperature 1."""
+    correct_greedy: bool | None
+    think_tokens: int
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "key": self.key,
+            "mode": self.mode,
+            "stratum": self.stratum,
+            "correct": self.correct,
+            "correct_greedy": self.correct_greedy,
+            "think_tokens": self.think_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldoutMetrics:
+    """One evaluation on the frozen held-out set; step 0 is the model before any training."""
+
+    step: int
+    seconds: float
+    """Of training so far, as in `StepMetrics`."""
+    pooled: HeldoutCell
+    """The headline: strata 1 to 3, all modes."""
+    by_mode: Mapping[str, HeldoutCell]
+    """Strata 1 to 3, by mode."""
+    by_stratum: Mapping[int, HeldoutCell]
+    """All modes, by stratum."""
+    outcomes: tuple[HeldoutOutcome, ...] = field(default=(), repr=False)
+    """Task by task, kept in `heldout/step-N.jsonl`, not in the metrics line."""
+
+    def to_json(self) -> dict[str, object]:
+        """The line of `metrics.jsonl`: the pooled cell at top level, then its parts."""
+        return {
+            "kind": "heldout",
+            "step": self.step,
+            "seconds": round(self.seconds, 3),
+            **self.pooled.to_json(),
+            "by_mode": {mode: cell.to_json() for mode, cell in self.by_mode.items()},
+            "by_stratum": {str(stratum): cell.to_json() for stratum, cell in sorted(self.by_stratum.items())},
+        }
+
+
+class Listener(Protocol):
+    """Whoever wants to know how the run goes. Called from the trainer's thread; must be quick and must not raise for show."""
+
+    def on_phase(self, step: int, phase: str, done: int, total: int) -> None:
+        """`phase` (of `PHASES`) of `step` has finished `done` of `total` units; (0, total) opens it, total 0 means unknown."""
+        ...
+
+    def on_step(self, metrics: StepMetrics) -> None:
+        """A step is complete: played, learned from, and its tasks committed to the buffer."""
+        ...
+
+    def on_heldout(self, metrics: HeldoutMetrics) -> None: ...
+
+    def on_checkpoint(self, step: int, path: Path) -> None:
+        """The checkpoint of `step` is complete on disk. Held-out evaluation of the same step comes before it."""
+        ...
+
+    def on_note(self, text: str) -> None:
+        """Something a person should read once: a resume, a cut file, a limit that was reached."""
+        ...
+
+
+def deterministic(line: Mapping[str, object]) -> dict[str, object]:
+    """A line of `metrics.jsonl` without what depends on the machine: equal for equal configuration and seed, resumed or not."""
+    return {name: value for name, value in line.items() if name not in WALL_CLOCK_FIELDS}
+
+
+def _number(value: float | None) -> float | None:
+    # JSON has no NaN; null says "no number" to every reader.
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
