@@ -1,0 +1,1 @@
+"""Learning from self-play: `trainer.py` is the page to start with."""
