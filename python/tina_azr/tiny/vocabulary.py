@@ -8,10 +8,14 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
-VOCABULARY_SIZE = 640
-"""Merges stop paying at about 630 entries on this language; padded to a multiple of 64."""
-SPLIT = r"[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-"""Qwen's pattern without English contractions, and with single digits: `18` is two tokens, so arithmetic can be learned."""
+VOCABULARY_SIZE = 576
+"""Merges stop paying at about 520 entries on this language; padded to a multiple of 64."""
+SPLIT = (
+    r"'|[a-exyzA-EX-Z](?=[a-exyzA-EX-Z]*(?!\p{L}))|[^\r\n\p{L}\p{N}']?\p{L}+| ?\p{N}"
+    r"| ?[^\s\p{L}\p{N}']+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""Qwen's pattern with two changes, each so that an operation can be learned: single digits (`18` is two tokens), and the letters of
+the generator's strings one by one (`'cdd'` is five), where merges would hide what `s[::-1]` does."""
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
     {%- if message.role == 'assistant' and '</think>' in message.content %}
@@ -48,7 +52,7 @@ def train_vocabulary(texts: Iterable[str]) -> Tokenizer:
     )
     # Tags stay out of the counts, or their letters would become merges.
     special = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
-    tokenizer.train_from_iterator((special.sub("\n", text) for text in texts), trainer)
+    tokenizer.train_from_iterator((piece for text in texts for piece in special.split(text)), trainer)
     return tokenizer
 
 
