@@ -1,7 +1,7 @@
 """Solver samples against their own task, at the scale of their stratum; proposer samples as in TRR++.
 
-A = (r - mean of the task's group) / std of the stratum. An easy task's successes no longer outweigh a hard one's, and a group that is
-all right or all wrong says nothing; unlike a group's own deviation, the stratum's does not blow up tasks that are nearly solved.
+A = (r - mean of the task's group) / std of the stratum. An easy task's successes no longer outweigh a hard one's, and a group that
+is all right or all wrong says nothing; unlike a group's own deviation, the stratum's does not blow up tasks that are nearly solved.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Task-Relative REINFORCE++: one baseline and one scale for each of the six strata (role x mode).
 
-A = (r - mean) / std over the stratum's samples (Zhao et al., "Absolute Zero", 2025, section 3.3.4). The published code takes mean
+A = (r - mean) / std over the stratum's samples (Zhao et al., "Absolute Zero", 2025). The published code takes mean
 and deviation over *tokens*, so that a long response counts for more; `trr_pp_tokens` is that, `trr_pp` counts every sample once.
 """
 

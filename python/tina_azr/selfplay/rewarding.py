@@ -1,0 +1,64 @@
+"""From verdicts to rewards: AZR's numbers for what fails, the configured terms for what does not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from tina_azr.config import RewardsConfig
+from tina_azr.errors import ConfigError
+from tina_azr.selfplay.rewards import PROPOSER_TERMS, SOLVER_TERMS, GradedAttempt, SolvedProposal
+from tina_azr.selfplay.types import Sample
+from tina_azr.tasks.types import RejectReason
+
+_Term = TypeVar("_Term")
+
+
+class Rewards:
+    """The configured rewards of both roles."""
+
+    def __init__(self, numbers: RewardsConfig) -> None:
+        self._numbers = numbers
+        self._proposer_terms = _chosen("rewards.proposer_terms", numbers.proposer_terms, PROPOSER_TERMS)
+        self._solver_terms = _chosen("rewards.solver_terms", numbers.solver_terms, SOLVER_TERMS)
+
+    def of_rejected(self, reason: RejectReason) -> float:
+        """What a proposal earns that did not become a task: nothing it could be proud of."""
+        match reason:
+            case RejectReason.DUPLICATE | RejectReason.HELD_OUT:
+                # A held-out task is known to the run as a seed is, and must not teach the proposer more than "known".
+                return self._numbers.duplicate
+            case RejectReason.BEYOND_REACH:
+                return self._numbers.unlearnable
+            case _:
+                return self._numbers.invalid
+
+    def of_solved(self, solved: SolvedProposal) -> float:
+        """What a proposal earns whose task was tried."""
+        return sum(term(solved, self._numbers) for term in self._proposer_terms)
+
+    def of_attempt(self, attempt: GradedAttempt) -> float:
+        """What a solver earns."""
+        return sum(term(attempt, self._numbers) for term in self._solver_terms)
+
+
+def shuffle_rewards(samples: Sequence[Sample], draw: np.random.Generator) -> tuple[Sample, ...]:
+    """The control: each stratum's rewards dealt out again at random among its samples.
+
+    The same rewards in the same numbers, hence the same advantages in sum and spread, with nothing left of what they said.
+    """
+    rewards = [sample.reward for sample in samples]
+    strata = [(sample.role, sample.mode) for sample in samples]
+    for stratum in dict.fromkeys(strata):
+        members = [index for index, other in enumerate(strata) if other == stratum]
+        for index, source in zip(members, draw.permutation(members), strict=True):
+            rewards[index] = samples[source].reward
+    return tuple(replace(sample, reward=reward) for sample, reward in zip(samples, rewards, strict=True))
+
+
+def _chosen(field: str, names: Sequence[str], known: Mapping[str, _Term]) -> list[_Term]:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"{field}: unknown term {unknown[0]!r}. Known: {', '.join(sorted(known))}.")
+    return [known[name] for name in names]

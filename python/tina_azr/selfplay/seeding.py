@@ -1,0 +1,40 @@
+"""Where every random choice comes from: (seed, step, phase), and nothing else.
+
+A resumed run draws what the uninterrupted one would have drawn, without any generator's state being saved.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Phase(IntEnum):
+    """Who draws. The numbers are part of every run's identity: add, never renumber."""
+
+    REFERENCES = 0
+    """Which programs the proposer is shown."""
+    PROPOSE = 1
+    """Proposer completions."""
+    VALIDATE = 2
+    """Which induction pairs are visible."""
+    SOLVE = 3
+    """Solver completions."""
+    RANDOM_REWARDS = 4
+    """The control's redrawn rewards."""
+    HELDOUT = 5
+    """Evaluation completions; drawn at step 0 whatever the step, so that evaluations share their luck."""
+
+
+def generator(seed: int, step: int, phase: Phase) -> np.random.Generator:
+    """A generator of its own for one phase of one step."""
+    return np.random.default_rng(_sequence(seed, step, phase))
+
+
+def request_seeds(seed: int, step: int, phase: Phase, count: int) -> list[int]:
+    """One seed for each of `count` rollout requests; the first k do not depend on `count`."""
+    # 63 bits: what both torch and a signed integer column can hold.
+    return [int(state) >> 1 for state in _sequence(seed, step, phase).generate_state(count, np.uint64)]
+
+
+def _sequence(seed: int, step: int, phase: Phase) -> np.random.SeedSequence:
+    return np.random.SeedSequence((seed, step, int(phase)))
