@@ -1,0 +1,30 @@
+"""One frozen `Config` decides a run: `load_config` reads it, `dump_config` writes it, `choose` resolves the names in it."""
+
+from tina_azr.config.loading import choose, config_schema, dump_config, load_config
+from tina_azr.config.sections import (
+    Config,
+    HeldoutConfig,
+    LearningConfig,
+    ModelConfig,
+    RewardsConfig,
+    RunConfig,
+    SandboxConfig,
+    SelfplayConfig,
+    TasksConfig,
+)
+
+__all__ = [
+    "Config",
+    "HeldoutConfig",
+    "LearningConfig",
+    "ModelConfig",
+    "RewardsConfig",
+    "RunConfig",
+    "SandboxConfig",
+    "SelfplayConfig",
+    "TasksConfig",
+    "choose",
+    "config_schema",
+    "dump_config",
+    "load_config",
+]

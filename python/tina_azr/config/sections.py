@@ -1,0 +1,221 @@
+"""The configuration's sections. The defaults are the run that `tina-azr train` makes with the embedded model.
+
+Names of task modes, reward terms, learnability and advantage rules and rollout backends are plain strings here: their
+dictionaries live in layers above, so that a new one needs no change on this page. `choose` turns them into the thing named.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tina_azr.config.fields import Section, choice, choices, setting, switch
+
+
+class ModelConfig(Section):
+    """Which model plays, and how it is loaded."""
+
+    name: str = choice("tiny")
+    """`tiny` or `tiny-warm` (embedded), a folder in Hugging Face's layout, or a hub name."""
+    dtype: Literal["float32", "bfloat16"] = choice("float32")
+    """Type of the stored parameters that the optimizer steps on. A learning rate near 1e-6 is below bfloat16's resolution."""
+    device: str = choice("auto")
+    """`auto` (a GPU if torch sees one), `cpu`, `cuda` or `cuda:N`."""
+    prompts: Literal["auto", "full", "compact"] = choice("auto")
+    """Prompt set: worded (`full`), the embedded model's few fixed words (`compact`), or what the model's folder says (`auto`)."""
+
+
+class SandboxConfig(Section):
+    """Limits of one program run. Each ends a run with an outcome of its own."""
+
+    policy: Literal["strict", "standard", "open"] = choice("standard")
+    """Static check before a run. The wall is WebAssembly; this only rejects early and readably."""
+    fuel: int = setting(200_000_000, unit="instructions", ge=1_000_000, le=1_000_000_000_000)
+    """WebAssembly instructions, about. A trivial program takes 0.5 M, 100 k loop iterations 141 M. Exact: it never flakes."""
+    wall_ms: int = setting(5_000, unit="milliseconds", ge=50, le=600_000)
+    """Coarse watchdog behind fuel."""
+    memory_mb: int = setting(128, unit="MiB", ge=64, le=4_096)
+    """Linear memory of the guest, interpreter included."""
+    output_bytes: int = setting(16_384, unit="bytes", ge=64, le=16_777_216)
+    """For the result's literal, and again for what is printed."""
+    workers: int = setting(0, unit="threads", ge=0, le=1_024)
+    """Programs run at once; 0 means one for each core."""
+
+
+class TasksConfig(Section):
+    """What counts as a task, and how many are remembered."""
+
+    modes: tuple[str, ...] = choices(("deduction", "abduction", "induction"))
+    """Task modes that are played; keys of `tina_azr.tasks.modes.MODES`."""
+    references: int = setting(1, unit="programs", ge=0, le=64)
+    """Known programs shown to the proposer as something to differ from."""
+    induction_inputs: int = setting(5, unit="inputs", ge=2, le=64)
+    """Inputs that an induction proposal must give."""
+    induction_visible: int = setting(3, unit="pairs", ge=1, le=63)
+    """How many of the resulting pairs the solver sees; the rest, drawn at random, is what its program must satisfy."""
+    max_program_chars: int = setting(600, unit="characters", ge=16, le=65_536)
+    """Longest program of a task."""
+    max_value_chars: int = setting(80, unit="characters", ge=1, le=65_536)
+    """Longest canonical literal of an input or output. Longer ones are rejected, never truncated."""
+    max_message_chars: int = setting(150, unit="characters", ge=0, le=65_536)
+    """Longest induction message."""
+    max_prompt_tokens: int = setting(176, unit="tokens", ge=16, le=262_144)
+    """Longest prompt, of proposer and solver."""
+    mask_constants: bool = switch(True)
+    """Programs that differ only in numbers and strings count as one template; see `max_repeats_of_structure`."""
+    max_repeats_of_structure: int = setting(8, unit="tasks", ge=1, le=1_000_000)
+    """Tasks of one template among the `structure_window` newest; one more is a duplicate."""
+    structure_window: int = setting(1_500, unit="tasks", ge=1, le=1_000_000)
+    """Newest tasks among which templates are counted."""
+    buffer_size: int = setting(4_096, unit="tasks", ge=16, le=10_000_000)
+    """Tasks kept for references; beyond it the least useful is evicted."""
+    seed_share: float = setting(0.5, unit="share", ge=0, le=1)
+    """Share of references drawn from the fixed seed set rather than from own tasks."""
+    extend_share: float = setting(0.5, unit="share", ge=0, le=1)
+    """Share of proposals that are asked to extend their reference by a step rather than to differ from it."""
+
+    @model_validator(mode="after")
+    def _some_pairs_stay_hidden(self) -> Self:
+        if self.induction_visible >= self.induction_inputs:
+            raise ValueError(
+                f"induction_visible ({self.induction_visible}) must be below induction_inputs ({self.induction_inputs}), "
+                "or no hidden pair is left to grade the answer by"
+            )
+        if len(set(self.modes)) != len(self.modes):
+            raise ValueError(f"modes names one mode twice: {', '.join(self.modes)}")
+        return self
+
+
+class SelfplayConfig(Section):
+    """One round: how many proposals, how many attempts at each, and how they are sampled."""
+
+    proposals_per_mode: int = setting(14, unit="rollouts", ge=1, le=65_536)
+    """Proposer rollouts for each mode in a step."""
+    group_size: int = setting(8, unit="rollouts", ge=2, le=1_024)
+    """Solver rollouts of each task: they measure its learnability and are trained on as well."""
+    max_tokens: int = setting(160, unit="tokens", ge=8, le=262_144)
+    """Longest completion, thought and answer together."""
+    think_wall: int | None = setting(None, unit="tokens", ge=1, le=262_144)
+    """After this many think tokens the thought is closed by force; null: no wall. Forced tokens are out of the loss."""
+    temperature: float = setting(1.0, unit="1", gt=0, le=10)
+    """Sampling temperature; log-probabilities in the loss are taken at the same one."""
+    slots: int = setting(128, unit="sequences", ge=1, le=65_536)
+    """Sequences decoded at once; each holds its own KV cache."""
+    backend: str = choice("native")
+    """Decode engine: a key of `tina_azr.rollout.BACKENDS`."""
+    length_cap: bool = switch(True)
+    """Hold proposals at most one step longer than the longest length that is being solved."""
+    length_cap_rate: float = setting(0.3, unit="share", ge=0, le=1)
+    """Pass rate from which a length counts as being solved."""
+    induction_min_pass_rate: float = setting(0.0, unit="share", ge=0, lt=1)
+    """Induction groups are trained on only where the pass rate exceeds this. 0: where at least one attempt succeeds."""
+    random_rewards: bool = switch(False)
+    """The control: rewards are drawn at random, so nothing can be learned from them. Accuracy must not rise."""
+
+    @model_validator(mode="after")
+    def _room_for_an_answer(self) -> Self:
+        if self.think_wall is not None and self.think_wall >= self.max_tokens:
+            raise ValueError(
+                f"think_wall ({self.think_wall}) must be below max_tokens ({self.max_tokens}), to leave room for an answer"
+            )
+        return self
+
+
+class RewardsConfig(Section):
+    """What each outcome is worth. The numbers are AZR's, but for `unlearnable`, which it sets to -0.5."""
+
+    learnability: str = choice("one_minus")
+    """Rule from pass rate to proposer reward, where some but not all attempts succeed: `one_minus` (AZR), `parabola`, `gaussian`."""
+    invalid: float = setting(-1.0, unit="reward", ge=-100, le=100)
+    """Proposal that is malformed or fails validation."""
+    duplicate: float = setting(-0.5, unit="reward", ge=-100, le=100)
+    """Valid proposal that is known already."""
+    unlearnable: float = setting(0.0, unit="reward", ge=-100, le=100)
+    """Valid proposal that every attempt or no attempt solves."""
+    correct: float = setting(1.0, unit="reward", ge=-100, le=100)
+    """Correct solver answer."""
+    wrong: float = setting(-0.5, unit="reward", ge=-100, le=100)
+    """Well-formed but wrong solver answer."""
+    malformed: float = setting(-1.0, unit="reward", ge=-100, le=100)
+    """Solver completion without an answer in the form that was asked for."""
+    proposer_terms: tuple[str, ...] = choices(("learnability",))
+    """Reward terms that are summed for a valid proposal."""
+    solver_terms: tuple[str, ...] = choices(("correctness",))
+    """Reward terms that are summed for a solver rollout."""
+
+
+class LearningConfig(Section):
+    """The policy-gradient step: clipped, no KL, one optimizer step a batch."""
+
+    advantage: str = choice("trr_pp")
+    """Advantage rule: a key of `tina_azr.train.advantages.ADVANTAGES`."""
+    train_proposer: bool = switch(True)
+    """False trains on solver rollouts only."""
+    lr: float = setting(3e-4, unit="1/step", gt=0, le=1)
+    """AdamW's learning rate after warm-up."""
+    beta1: float = setting(0.9, unit="1", ge=0, lt=1)
+    """AdamW's decay of the first moment."""
+    beta2: float = setting(0.95, unit="1", ge=0, lt=1)
+    """AdamW's decay of the second moment."""
+    weight_decay: float = setting(0.0, unit="1", ge=0, le=1)
+    """AdamW's decoupled weight decay."""
+    warmup_steps: int = setting(5, unit="steps", ge=0, le=1_000_000)
+    """Steps over which the learning rate rises linearly."""
+    clip_low: float = setting(0.2, unit="1", gt=0, lt=1)
+    """Probability ratios below 1 - clip_low carry no gradient where the advantage is negative."""
+    clip_high: float = setting(0.28, unit="1", gt=0, le=10)
+    """Probability ratios above 1 + clip_high carry no gradient where the advantage is positive."""
+    max_grad_norm: float = setting(1.0, unit="1", gt=0, le=1e6)
+    """Gradient norm beyond which the gradient is scaled down."""
+    micro_batch_tokens: int = setting(4_096, unit="tokens", ge=16, le=10_000_000)
+    """Tokens, prompt and completion, in one forward and backward pass: memory, not numbers."""
+    autocast: Literal["none", "bfloat16"] = choice("none")
+    """Compute type of the learner's forward pass; logits and loss stay in float32."""
+    length_normalisation: Literal["sample", "token"] = choice("sample")
+    """Every sample weighs the same in the loss (`sample`), or every token does (`token`, as in the original)."""
+
+
+class HeldoutConfig(Section):
+    """The frozen evaluation set: the curve that shows learning. Its tasks are never trained on."""
+
+    every: int = setting(10, unit="steps", ge=1, le=1_000_000)
+    """Steps between evaluations. Step 0 and the last step are always evaluated."""
+    per_cell: int = setting(64, unit="tasks", ge=1, le=100_000)
+    """Tasks for each mode and stratum (number of program steps)."""
+    which: Literal["report", "choose"] = choice("report")
+    """Embedded set: the one for results (`report`) or the one for choosing settings by (`choose`)."""
+    path: str | None = setting(None, unit="file", min_length=1)
+    """JSONL file of tasks in place of the embedded set; null: the embedded set."""
+    greedy: bool = switch(True)
+    """Evaluate greedy decoding too, beside temperature 1."""
+
+
+class RunConfig(Section):
+    """How long a run lasts and what it saves."""
+
+    steps: int = setting(60, unit="steps", ge=1, le=10_000_000)
+    """Steps of self-play and learning."""
+    max_minutes: float | None = setting(15.0, unit="minutes", gt=0, le=1_000_000)
+    """The run ends by itself after the step that passes this; null: no limit."""
+    checkpoint_every: int = setting(10, unit="steps", ge=1, le=1_000_000)
+    """Steps between checkpoints. The last step always has one."""
+    keep_checkpoints: int = setting(2, unit="checkpoints", ge=1, le=100_000)
+    """Newest checkpoints kept."""
+    threads: int = setting(0, unit="threads", ge=0, le=1_024)
+    """Threads that torch computes with; 0 means torch's own choice. On a CPU another number can change the last bit of results."""
+
+
+class Config(Section):
+    """Everything that decides a run. Two runs with equal values here give equal metrics on one CPU."""
+
+    mode: Literal["self_play"] = choice("self_play")
+    """The only mode: tasks are proposed, validated, solved and learned from. There is no supervised training."""
+    seed: int = setting(0, unit="1", ge=0, le=2**32 - 1)
+    """Every random choice of a run is derived from (seed, step, phase)."""
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    sandbox: SandboxConfig = Field(default_factory=SandboxConfig)
+    tasks: TasksConfig = Field(default_factory=TasksConfig)
+    selfplay: SelfplayConfig = Field(default_factory=SelfplayConfig)
+    rewards: RewardsConfig = Field(default_factory=RewardsConfig)
+    learning: LearningConfig = Field(default_factory=LearningConfig)
+    heldout: HeldoutConfig = Field(default_factory=HeldoutConfig)
+    run: RunConfig = Field(default_factory=RunConfig)
