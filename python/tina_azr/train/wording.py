@@ -1,0 +1,55 @@
+"""How numbers are put into words for people; display, report and tables all spell them the same way."""
+
+from collections.abc import Sequence
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """`71.2 %`; a dash for no number."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def accuracy(share: float | None, stderr: float | None) -> str:
+    """`71.2 ±1.9`, in percent."""
+    if share is None:
+        return "-"
+    return f"{100 * share:.1f}" if stderr is None else f"{100 * share:.1f} ±{100 * stderr:.1f}"
+
+
+def points(difference: float | None) -> str:
+    """`+24.1`, in percentage points."""
+    return "-" if difference is None else f"{100 * difference:+.1f}"
+
+
+def signed(value: float | None) -> str:
+    """`+0.12`, for rewards and losses."""
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def rate(per_second: float) -> str:
+    """`812` or `7.9 k`: three digits are enough for a rate."""
+    if per_second < 1000:
+        return f"{per_second:.0f}"
+    return f"{per_second / 1000:.1f} k" if per_second < 100_000 else f"{per_second / 1000:.0f} k"
+
+
+def duration(seconds: float) -> str:
+    """`1:32` or `2:05:10`."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def sparkline(values: Sequence[float], *, width: int, least_span: float) -> str:
+    """The last `width` values as bars. A span below `least_span` is drawn small, so that noise does not look like a trend."""
+    shown = list(values)[-width:]
+    if not shown:
+        return ""
+    low = min(shown)
+    span = max(max(shown) - low, least_span)
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
