@@ -1,5 +1,6 @@
 """One frozen `Config` decides a run: `load_config` reads it, `dump_config` writes it, `choose` resolves the names in it."""
 
+from tina_azr.config.describing import describe_config
 from tina_azr.config.loading import choose, config_schema, dump_config, load_config
 from tina_azr.config.sections import (
     Config,
@@ -25,6 +26,7 @@ __all__ = [
     "TasksConfig",
     "choose",
     "config_schema",
+    "describe_config",
     "dump_config",
     "load_config",
 ]

@@ -1,0 +1,108 @@
+"""`tina-azr config`: what would be run, whether it can be, and what may be written in a file."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tina_azr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tina_azr.config import Config
+
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace one value; may be given several times."
+)
+
+EPILOG = """\b
+Examples:
+  tina-azr config show --comments > mine.yaml
+                                          start from the defaults, each explained
+  tina-azr config show mine.yaml --set run.steps=20
+  tina-azr config validate configs/*.yaml
+  tina-azr config schema > schema.json    for completion in an editor
+"""
+
+
+@click.group(epilog=EPILOG)
+def config() -> None:
+    """Show, check and describe configuration files."""
+
+
+@config.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@OVERRIDES
+@click.option("--comments", is_flag=True, help="Explain every value: what it means, its unit and bounds.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
+def show(file: Path | None, overrides: tuple[str, ...], comments: bool, as_json: bool) -> None:
+    """Print the resolved configuration: defaults, then FILE, then --set."""
+    from tina_azr.config import describe_config, dump_config, load_config
+
+    if comments and as_json:
+        raise click.UsageError("JSON has no comments: give --comments or --json, not both.")
+    resolved = load_config(file, overrides)
+    if as_json:
+        click.echo(json.dumps(resolved.model_dump(mode="json"), indent=2))
+    else:
+        click.echo(describe_config(resolved) if comments else dump_config(resolved), nl=False)
+
+
+@config.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@OVERRIDES
+@click.option("--json", "as_json", is_flag=True, help="Print one object: each file's name with its list of problems.")
+def validate(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check FILES without running anything. Exit status 2 if any of them has a problem."""
+    problems = {str(file): _problems(file, overrides) for file in files}
+    if as_json:
+        click.echo(json.dumps(problems, indent=2))
+    else:
+        for file, found in problems.items():
+            click.echo("\n".join(found) if found else f"{file}: good")
+    if any(problems.values()):
+        raise click.exceptions.Exit(2)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON schema of a configuration file, generated from the models that check it."""
+    from tina_azr.config import config_schema
+
+    click.echo(json.dumps(config_schema(), indent=2))
+
+
+def _problems(file: Path, overrides: tuple[str, ...]) -> list[str]:
+    from tina_azr.config import load_config
+
+    try:
+        resolved = load_config(file, overrides)
+    except ConfigError as error:
+        return str(error).splitlines()
+    try:
+        _resolve_names(resolved)
+    except ConfigError as error:
+        return [f"{file}: {error}"]
+    return []
+
+
+def _resolve_names(config: "Config") -> None:
+    """Look up every name that stands for something in a layer above `config`; the trainer does the same when a run starts."""
+    from tina_azr.config import choose
+    from tina_azr.rollout import BACKENDS
+    from tina_azr.selfplay.rewards import LEARNABILITY, PROPOSER_TERMS, SOLVER_TERMS
+    from tina_azr.tasks.modes import MODES
+    from tina_azr.train.advantages import ADVANTAGES
+
+    tables: list[tuple[str, Mapping[str, object], tuple[str, ...]]] = [
+        ("tasks.modes", MODES, config.tasks.modes),
+        ("selfplay.backend", BACKENDS, (config.selfplay.backend,)),
+        ("rewards.learnability", LEARNABILITY, (config.rewards.learnability,)),
+        ("rewards.proposer_terms", PROPOSER_TERMS, config.rewards.proposer_terms),
+        ("rewards.solver_terms", SOLVER_TERMS, config.rewards.solver_terms),
+        ("learning.advantage", ADVANTAGES, (config.learning.advantage,)),
+    ]
+    for field, table, names in tables:
+        for name in names:
+            choose(table, name, field)

@@ -1,0 +1,92 @@
+"""The root of `tina-azr`. Nothing heavy is imported here: a command's module is loaded when the command is called.
+
+Anything in `tina_azr.errors` ends a command with one paragraph and no traceback. Every other exception is a fault of this package and
+keeps its traceback.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+import click
+
+from tina_azr.errors import ConfigError, TinaError
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """A command of `tina-azr`: `module` defines it under the command's own name."""
+
+    module: str
+    summary: str
+    """Its line in `tina-azr --help`, so that listing commands loads none."""
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
+    "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
+    "tasks": Subcommand("tina_azr.cli.tasks", "Look at the tasks that a run invented."),
+    "config": Subcommand("tina_azr.cli.config", "Show, check and describe configuration files."),
+    "doctor": Subcommand("tina_azr.cli.doctor", "Check this installation and say what to do about each fault."),
+    "sandbox": Subcommand("tina_azr.cli.sandbox", "Run untrusted Python in the WebAssembly sandbox."),
+    "tiny": Subcommand("tina_azr.cli.tiny", "Build the embedded model from nothing."),
+}
+
+
+class Failure(click.ClickException):
+    """One of this package's errors, as the command line shows it. Exit status 2: the call was wrong; 1: it could not be done."""
+
+    def __init__(self, error: TinaError) -> None:
+        super().__init__(str(error))
+        self.exit_code = 2 if isinstance(error, ConfigError) else 1
+
+
+class Root(click.Group):
+    """Loads commands from `SUBCOMMANDS` and turns this package's errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        command = getattr(import_module(SUBCOMMANDS[cmd_name].module), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, subcommand.summary) for name, subcommand in SUBCOMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except TinaError as error:
+            if ctx.params["debug"]:
+                raise
+            raise Failure(error) from error
+
+
+EPILOG = """\b
+Start here:
+  tina-azr train                          self-play with the embedded model, minutes on two cores
+  tina-azr runs                           what has been trained
+  tina-azr tasks runs/NAME                the tasks it invented
+  tina-azr sandbox run f.py --call 'f(3)' one program in the sandbox
+  tina-azr doctor                         is everything in place?
+"""
+
+
+@click.group(cls=Root, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="tina-azr", message="tina-azr %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Self-play for Qwen3 thinking models.
+
+    The model proposes programming tasks, a sandbox checks them, the model solves them and learns from the outcome. No dataset, no
+    labels.
+    """
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="tina-azr")

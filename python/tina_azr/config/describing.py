@@ -1,0 +1,51 @@
+"""A configuration as YAML that explains itself: every value below a comment with its description, unit and bounds."""
+
+import textwrap
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from tina_azr.config.sections import Config
+
+WIDTH = 118
+
+
+def describe_config(config: Config) -> str:
+    """`dump_config` with comments."""
+    return "\n".join(_section(config, indent="")) + "\n"
+
+
+def _section(section: BaseModel, indent: str) -> list[str]:
+    lines: list[str] = []
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            lines += ["", *_comment(type(value).__doc__ or "", indent), f"{indent}{name}:", *_section(value, indent + "  ")]
+        else:
+            lines += [*_comment(f"{field.description} [{_range(field)}]", indent), f"{indent}{name}: {_inline(value)}"]
+    return lines
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    return [f"{indent}# {line}" for line in textwrap.wrap(text, WIDTH - len(indent), break_on_hyphens=False)]
+
+
+def _range(field: FieldInfo) -> str:
+    """`tokens, 8 to 262144`."""
+    extra = field.json_schema_extra
+    words = [str(extra["unit"])] if isinstance(extra, dict) else []
+    bounds = {
+        key: bound for item in field.metadata for key in ("ge", "gt", "le", "lt") if (bound := getattr(item, key, None)) is not None
+    }
+    if bounds:
+        low = f"{bounds['ge']}" if "ge" in bounds else f"above {bounds['gt']}"
+        high = f"{bounds['le']}" if "le" in bounds else f"below {bounds['lt']}"
+        words.append(f"{low} to {high}")
+    return ", ".join(words)
+
+
+def _inline(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
