@@ -1,18 +1,14 @@
 """From verdicts to rewards: AZR's numbers for what fails, the configured terms for what does not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 
-from tina_azr.config import RewardsConfig
-from tina_azr.errors import ConfigError
-from tina_azr.selfplay.rewards import PROPOSER_TERMS, SOLVER_TERMS, GradedAttempt, SolvedProposal
+from tina_azr.config import RewardsConfig, choose
+from tina_azr.selfplay.rewards import LEARNABILITY, PROPOSER_TERMS, SOLVER_TERMS, GradedAttempt, SolvedProposal
 from tina_azr.selfplay.types import Sample
 from tina_azr.tasks.types import RejectReason
-
-_Term = TypeVar("_Term")
 
 
 class Rewards:
@@ -20,11 +16,12 @@ class Rewards:
 
     def __init__(self, numbers: RewardsConfig) -> None:
         self._numbers = numbers
-        self._proposer_terms = _chosen("rewards.proposer_terms", numbers.proposer_terms, PROPOSER_TERMS)
-        self._solver_terms = _chosen("rewards.solver_terms", numbers.solver_terms, SOLVER_TERMS)
+        choose(LEARNABILITY, numbers.learnability, "rewards.learnability")  # an unknown rule should fail now, not at the first task
+        self._proposer_terms = [choose(PROPOSER_TERMS, name, "rewards.proposer_terms") for name in numbers.proposer_terms]
+        self._solver_terms = [choose(SOLVER_TERMS, name, "rewards.solver_terms") for name in numbers.solver_terms]
 
     def of_rejected(self, reason: RejectReason) -> float:
-        """What a proposal earns that did not become a task: nothing it could be proud of."""
+        """What a proposal earns that did not become a task."""
         match reason:
             case RejectReason.DUPLICATE | RejectReason.HELD_OUT:
                 # A held-out task is known to the run as a seed is, and must not teach the proposer more than "known".
@@ -56,9 +53,3 @@ def shuffle_rewards(samples: Sequence[Sample], draw: np.random.Generator) -> tup
             rewards[index] = samples[source].reward
     return tuple(replace(sample, reward=reward) for sample, reward in zip(samples, rewards, strict=True))
 
-
-def _chosen(field: str, names: Sequence[str], known: Mapping[str, _Term]) -> list[_Term]:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConfigError(f"{field}: unknown term {unknown[0]!r}. Known: {', '.join(sorted(known))}.")
-    return [known[name] for name in names]

@@ -1,0 +1,173 @@
+"""Accuracy on the frozen set: the only curve that shows learning. Axis: `_N` held-out tasks, in the order of the set.
+
+Every evaluation of a run draws with the same seeds, so two of them differ by the policy and share their luck: compare them task by
+task (`compare`), where most of the noise of the set itself cancels.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tina_azr.config import Config
+from tina_azr.model.loading import Policy
+from tina_azr.rollout.types import RolloutEngine, SamplingParams
+from tina_azr.sandbox.types import Executor
+from tina_azr.selfplay.seeding import Phase, request_seeds
+from tina_azr.selfplay.solving import grade_tries, sample_tries
+from tina_azr.tasks.heldout import HeldoutTask
+from tina_azr.tasks.types import Verdict
+
+EASY_STRATA = range(1, 4)
+"""What the embedded model's warm start knew: the headline is pooled over these."""
+HARD_STRATA = range(4, 7)
+"""What it never saw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """A share of correct answers with its standard error."""
+
+    n: int
+    """Tasks."""
+    accuracy: float
+    """At the evaluation temperature, in the mean over tasks."""
+    stderr: float
+    """Sample standard deviation of the tasks' shares over sqrt(n); sqrt(p (1 - p) / (n - 1)) for one sample a task."""
+    accuracy_greedy: float | None
+    """None where greedy decoding was left out."""
+    stderr_greedy: float | None
+    think_tokens: float
+    """Mean over tasks, at the evaluation temperature."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldoutReport:
+    """One evaluation. Pools of no task are absent from the mappings, and have n = 0 in `easy` and `hard`."""
+
+    easy: Accuracy
+    """Strata 1 to 3, all modes: the headline."""
+    hard: Accuracy
+    """Strata 4 to 6, all modes."""
+    by_mode: Mapping[str, Accuracy]
+    """Strata 1 to 3."""
+    by_stratum: Mapping[int, Accuracy]
+    """All modes."""
+    keys_N: tuple[str, ...]
+    modes_N: tuple[str, ...]
+    strata_N: tuple[int, ...]
+    shares_N: NDArray[np.float64]
+    """Share of correct samples of each task, at the evaluation temperature."""
+    greedy_N: NDArray[np.bool_] | None
+    think_tokens_N: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference:
+    """How much one evaluation is above another, task by task."""
+
+    n: int
+    difference: float
+    stderr: float
+    """Of the mean of the per-task differences. It holds what evaluation noise does; the spread over training seeds is not in it."""
+
+
+def evaluate_heldout(
+    policy: Policy,
+    engine: RolloutEngine,
+    executor: Executor,
+    tasks: Sequence[HeldoutTask],
+    *,
+    config: Config,
+    seed: int,
+    samples: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> HeldoutReport:
+    """`samples` attempts at temperature 1 and, where configured, one greedy attempt, at every task."""
+    sampled = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=1.0, think_wall=config.selfplay.think_wall)
+    greedy = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=0.0, think_wall=config.selfplay.think_wall)
+    total = len(tasks) * (samples + config.heldout.greedy)
+
+    def attempt(params: SamplingParams, group_size: int, done_before: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        tries = sample_tries(
+            policy,
+            engine,
+            [task.task for task in tasks],
+            group_size=group_size,
+            params=params,
+            seeds=request_seeds(seed, 0, Phase.HELDOUT, len(tasks)),
+            on_progress=(lambda done, _: on_progress(done_before + done, total)) if on_progress else None,
+        )
+        correct = [[verdict is Verdict.CORRECT for verdict in group] for group in grade_tries(executor, tries)]
+        think = [[completion.think_tokens for completion in group.completions_G] for group in tries]
+        return np.array(correct, dtype=np.bool_), np.array(think, dtype=np.float64)
+
+    correct_NG, think_NG = attempt(sampled, samples, 0)
+    greedy_N = attempt(greedy, 1, len(tasks) * samples)[0][:, 0] if config.heldout.greedy else None
+    return report(tasks, correct_NG.mean(axis=1), greedy_N, think_NG.mean(axis=1))
+
+
+def report(
+    tasks: Sequence[HeldoutTask],
+    shares_N: NDArray[np.float64],
+    greedy_N: NDArray[np.bool_] | None,
+    think_tokens_N: NDArray[np.float64],
+) -> HeldoutReport:
+    """Pool per-task results."""
+    strata_N = np.array([task.stratum for task in tasks])
+    modes_N = np.array([task.task.mode for task in tasks])
+    easy_N = np.isin(strata_N, EASY_STRATA)
+
+    def pool(of_N: NDArray[np.bool_]) -> Accuracy:
+        accuracy, stderr = _mean_and_stderr(shares_N[of_N])
+        greedy, stderr_greedy = _mean_and_stderr(greedy_N[of_N].astype(np.float64)) if greedy_N is not None else (None, None)
+        think = float(think_tokens_N[of_N].mean()) if of_N.any() else 0.0
+        return Accuracy(
+            n=int(of_N.sum()),
+            accuracy=accuracy,
+            stderr=stderr,
+            accuracy_greedy=greedy,
+            stderr_greedy=stderr_greedy,
+            think_tokens=think,
+        )
+
+    return HeldoutReport(
+        easy=pool(easy_N),
+        hard=pool(np.isin(strata_N, HARD_STRATA)),
+        by_mode={mode: pool(easy_N & (modes_N == mode)) for mode in dict.fromkeys(modes_N[easy_N].tolist())},
+        by_stratum={stratum: pool(strata_N == stratum) for stratum in sorted(set(strata_N.tolist()))},
+        keys_N=tuple(task.task.key for task in tasks),
+        modes_N=tuple(modes_N.tolist()),
+        strata_N=tuple(strata_N.tolist()),
+        shares_N=shares_N,
+        greedy_N=greedy_N,
+        think_tokens_N=think_tokens_N,
+    )
+
+
+def compare(
+    before: HeldoutReport, after: HeldoutReport, *, strata: Sequence[int] = EASY_STRATA, greedy: bool = False
+) -> PairedDifference:
+    """`after` minus `before` on the same tasks. Raises ValueError if they were evaluated on different sets."""
+    if before.keys_N != after.keys_N:
+        raise ValueError("these two evaluations are of different held-out sets: they cannot be compared task by task")
+    first, second = (_results(evaluation, greedy=greedy) for evaluation in (before, after))
+    differences = (second - first)[np.isin(before.strata_N, strata)]
+    difference, stderr = _mean_and_stderr(differences)
+    return PairedDifference(n=len(differences), difference=difference, stderr=stderr)
+
+
+def _results(evaluation: HeldoutReport, *, greedy: bool) -> NDArray[np.float64]:
+    if not greedy:
+        return evaluation.shares_N
+    if evaluation.greedy_N is None:
+        raise ValueError("one of these evaluations has no greedy results: set heldout.greedy")
+    return evaluation.greedy_N.astype(np.float64)
+
+
+def _mean_and_stderr(values_N: NDArray[np.float64]) -> tuple[float, float]:
+    if len(values_N) == 0:
+        return 0.0, 0.0
+    stderr = float(values_N.std(ddof=1)) / len(values_N) ** 0.5 if len(values_N) > 1 else 0.0
+    return float(values_N.mean()), stderr
