@@ -33,11 +33,15 @@ SUBCOMMANDS: dict[str, Subcommand] = {
 
 
 class Failure(click.ClickException):
-    """One of this package's errors, as the command line shows it. Exit status 2: the call was wrong; 1: it could not be done."""
+    """One of this package's errors, as the command line shows it: what was asked for could not be done."""
 
-    def __init__(self, error: TinaError) -> None:
-        super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, ConfigError) else 1
+    exit_code = 1
+
+
+class Refusal(click.ClickException):
+    """The same for a configuration or flag that cannot be used; the exit status of click's own usage errors."""
+
+    exit_code = 2
 
 
 class Root(click.Group):
@@ -63,7 +67,7 @@ class Root(click.Group):
         except TinaError as error:
             if ctx.params["debug"]:
                 raise
-            raise Failure(error) from error
+            raise (Refusal if isinstance(error, ConfigError) else Failure)(str(error)) from error
 
 
 EPILOG = """\b

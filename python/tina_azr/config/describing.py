@@ -1,7 +1,7 @@
 """A configuration as YAML that explains itself: every value below a comment with its description, unit and bounds."""
 
 import textwrap
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -33,7 +33,9 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def _range(field: FieldInfo) -> str:
-    """`tokens, 8 to 262144`."""
+    """`tokens, 8 to 262144`, or `float32 or bfloat16`."""
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(get_args(field.annotation))
     extra = field.json_schema_extra
     words = [str(extra["unit"])] if isinstance(extra, dict) else []
     bounds = {

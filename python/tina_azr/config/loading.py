@@ -110,7 +110,7 @@ def _sentence(details: ErrorDetails, path: Path, dotted: str) -> str:
     wanted = details["msg"].removeprefix("Input should be ").replace("a valid tuple", "a list, such as [deduction, abduction]")
     unit = _unit(path)
     return f"`{dotted}` is {value!r}, but must be {wanted}" + (
-        f" (unit: {unit})" if unit not in (None, "name", "names", "1") else ""
+        f" (unit: {unit})" if unit not in (None, "name", "names", "number") else ""
     )
 
 

@@ -96,7 +96,7 @@ class SelfplayConfig(Section):
     """Longest completion, thought and answer together."""
     think_wall: int | None = setting(None, unit="tokens", ge=1, le=262_144)
     """After this many think tokens the thought is closed by force; null: no wall. Forced tokens are out of the loss."""
-    temperature: float = setting(1.0, unit="1", gt=0, le=10)
+    temperature: float = setting(1.0, unit="number", gt=0, le=10)
     """Sampling temperature; log-probabilities in the loss are taken at the same one."""
     slots: int = setting(128, unit="sequences", ge=1, le=65_536)
     """Sequences decoded at once; each holds its own KV cache."""
@@ -152,19 +152,19 @@ class LearningConfig(Section):
     """False trains on solver rollouts only."""
     lr: float = setting(3e-4, unit="1/step", gt=0, le=1)
     """AdamW's learning rate after warm-up."""
-    beta1: float = setting(0.9, unit="1", ge=0, lt=1)
+    beta1: float = setting(0.9, unit="number", ge=0, lt=1)
     """AdamW's decay of the first moment."""
-    beta2: float = setting(0.95, unit="1", ge=0, lt=1)
+    beta2: float = setting(0.95, unit="number", ge=0, lt=1)
     """AdamW's decay of the second moment."""
-    weight_decay: float = setting(0.0, unit="1", ge=0, le=1)
+    weight_decay: float = setting(0.0, unit="number", ge=0, le=1)
     """AdamW's decoupled weight decay."""
     warmup_steps: int = setting(5, unit="steps", ge=0, le=1_000_000)
     """Steps over which the learning rate rises linearly."""
-    clip_low: float = setting(0.2, unit="1", gt=0, lt=1)
+    clip_low: float = setting(0.2, unit="number", gt=0, lt=1)
     """Probability ratios below 1 - clip_low carry no gradient where the advantage is negative."""
-    clip_high: float = setting(0.28, unit="1", gt=0, le=10)
+    clip_high: float = setting(0.28, unit="number", gt=0, le=10)
     """Probability ratios above 1 + clip_high carry no gradient where the advantage is positive."""
-    max_grad_norm: float = setting(1.0, unit="1", gt=0, le=1e6)
+    max_grad_norm: float = setting(1.0, unit="number", gt=0, le=1e6)
     """Gradient norm beyond which the gradient is scaled down."""
     micro_batch_tokens: int = setting(4_096, unit="tokens", ge=16, le=10_000_000)
     """Tokens, prompt and completion, in one forward and backward pass: memory, not numbers."""
@@ -209,7 +209,7 @@ class Config(Section):
 
     mode: Literal["self_play"] = choice("self_play")
     """The only mode: tasks are proposed, validated, solved and learned from. There is no supervised training."""
-    seed: int = setting(0, unit="1", ge=0, le=2**32 - 1)
+    seed: int = setting(0, unit="number", ge=0, le=2**32 - 1)
     """Every random choice of a run is derived from (seed, step, phase)."""
     model: ModelConfig = Field(default_factory=ModelConfig)
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig)
