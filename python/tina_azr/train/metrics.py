@@ -7,9 +7,9 @@ configuration and seed and repeats to the bit on a CPU; that is what "the same m
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self, TypeAlias
 
 PHASES = ("propose", "validate", "solve", "grade", "learn", "heldout", "checkpoint")
 """Names that `on_phase` and `seconds_by_phase` use, in the order of a step."""
@@ -17,8 +17,8 @@ PHASES = ("propose", "validate", "solve", "grade", "learn", "heldout", "checkpoi
 WALL_CLOCK_FIELDS = frozenset({"seconds", "seconds_by_phase", "programs_per_second", "tokens_per_second"})
 """Fields that depend on the machine and its load; the only ones that differ between two runs of one configuration."""
 
-ByMode = Mapping[str, float]
-ByRoleAndMode = Mapping[str, ByMode]
+ByMode: TypeAlias = Mapping[str, float]
+ByRoleAndMode: TypeAlias = Mapping[str, ByMode]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,12 @@ class StepMetrics:
             "seconds_by_phase": {phase: round(spent, 3) for phase, spent in self.seconds_by_phase.items()},
         }
 
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Self:
+        """Read a `step` line back. Raises KeyError for a field that is not there; fields that are not ours are left alone."""
+        values = {each.name: line[each.name] for each in fields(cls)}
+        return cls(**values | {name: _nan_if_null(values[name]) for name in ("loss", "grad_norm", "entropy", "clip_fraction")})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldoutCell:
@@ -124,6 +130,11 @@ class HeldoutCell:
             "stderr_greedy": _number(self.stderr_greedy),
             "think_tokens": _number(self.think_tokens),
         }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read one cell back. Raises KeyError for a field that is not there."""
+        return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +188,17 @@ class HeldoutMetrics:
             "by_stratum": {str(stratum): cell.to_json() for stratum, cell in sorted(self.by_stratum.items())},
         }
 
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Self:
+        """Read a `heldout` line back, without the outcomes. Raises KeyError for a field that is not there."""
+        return cls(
+            step=line["step"],
+            seconds=line["seconds"],
+            pooled=HeldoutCell.from_json(line),
+            by_mode={mode: HeldoutCell.from_json(cell) for mode, cell in line["by_mode"].items()},
+            by_stratum={int(stratum): HeldoutCell.from_json(cell) for stratum, cell in line["by_stratum"].items()},
+        )
+
 
 class Listener(Protocol):
     """Whoever wants to know how the run goes. Called from the trainer's thread; must be quick and must not raise for show."""
@@ -208,6 +230,10 @@ def deterministic(line: Mapping[str, object]) -> dict[str, object]:
 def _number(value: float | None) -> float | None:
     # JSON has no NaN; null says "no number" to every reader.
     return value if value is not None and math.isfinite(value) else None
+
+
+def _nan_if_null(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ newline is there. Anything else that is not JSON is an error, never skipped.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tina_azr.errors import CheckpointError
@@ -45,11 +46,32 @@ class MetricsWriter:
             file.write(_line(line))
 
 
-def read_metrics(run: RunFolder) -> list[dict[str, object]]:
-    """Every complete line of `metrics.jsonl`; empty when there is no file yet."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """All that a run's metrics say, in the order in which it happened."""
+
+    steps: tuple[StepMetrics, ...] = ()
+    heldouts: tuple[HeldoutMetrics, ...] = ()
+
+
+def read_metrics(run: RunFolder) -> History:
+    """Every complete line of `metrics.jsonl`; empty when there is no file yet. Lines of a kind that is not known are left out."""
     if not run.metrics_file.exists():
-        return []
-    return [_parse(run.metrics_file, number, line) for number, line in enumerate(_complete_lines(run.metrics_file), start=1)]
+        return History()
+    steps: list[StepMetrics] = []
+    heldouts: list[HeldoutMetrics] = []
+    for number, text in enumerate(_complete_lines(run.metrics_file), start=1):
+        line = _parse(run.metrics_file, number, text)
+        try:
+            if line.get("kind") == "step":
+                steps.append(StepMetrics.from_json(line))
+            elif line.get("kind") == "heldout":
+                heldouts.append(HeldoutMetrics.from_json(line))
+        except KeyError as error:
+            raise CheckpointError(
+                f"{run.metrics_file}, line {number} lacks the field {error}: it is from another version."
+            ) from error
+    return History(steps=tuple(steps), heldouts=tuple(heldouts))
 
 
 def read_outcomes(run: RunFolder, step: int) -> tuple[HeldoutOutcome, ...]:

@@ -1,0 +1,229 @@
+"""`plots/*.png`: the curves of one run, drawn at its end. Held-out accuracy is the curve; training accuracy appears nowhere.
+
+Figures are made without pyplot: no global state, no window system, the Agg canvas.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.typing import ColorType
+
+from tina_azr.train.comparison import NEAR_STRATA, pool
+from tina_azr.train.metrics import PHASES, HeldoutCell, HeldoutMetrics, StepMetrics
+from tina_azr.train.metrics_file import History
+from tina_azr.train.run_folder import RunFolder
+from tina_azr.train.wording import rate
+
+_STYLE: Any = {  # Any: matplotlib types the keys as 300 literals
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "savefig.dpi": 140,
+}
+_MODES = ("#2f6fb5", "#d9812b", "#3f9a5f", "#8c5fb0", "#b0485a")
+_PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#3f9a5f", "#8c5fb0", "#b9b9b9")
+_REASONS = ("#b0485a", "#d9812b", "#e5b93c", "#3f9a5f", "#2f6fb5", "#8c5fb0", "#7a7a7a", "#b9b9b9")
+
+Drawer = Callable[[Axes, History], None]
+
+
+def draw_plots(run: RunFolder, history: History) -> list[Path]:
+    """Draw every plot that the history has data for; returns the files."""
+    figures: dict[str, tuple[Drawer, ...]] = {}
+    if history.heldouts:
+        figures["heldout"] = (_heldout, _strata)
+        figures["modes"] = (_modes, _thinking)
+    if history.steps:
+        figures["rewards"] = (_rewards("solver"), _rewards("proposer"))
+        figures["proposals"] = (_proposals, _rejects)
+        figures["time"] = (_phases, _rates)
+    if history.heldouts and history.steps:
+        figures["overview"] = (_heldout, _modes, _thinking, _proposals)
+    drawn: list[Path] = []
+    with mpl.rc_context(_STYLE), run.writing("plots"):
+        run.plots.mkdir(exist_ok=True)
+        for name, drawers in figures.items():
+            path = run.plots / f"{name}.png"
+            _figure(run.name, drawers, history).savefig(path)
+            drawn.append(path)
+    return drawn
+
+
+def _figure(title: str, drawers: Sequence[Drawer], history: History) -> Figure:
+    rows = (len(drawers) + 1) // 2
+    figure = Figure(figsize=(10, 0.4 + 3.6 * rows), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
+    figure.suptitle(title, x=0.01, ha="left", color="#888888", fontsize=8)
+    axes = figure.subplots(rows, 2, squeeze=False)
+    for axis, draw in zip(axes.flat, drawers, strict=True):
+        draw(axis, history)
+    return figure
+
+
+def _heldout(axis: Axes, history: History) -> None:
+    near = [m.pooled for m in history.heldouts]
+    _band(axis, history.heldouts, near, greedy=False, color=_MODES[0], label="steps 1-3, temperature 1")
+    _band(axis, history.heldouts, near, greedy=True, color=_MODES[2], label="steps 1-3, greedy")
+    far = [[cell for stratum, cell in m.by_stratum.items() if stratum not in NEAR_STRATA] for m in history.heldouts]
+    if all(far):
+        _band(axis, history.heldouts, list(map(pool, far)), greedy=False, color=_MODES[1], label="longer, temperature 1")
+    _percent(axis, "Held-out accuracy (band: 1 standard error)")
+
+
+def _strata(axis: Axes, history: History) -> None:
+    strata = sorted({stratum for m in history.heldouts for stratum in m.by_stratum})
+    colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(strata), 1)))
+    for stratum, color in zip(strata, colors, strict=True):
+        points = [m for m in history.heldouts if stratum in m.by_stratum]
+        label = f"{stratum} step{'s' if stratum > 1 else ''}"
+        _band(axis, points, [m.by_stratum[stratum] for m in points], greedy=False, color=color, label=label)
+    _percent(axis, "By length of the program, temperature 1")
+
+
+def _modes(axis: Axes, history: History) -> None:
+    for mode, color in _mode_colors(history):
+        points = [m for m in history.heldouts if mode in m.by_mode]
+        _band(axis, points, [m.by_mode[mode] for m in points], greedy=False, color=color, label=mode)
+        greedy = [m.by_mode[mode].accuracy_greedy for m in points]
+        axis.plot(_minutes(points), [np.nan if g is None else 100 * g for g in greedy], color=color, ls=":", lw=1.2)
+    _percent(axis, "By mode, steps 1-3 (dotted: greedy)")
+
+
+def _thinking(axis: Axes, history: History) -> None:
+    for mode, color in _mode_colors(history):
+        points = [m for m in history.heldouts if mode in m.by_mode]
+        axis.plot(_minutes(points), [m.by_mode[mode].think_tokens for m in points], color=color, marker="o", ms=3, label=mode)
+        values = [s.think_tokens.get("solver", {}).get(mode, np.nan) for s in history.steps]
+        axis.plot(_minutes(history.steps), _smooth(values), color=color, lw=1, alpha=0.45)
+    axis.set_ylim(bottom=0)
+    _finish(axis, "Think tokens (dots: held-out, thin: own tasks)")
+
+
+def _rewards(role: str) -> Drawer:
+    def draw(axis: Axes, history: History) -> None:
+        for mode, color in _mode_colors(history):
+            values = [s.reward.get(role, {}).get(mode, np.nan) for s in history.steps]
+            axis.plot(_minutes(history.steps), values, color=color, lw=0.7, alpha=0.3)
+            axis.plot(_minutes(history.steps), _smooth(values), color=color, label=mode)
+        axis.axhline(0, color="#888888", lw=0.8)
+        _finish(axis, f"Mean reward of the {role}")
+
+    return draw
+
+
+def _proposals(axis: Axes, history: History) -> None:
+    minutes = _minutes(history.steps)
+    rows = (
+        ("valid proposals", [s.valid_rate for s in history.steps], _MODES[0]),
+        ("new among the valid", [s.distinct_rate for s in history.steps], _MODES[2]),
+        ("own tasks solved", [np.nan if s.pass_rate is None else s.pass_rate for s in history.steps], _MODES[1]),
+    )
+    for label, values, color in rows:
+        percent = [100 * value for value in values]
+        axis.plot(minutes, percent, color=color, lw=0.7, alpha=0.3)
+        axis.plot(minutes, _smooth(percent), color=color, label=label)
+    _percent(axis, "Proposals")
+
+
+def _rejects(axis: Axes, history: History) -> None:
+    totals: dict[str, int] = {}
+    for step in history.steps:
+        for reason, count in step.rejects.items():
+            totals[reason] = totals.get(reason, 0) + count
+    reasons = sorted((reason for reason in totals if totals[reason]), key=lambda reason: -totals[reason])[: len(_REASONS)]
+    if reasons:
+        counts = [[100 * s.rejects.get(reason, 0) / max(s.proposals, 1) for s in history.steps] for reason in reasons]
+        axis.stackplot(_minutes(history.steps), [_smooth(c) for c in counts], labels=reasons, colors=_REASONS, lw=0)
+    axis.set_ylim(bottom=0)
+    axis.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    _finish(axis, "Turned down, by reason (share of proposals)", beside=True)
+
+
+def _phases(axis: Axes, history: History) -> None:
+    phases = [phase for phase in PHASES if any(s.seconds_by_phase.get(phase) for s in history.steps)]
+    seconds = [[s.seconds_by_phase.get(phase, 0.0) for s in history.steps] for phase in phases]
+    if seconds:
+        colors = [_PHASES[PHASES.index(phase)] for phase in phases]
+        axis.stackplot(_minutes(history.steps), seconds, labels=phases, colors=colors, lw=0)
+    axis.set_ylim(bottom=0)
+    _finish(axis, "Seconds of a step, by phase", beside=True)
+
+
+def _rates(axis: Axes, history: History) -> None:
+    minutes = _minutes(history.steps)
+    axis.plot(minutes, [s.tokens_per_second for s in history.steps], color=_MODES[0], label="tokens sampled a second")
+    axis.plot(minutes, [s.programs_per_second for s in history.steps], color=_MODES[1], label="sandbox programs a second")
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    axis.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
+    _finish(axis, "Rates")
+
+
+def _band(
+    axis: Axes, points: Sequence[HeldoutMetrics], cells: Sequence[HeldoutCell], *, greedy: bool, color: ColorType, label: str
+) -> None:
+    pairs = [(c.accuracy_greedy, c.stderr_greedy) if greedy else (c.accuracy, c.stderr) for c in cells]
+    if all(value is None for value, _ in pairs):
+        return
+    middle = np.array([np.nan if value is None else 100 * value for value, _ in pairs])
+    around = np.array([0.0 if stderr is None else 100 * stderr for _, stderr in pairs])
+    minutes = _minutes(points)
+    axis.fill_between(minutes, middle - around, middle + around, color=color, alpha=0.18, lw=0)
+    axis.plot(minutes, middle, color=color, marker="o", ms=3, label=label)
+
+
+def _mode_colors(history: History) -> list[tuple[str, str]]:
+    names = dict.fromkeys(mode for m in history.heldouts for mode in m.by_mode)
+    names |= dict.fromkeys(mode for s in history.steps for by_mode in s.reward.values() for mode in by_mode)
+    return [(mode, _MODES[i % len(_MODES)]) for i, mode in enumerate(names)]
+
+
+def _minutes(points: Sequence[StepMetrics] | Sequence[HeldoutMetrics]) -> list[float]:
+    return [point.seconds / 60 for point in points]
+
+
+def _smooth(values: Sequence[float], window: int = 5) -> list[float]:
+    # Centred mean that leaves gaps out; the raw line is drawn faintly behind it.
+    half = window // 2
+    means = []
+    for i in range(len(values)):
+        near = [v for v in values[max(0, i - half) : i + half + 1] if not np.isnan(v)]
+        means.append(sum(near) / len(near) if near else float("nan"))
+    return means
+
+
+def _percent(axis: Axes, title: str) -> None:
+    axis.set_ylim(0, 100)
+    axis.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    _finish(axis, title)
+
+
+def _finish(axis: Axes, title: str, *, beside: bool = False) -> None:
+    axis.set_title(title)
+    axis.set_xlabel("minutes of training")
+    axis.margins(x=0.01)
+    handles, labels = axis.get_legend_handles_labels()
+    if handles and beside:  # a stack fills its panel, and reads from the top down
+        axis.legend(handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    elif handles:
+        axis.legend()
