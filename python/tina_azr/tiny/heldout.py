@@ -13,7 +13,6 @@ from tina_azr.sandbox import Sandbox
 from tina_azr.tasks.codec import heldout_to_json
 from tina_azr.tasks.heldout import HeldoutTask
 from tina_azr.tiny.examples import PAIRS, draw_worked, vague
-from tina_azr.tiny.programs import draw_input, draw_program
 
 STRATA = (1, 2, 3, 4, 5, 6)
 PER_CELL = 96
@@ -39,3 +38,25 @@ def draw_heldout(seed: int, sandbox: Sandbox, modes: tuple[str, ...], excluded: 
                     cell.append(HeldoutTask(task=worked.task(mode, message), stratum=stratum))
             tasks += cell
     return tasks
+
+
+def draw_seeds(sandbox: Sandbox) -> list[dict[str, str]]:
+    """Programs of one or two steps with one call each: the first references of self-play."""
+    random = Random(SEED_PROGRAMS)
+    seeds: dict[str, dict[str, str]] = {}
+    while len(seeds) < SEED_PROGRAMS:
+        for worked in draw_worked(random, sandbox, (1, 2), [1] * SEED_PROGRAMS):
+            if worked is not None and len(seeds) < SEED_PROGRAMS:
+                program = worked.program.source
+                seeds[program] = {"program": program, "input": worked.inputs[0], "output": worked.traces[0].output}
+    return list(seeds.values())
+
+
+def write_seeds(path: Path, seeds: list[dict[str, str]]) -> None:
+    """One JSON object a line."""
+    path.write_text("".join(json.dumps(seed) + "\n" for seed in seeds))
+
+
+def write_heldout(path: Path, tasks: list[HeldoutTask]) -> None:
+    """One task a line, as `tasks.heldout.load_heldout` reads it."""
+    path.write_text("".join(json.dumps(heldout_to_json(task)) + "\n" for task in tasks))
