@@ -56,7 +56,7 @@ def compare(
     if far:
         first, last = pool([start.by_stratum[s] for s in far]), pool([end.by_stratum[s] for s in far])
         rows.append(_row(f"steps {far[0]}-{far[-1]}", first, last, pairs, lambda o: o.stratum not in NEAR_STRATA))
-    return tuple(rows)
+    return tuple(row for row in rows if row.start.n and row.end.n)
 
 
 def pool(cells: Sequence[HeldoutCell]) -> HeldoutCell:
@@ -113,7 +113,7 @@ def _row(label: str, start: HeldoutCell, end: HeldoutCell, pairs: Sequence[Pair]
     )
 
 
-def _paired(differences: Sequence[int]) -> Difference | None:
+def _paired(differences: Sequence[float]) -> Difference | None:
     n = len(differences)
     if n < 2:
         return None
@@ -133,4 +133,4 @@ def _unpaired_greedy(start: HeldoutCell, end: HeldoutCell) -> Difference | None:
 
 
 def _binomial_stderr(share: float, n: int) -> float:
-    return math.sqrt(share * (1 - share) / n)
+    return math.sqrt(share * (1 - share) / max(n - 1, 1))

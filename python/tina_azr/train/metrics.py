@@ -111,10 +111,11 @@ class HeldoutCell:
     """Accuracy on one part of the held-out set."""
 
     n: int
+    """Tasks; 0 in a headline whose strata the set does not have."""
     accuracy: float
-    """At temperature 1, one sample a task."""
+    """At temperature 1, mean over tasks."""
     stderr: float
-    """Of `accuracy`: sqrt(p (1 - p) / n)."""
+    """Of `accuracy`: standard deviation of the tasks' results over sqrt(n)."""
     accuracy_greedy: float | None
     """None where greedy decoding is switched off."""
     stderr_greedy: float | None
@@ -145,10 +146,10 @@ class HeldoutOutcome:
     mode: str
     stratum: int
     """Number of steps of the task's program."""
-    correct: bool
-    """At temperature 1."""
-    correct_greedy: bool | None
-    think_tokens: int
+    correct: float
+    """Share of its samples at temperature 1: 0 or 1 where there is one."""
+    correct_greedy: float | None
+    think_tokens: float
 
     def to_json(self) -> dict[str, object]:
         return {

@@ -13,10 +13,14 @@ from tina_azr.errors import CheckpointError
 from tina_azr.train.durable import write_text
 from tina_azr.train.metrics import HeldoutMetrics, HeldoutOutcome, StepMetrics
 from tina_azr.train.run_folder import RunFolder, numbered
+from tina_azr.train.status import RunStatus
 
 
 class MetricsWriter:
-    """Listener that appends to a run's metrics. Every line is with the kernel before the call returns: a kill loses none."""
+    """Listener that appends to a run's metrics and keeps `run.json` up to date.
+
+    Every line is with the kernel before the call returns: a kill loses none.
+    """
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -26,6 +30,8 @@ class MetricsWriter:
 
     def on_step(self, metrics: StepMetrics) -> None:
         self._append(metrics.to_json())
+        with self._run.writing("run.json"):
+            self._run.write_status(RunStatus.read(self._run.status_file).changed(step=metrics.step, seconds=metrics.seconds))
 
     def on_heldout(self, metrics: HeldoutMetrics) -> None:
         if metrics.outcomes:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from tina_azr.train.comparison import Difference, Row, compare
@@ -54,6 +55,17 @@ class Report:
     totals: Totals | None
     """None before the first step."""
 
+    def to_json(self) -> dict[str, object]:
+        """The content of `report.json`: shares, not percent."""
+        return {
+            "name": self.name,
+            "status": self.status.to_json(),
+            "start_step": self.start_step,
+            "end_step": self.end_step,
+            "rows": [row.to_json() for row in self.rows],
+            "totals": asdict(self.totals) if self.totals else None,
+        }
+
 
 def make_report(run: RunFolder, history: History, status: RunStatus) -> Report:
     """Compare the first and the last held-out evaluation, and add up the steps."""
@@ -68,18 +80,20 @@ def make_report(run: RunFolder, history: History, status: RunStatus) -> Report:
 
 
 def write_report(run: RunFolder, report: Report, plots: Sequence[Path]) -> None:
-    """Write `report.json` (everything, shares not percent) and `report.md` (for people, with the plots)."""
-    values = {
-        "name": report.name,
-        "status": report.status.to_json(),
-        "start_step": report.start_step,
-        "end_step": report.end_step,
-        "rows": [row.to_json() for row in report.rows],
-        "totals": asdict(report.totals) if report.totals else None,
-    }
+    """Write `report.json` and `report.md` (for people, with the plots)."""
     with run.writing("the report"):
-        write_text(run.path / "report.json", json.dumps(values, indent=2) + "\n")
+        write_text(run.path / "report.json", json.dumps(report.to_json(), indent=2) + "\n")
         write_text(run.path / "report.md", _markdown(run, report, plots))
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The closing table and the facts, as `tina-azr train` ends with them."""
+    if report.rows:
+        console.print(closing_table(report))
+        console.print(footnote(report), style="dim", highlight=False)
+        console.print()
+    for fact in facts(report.totals) if report.totals else ():
+        console.print(fact, highlight=False)
 
 
 def closing_table(report: Report) -> Table:

@@ -152,7 +152,8 @@ class RunFolder:
         return status
 
     def write_status(self, status: RunStatus) -> None:
-        write_text(self.status_file, json.dumps(status.to_json(), indent=2) + "\n")
+        """Replace `run.json`. Not synced: it is a summary, and a step must not wait for the disk."""
+        write_text(self.status_file, json.dumps(status.now().to_json(), indent=2) + "\n", synced=False)
 
     def describe(self) -> str:
         """State and step in a few words."""

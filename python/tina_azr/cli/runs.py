@@ -1,0 +1,137 @@
+"""`tina-azr runs`: what has been trained, how it stands, and what came of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tina_azr.errors import CheckpointError, RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from tina_azr.train.run_folder import RunFolder
+
+EPILOG = """\b
+Examples:
+  tina-azr runs                  those below ./runs
+  tina-azr runs elsewhere/       those below another folder
+  tina-azr runs 20260304-1012-tiny
+                                 one run: its closing table, its checkpoints
+  tina-azr runs --json | jq '.[] | select(.state == "finished") | .end.accuracy'
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("where", required=False, default="runs", metavar="[FOLDER | RUN]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of runs, or one run's report.")
+def runs(where: str, as_json: bool) -> None:
+    """List the runs in a folder (default: ./runs), or show one run."""
+    from rich.console import Console
+
+    from tina_azr.cli.run_paths import RUNS, find_run
+    from tina_azr.train.run_folder import find_runs
+
+    folder = Path(where)
+    named_run = not folder.exists() and (RUNS / where).is_dir()
+    if named_run or (folder / "config.yaml").is_file():
+        run = find_run(where)
+        if as_json:
+            click.echo(json.dumps(_report_json(run), indent=2))
+        else:
+            _print_one(run, Console())
+        return
+    if not folder.is_dir() and where != str(RUNS):
+        raise RunError(f"no folder {where}, and no run of that name below ./{RUNS}.")
+    summaries = sorted((_summary(run) for run in find_runs(folder)), key=lambda summary: str(summary["started"]))
+    if as_json:
+        click.echo(json.dumps(summaries, indent=2))
+    elif summaries:
+        Console().print(_table(summaries))
+    else:
+        click.echo(f"no runs below {where}/ yet; `tina-azr train` makes one.")
+
+
+def _summary(run: "RunFolder") -> dict[str, object]:
+    from tina_azr.train.metrics_file import read_metrics
+
+    base: dict[str, object] = {"name": run.name, "path": str(run.path)}
+    try:
+        status = run.read_status()
+        heldouts = read_metrics(run).heldouts
+    except CheckpointError as error:
+        # One damaged run must not hide the others.
+        unknown = dict.fromkeys(("model", "seed", "step", "steps", "seconds", "started", "updated", "start", "end"))
+        return base | {"state": "unreadable", "message": str(error)} | unknown
+    return base | {
+        "state": status.state.value,
+        "model": status.model,
+        "seed": status.seed,
+        "step": status.step,
+        "steps": status.steps,
+        "seconds": round(status.seconds, 3),
+        "started": status.started,
+        "updated": status.updated,
+        "message": status.message,
+        "start": heldouts[0].pooled.to_json() if heldouts else None,
+        "end": heldouts[-1].pooled.to_json() if heldouts else None,
+    }
+
+
+def _table(summaries: list[dict[str, object]]) -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
+    from tina_azr.train.wording import duration
+
+    colors = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unreadable": "red"}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("run", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("step", "time", "T=1 %", "greedy %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in summaries:
+        state = str(row["state"])
+        seconds = row["seconds"]
+        table.add_row(
+            str(row["name"]),
+            Text(state, style=colors[state]),
+            "-" if row["step"] is None else f"{row['step']}/{row['steps']}",
+            duration(seconds) if isinstance(seconds, float) else "-",
+            _change(row, "accuracy"),
+            _change(row, "accuracy_greedy"),
+        )
+    return table
+
+
+def _change(row: dict[str, object], field: str) -> str:
+    start, end = row["start"], row["end"]
+    if not isinstance(start, dict) or not isinstance(end, dict) or start[field] is None or end[field] is None:
+        return "-"
+    return f"{100 * start[field]:.1f} > {100 * end[field]:.1f}"
+
+
+def _report_json(run: "RunFolder") -> dict[str, object]:
+    from tina_azr.train.metrics_file import read_metrics
+    from tina_azr.train.report import make_report
+
+    return make_report(run, read_metrics(run), run.read_status()).to_json() | {"checkpoints": run.checkpoint_steps()}
+
+
+def _print_one(run: "RunFolder", console: "Console") -> None:
+    from tina_azr.train.metrics_file import read_metrics
+    from tina_azr.train.report import make_report, print_report
+
+    status = run.read_status()
+    report = make_report(run, read_metrics(run), status)
+    console.print(
+        f"[bold]{run.path}[/bold]  {status.state.value} at step {status.step} of {status.steps}, model {status.model}, seed {status.seed}"
+    )
+    if status.message:
+        console.print(status.message, markup=False)
+    print_report(report, console)
+    steps = ", ".join(f"step-{step}" for step in run.checkpoint_steps()) or "none"
+    console.print(f"checkpoints: {steps}", highlight=False)
+    if status.step < status.steps:
+        console.print(f"go on with it: tina-azr train --resume {run.path}", highlight=False)
