@@ -1,12 +1,12 @@
 """A configuration as YAML that explains itself: every value below a comment with its description, unit and bounds."""
 
 import textwrap
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from tina_azr.config.document import write_yaml
 from tina_azr.config.sections import Config
 
 WIDTH = 118
@@ -24,7 +24,10 @@ def _section(section: BaseModel, indent: str) -> list[str]:
         if isinstance(value, BaseModel):
             lines += ["", *_comment(type(value).__doc__ or "", indent), f"{indent}{name}:", *_section(value, indent + "  ")]
         else:
-            lines += [*_comment(f"{field.description} [{_range(field)}]", indent), f"{indent}{name}: {_inline(value)}"]
+            lines += [
+                *_comment(f"{field.description} [{_range(field)}]", indent),
+                f"{indent}{name}: {write_yaml(list(value) if isinstance(value, tuple) else value, inline=True)}",
+            ]
     return lines
 
 
@@ -46,8 +49,3 @@ def _range(field: FieldInfo) -> str:
         high = f"{bounds['le']}" if "le" in bounds else f"below {bounds['lt']}"
         words.append(f"{low} to {high}")
     return ", ".join(words)
-
-
-def _inline(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")

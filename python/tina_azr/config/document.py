@@ -1,6 +1,7 @@
 """YAML as this package reads it: one mapping, every key once, `1e-6` a number, and the line of every value kept for messages."""
 
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +17,22 @@ class _Loader(yaml.SafeLoader):
     """PyYAML follows YAML 1.1, where `1e-6` is a string. Here it is a float, as in YAML 1.2 and in Python."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Its counterpart: a *string* that looks like such a number is written in quotes."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
+
+
+def write_yaml(value: Any, *, inline: bool = False) -> str:
+    """YAML that this module reads back as it was; `inline` puts a value on one line, with no line end."""
+    if not inline:
+        return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=sys.maxsize)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 @dataclass(slots=True)

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tina_azr.config.document import Document, Path, parse_document, parse_scalar
+from tina_azr.config.document import Document, Path, parse_document, parse_scalar, write_yaml
 from tina_azr.config.sections import Config
 from tina_azr.errors import ConfigError
 
@@ -37,7 +36,7 @@ def load_config(path: FilePath | str | None = None, overrides: Sequence[str] = (
 
 def dump_config(config: Config) -> str:
     """The resolved configuration as YAML that `load_config` reads back to an equal `Config`."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120)
+    return write_yaml(config.model_dump(mode="json"))
 
 
 def config_schema() -> dict[str, Any]:
