@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -198,7 +198,7 @@ def _write_manifest(folder: Path, step: int) -> None:
     write_text(folder / _MANIFEST, json.dumps({"format": _FORMAT, "step": step, "files": entries}, indent=2) + "\n")
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
