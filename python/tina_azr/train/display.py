@@ -4,7 +4,7 @@ Both are listeners and context managers; `open_display` chooses.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -32,6 +32,10 @@ class Display(Listener, Protocol):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
+    def recall(self, heldouts: Sequence[HeldoutMetrics]) -> None:
+        """What was measured before this session: the curve goes on, nothing is announced."""
+        ...
+
 
 def open_display(console: Console, *, title: str, goal: Goal) -> Display:
     """The live panel where the console is a terminal, plain lines where it is a file, a pipe or a CI log."""
@@ -52,6 +56,9 @@ class PlainDisplay:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
+
+    def recall(self, heldouts: Sequence[HeldoutMetrics]) -> None:
+        """The log has it already."""
 
     def on_phase(self, step: int, phase: str, done: int, total: int) -> None:
         """Too often for a log."""
@@ -102,6 +109,9 @@ class LiveDisplay:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
+
+    def recall(self, heldouts: Sequence[HeldoutMetrics]) -> None:
+        self._progress.heldouts = (*heldouts, *self._progress.heldouts)
 
     def on_phase(self, step: int, phase: str, done: int, total: int) -> None:
         self._progress.on_phase(step, phase, done, total)

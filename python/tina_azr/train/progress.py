@@ -33,7 +33,6 @@ class Progress:
     done: int = 0
     total: int = 0
     metrics: StepMetrics | None = None
-    first_heldout: HeldoutMetrics | None = None
     heldouts: tuple[HeldoutMetrics, ...] = ()
     note: str = ""
     checkpoint: int | None = None
@@ -49,7 +48,6 @@ class Progress:
         self._seen_at = self.clock()
 
     def on_heldout(self, metrics: HeldoutMetrics) -> None:
-        self.first_heldout = self.first_heldout or metrics
         self.heldouts = (*self.heldouts, metrics)
         if self._seen_at is None:
             self._ends.append(metrics.seconds)

@@ -155,6 +155,18 @@ class RunFolder:
         """Replace `run.json`. Not synced: it is a summary, and a step must not wait for the disk."""
         write_text(self.status_file, json.dumps(status.now().to_json(), indent=2) + "\n", synced=False)
 
+    def remove_if_unused(self) -> None:
+        """Take back a folder in which nothing happened: no metrics, no checkpoint, no rollout. Anything else stays untouched."""
+        happened = (self.metrics_file, self.plots, *self.checkpoints.glob("*"), *self.rollouts.glob("*"), *self.heldout.glob("*"))
+        if any(path.exists() for path in happened):
+            return
+        ours = (self.config_file, self.status_file, self.lock_file, *self.path.glob("tasks.sqlite*"))
+        for path in ours:
+            path.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.rollouts, self.heldout, self.path):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
     def describe(self) -> str:
         """State and step in a few words."""
         status = self.read_status()

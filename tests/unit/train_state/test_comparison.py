@@ -73,7 +73,9 @@ def test_pooling_weighs_by_tasks() -> None:
         return HeldoutCell(n=n, accuracy=accuracy, stderr=0.0, accuracy_greedy=None, stderr_greedy=None, think_tokens=10 * accuracy)
 
     pooled = pool([cell(30, 0.2), cell(10, 0.6)])
-    assert (pooled.n, pooled.accuracy, pooled.think_tokens) == (40, pytest.approx(0.3), pytest.approx(3.0))
+    assert pooled.n == 40
+    assert pooled.accuracy == pytest.approx(0.3)
+    assert pooled.think_tokens == pytest.approx(3.0)
     assert pooled.accuracy_greedy is None
 
 

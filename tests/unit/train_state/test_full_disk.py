@@ -10,7 +10,6 @@ import pytest
 from safetensors import SafetensorError
 
 from tina_azr.errors import RunError
-from tina_azr.train import durable
 from tina_azr.train.durable import is_full_disk, write_text
 from tina_azr.train.metrics import StepMetrics
 from tina_azr.train.metrics_file import MetricsWriter
@@ -66,7 +65,7 @@ def test_other_failures_are_not_taken_for_a_full_disk(error: BaseException) -> N
 def test_a_failed_write_leaves_the_old_content_and_no_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    monkeypatch.setattr(durable.os, "fsync", _no_space)
+    monkeypatch.setattr(os, "fsync", _no_space)
     with pytest.raises(OSError, match="No space left"):
         write_text(path, "new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]

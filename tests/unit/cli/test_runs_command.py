@@ -1,0 +1,89 @@
+"""`tina-azr runs` on folders that runs have left."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tina_azr.cli.main import cli
+from tina_azr.config import load_config
+from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics
+from tina_azr.train.metrics_file import MetricsWriter
+from tina_azr.train.run_folder import RunFolder
+from tina_azr.train.status import RunState
+
+Runs = Callable[..., Result]
+
+
+def _evaluation(step: int, accuracy: float) -> HeldoutMetrics:
+    cell = HeldoutCell(n=576, accuracy=accuracy, stderr=0.02, accuracy_greedy=accuracy + 0.1, stderr_greedy=0.02, think_tokens=20.0)
+    return HeldoutMetrics(step=step, seconds=60.0 * step, pooled=cell, by_mode={"deduction": cell}, by_stratum={1: cell})
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """`tina-azr runs ...` in a folder where two runs have been."""
+    monkeypatch.chdir(tmp_path)
+    finished = RunFolder.create(Path("runs/finished"), load_config(overrides=["run.steps=60", "seed=3"]))
+    for step, accuracy in ((0, 0.45), (60, 0.75)):
+        MetricsWriter(finished).on_heldout(_evaluation(step, accuracy))
+    finished.write_status(finished.read_status().changed(state=RunState.FINISHED, step=60, seconds=372.0))
+    RunFolder.create(Path("runs/killed"), load_config())
+    return lambda *arguments: CliRunner().invoke(cli, ["runs", *arguments], env={"COLUMNS": "80"})
+
+
+def test_the_list_says_how_each_run_stands(runs: Runs) -> None:
+    result = runs()
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.output.splitlines()[1:]]
+    assert rows == [
+        ["finished", "finished", "60/60", "6:12", "45.0", ">", "75.0", "55.0", ">", "85.0"],
+        ["killed", "interrupted", "0/60", "0:00", "-", "-"],
+    ]
+
+
+def test_json_has_start_and_end_of_each(runs: Runs) -> None:
+    finished, killed = json.loads(runs("--json").output)
+    assert (finished["name"], finished["state"], finished["seed"]) == ("finished", "finished", 3)
+    assert (finished["start"]["accuracy"], finished["end"]["accuracy"]) == (0.45, 0.75)
+    assert (killed["state"], killed["end"]) == ("interrupted", None)
+
+
+@pytest.mark.parametrize("name", ["finished", "runs/finished"])
+def test_one_run_is_shown_by_name_or_path(runs: Runs, name: str) -> None:
+    output = runs(name).output
+    assert "finished at step 60 of 60, model tiny, seed 3" in output
+    assert "steps 1-3  45.0 ±2.0  75.0 ±2.0  +30.0 ±2.8" in output
+
+
+def test_one_run_as_json_is_its_report(runs: Runs) -> None:
+    report = json.loads(runs("finished", "--json").output)
+    assert report["rows"][0]["label"] == "steps 1-3"
+    assert report["checkpoints"] == []
+
+
+def test_a_run_that_can_go_on_says_how(runs: Runs) -> None:
+    assert "go on with it: tina-azr train --resume runs/killed" in runs("killed").output
+
+
+def test_one_damaged_run_does_not_hide_the_others(runs: Runs) -> None:
+    Path("runs/killed/run.json").write_text("{")
+    result = runs()
+    assert result.exit_code == 0
+    assert "unreadable" in result.output
+    assert "45.0 > 75.0" in result.output
+
+
+def test_no_runs_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["runs"])
+    assert result.exit_code == 0
+    assert result.output == "no runs below runs/ yet; `tina-azr train` makes one.\n"
+
+
+def test_a_folder_that_is_not_there_is_an_error(runs: Runs) -> None:
+    result = runs("elsewhere")
+    assert result.exit_code == 1
+    assert result.output == "Error: no folder elsewhere, and no run of that name below ./runs.\n"
