@@ -11,7 +11,7 @@ BUILD_INPUTS := pyproject.toml $(wildcard Cargo.toml Cargo.lock) \
 	$(shell find crates rust -type f -not -path '*/target/*' -not -name '*.md' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test venv native lint lint-python lint-rust test-rust test-python format
+.PHONY: help train test venv native lint lint-python lint-rust test-rust test-python format configs
 
 help: ## list the targets
 	@echo "Targets:"
@@ -52,6 +52,10 @@ format: $(INSTALLED) ## rewrite sources as the formatters want them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cargo fmt --all
+
+configs: $(INSTALLED) ## write configs/tiny_self_play.yaml anew, after a setting has changed
+	{ sed '/^$$/q' configs/tiny_self_play.yaml; $(BIN)/tina-azr config show --comments; } > configs/.new
+	mv configs/.new configs/tiny_self_play.yaml
 
 # The Linux wheel of torch brings CUDA libraries, 5 GB: where the interpreter has a torch already, the environment sees it.
 $(BIN)/python:

@@ -1,0 +1,45 @@
+"""Every shipped configuration loads, resolves and says how to run it."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tina_azr.cli.main import cli
+from tina_azr.config import Config, describe_config, load_config
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "configs").glob("*"))
+
+
+def test_the_configurations_are_there() -> None:
+    assert [file.name for file in FILES] == ["qwen3_self_play.yaml", "tiny_random_reward_control.yaml", "tiny_self_play.yaml"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_shipped_configuration_is_valid(file: Path) -> None:
+    result = CliRunner().invoke(cli, ["config", "validate", str(file)])
+    assert (result.exit_code, result.output) == (0, f"{file}: good\n")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_shipped_configuration_opens_with_the_command_that_runs_it(file: Path) -> None:
+    header = [line for line in file.read_text().split("\n\n")[0].splitlines() if line.startswith("#")]
+    assert f"#     tina-azr train --config configs/{file.name}" in header
+
+
+def test_the_explained_configuration_is_the_defaults() -> None:
+    text = (ROOT / "configs" / "tiny_self_play.yaml").read_text()
+    assert text.split("\n\n", 1)[1] == describe_config(Config())
+
+
+def test_the_control_differs_from_the_defaults_in_its_rewards_alone() -> None:
+    control = load_config(ROOT / "configs" / "tiny_random_reward_control.yaml").model_dump()
+    defaults = Config().model_dump()
+    assert {
+        (section, key)
+        for section, values in control.items()
+        if values != defaults[section]
+        for key in values
+        if values[key] != defaults[section][key]
+    } == {("selfplay", "random_rewards")}

@@ -1,0 +1,139 @@
+"""What the pages in docs/ say is true: their examples run, their tables list what is written."""
+
+import importlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tina_azr.config import load_config
+from tina_azr.rollout.types import Completion, StopCause
+from tina_azr.selfplay.rewarding import Rewards
+from tina_azr.selfplay.rewards import GradedAttempt
+from tina_azr.tasks.types import Task, Verdict
+from tina_azr.train.advantages import ADVANTAGES, RewardTable
+from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```python (file|line)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addition:
+    """A block of docs/extending.md: a new file's text, or a line for a dictionary."""
+
+    kind: str
+    where: str
+    text: str
+
+
+def additions() -> list[Addition]:
+    page = (DOCS / "extending.md").read_text(encoding="utf-8")
+    return [Addition(kind=kind, where=where, text=text) for kind, where, text in BLOCK.findall(page)]
+
+
+@pytest.fixture
+def extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file of the page imported from where the page puts it, every line in its dictionary."""
+    defined: dict[str, object] = {}
+    for addition in additions():
+        if addition.kind == "file":
+            path = tmp_path / addition.where
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(addition.text, encoding="utf-8")
+            name = ".".join(Path(addition.where).relative_to("python").with_suffix("").parts)
+            package = importlib.import_module(name.rpartition(".")[0])
+            monkeypatch.setattr(package, "__path__", [*package.__path__, str(path.parent)])
+            defined.update(vars(importlib.import_module(name)))
+            del sys.modules[name]
+        else:
+            module, _, table = addition.where.partition(":")
+            entries = eval(f"{{{addition.text}}}", defined)
+            for key, value in entries.items():
+                monkeypatch.setitem(getattr(importlib.import_module(module), table), key, value)
+
+
+def test_the_page_extends_what_it_says_it_does() -> None:
+    assert [addition.where for addition in additions() if addition.kind == "line"] == [
+        "tina_azr.selfplay.rewards:SOLVER_TERMS",
+        "tina_azr.train.advantages:ADVANTAGES",
+        "tina_azr.tasks.modes:MODES",
+    ]
+
+
+@pytest.mark.usefixtures("extended")
+def test_the_reward_term_of_the_page_changes_a_reward() -> None:
+    completion = Completion(
+        ids_T=np.arange(60),
+        logprobs_T=np.zeros(60, np.float32),
+        forced_T=np.zeros(60, np.bool_),
+        stop_cause=StopCause.STOP_ID,
+        think_tokens=50,
+        forced_close=False,
+    )
+    attempt = GradedAttempt(task=Task(key="k", mode="deduction", program=""), completion=completion, verdict=Verdict.CORRECT)
+    plain, priced = (
+        Rewards(load_config(None, [f"rewards.solver_terms={terms}"]).rewards)
+        for terms in ("[correctness]", "[correctness, brevity]")
+    )
+    assert plain.of_attempt(attempt) == 1.0
+    assert priced.of_attempt(attempt) == pytest.approx(0.95)
+
+
+@pytest.mark.usefixtures("extended")
+def test_the_advantage_rule_of_the_page_centres_each_stratum() -> None:
+    table = RewardTable(
+        rewards_N=np.array([1.0, 0.0, 3.0, 3.0]),
+        strata_N=np.array([0, 0, 1, 1]),
+        groups_N=np.array([0, 0, 1, 1]),
+        solver_N=np.array([True, True, False, False]),
+        tokens_N=np.array([5, 5, 5, 5]),
+    )
+    advantages = ADVANTAGES["centred"](table)
+    assert advantages.values_N.tolist() == [0.5, -0.5, 0.0, 0.0]
+    assert advantages.strata_dropped == 1
+
+
+def documented(heading: str) -> list[str]:
+    """First column of the table below a heading of docs/run_folder.md."""
+    section = (DOCS / "run_folder.md").read_text(encoding="utf-8").split(f"### `{heading}`")[1].split("\n#")[0]
+    return re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+
+
+def test_the_documented_fields_of_a_step_are_those_that_are_written() -> None:
+    nothing: dict[str, float] = {}
+    line = StepMetrics(
+        step=1,
+        seconds=0.0,
+        proposals=0,
+        valid_rate=0.0,
+        distinct_rate=0.0,
+        rejects={},
+        tasks=0,
+        reward={},
+        pass_rate=None,
+        pass_rate_by_mode=nothing,
+        think_tokens={},
+        proposed_steps=None,
+        samples=0,
+        strata_dropped=0,
+        loss=0.0,
+        grad_norm=0.0,
+        entropy=0.0,
+        clip_fraction=0.0,
+        programs=0,
+        programs_per_second=0.0,
+        tokens=0,
+        tokens_per_second=0.0,
+        seconds_by_phase=nothing,
+    ).to_json()
+    assert documented("kind: step") == list(line)
+
+
+def test_the_documented_fields_of_an_evaluation_are_those_that_are_written() -> None:
+    cell = HeldoutCell(n=1, accuracy=0.0, stderr=0.0, accuracy_greedy=None, stderr_greedy=None, think_tokens=0.0)
+    line = HeldoutMetrics(step=0, seconds=0.0, pooled=cell, by_mode={}, by_stratum={}).to_json()
+    assert documented("kind: heldout") == list(line)

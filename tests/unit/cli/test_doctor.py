@@ -1,0 +1,49 @@
+"""`tina-azr doctor`."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tina_azr.cli import doctor as page
+from tina_azr.cli.main import cli
+
+
+def findings(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """Exit status, and what `--json` says by name of the check."""
+    result = CliRunner().invoke(cli, ["doctor", "--json", *arguments])
+    return result.exit_code, {finding["name"]: finding for finding in json.loads(result.stdout)}
+
+
+def test_this_installation_is_in_order() -> None:
+    status, found = findings()
+    assert [finding for finding in found.values() if finding["status"] == "fault"] == []
+    assert status == 0
+    assert found["sandbox run"]["detail"].startswith("ok, 45, ")
+    assert {"python", "cores", "memory", "torch", "native module", "model tiny", "model tiny-warm", "writing here"} <= set(found)
+
+
+def test_a_fault_is_told_with_what_to_do_and_hides_no_other_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "tina_azr._native", None)  # what an import finds where the build is missing
+    monkeypatch.setattr(page, "PACKAGE", tmp_path)
+    status, found = findings()
+    assert status == 1
+    for name in ("native module", "model tiny"):
+        assert found[name]["status"] == "fault"
+        assert found[name]["advice"]
+    assert found["writing here"]["status"] == "good"
+
+
+def test_a_folder_that_cannot_be_written_to_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "CHECKS", (page._writing,))
+    monkeypatch.chdir("/proc")
+    status, found = findings()
+    assert (status, found["writing here"]["status"]) == (0, "note")
+
+
+def test_for_people_every_check_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "CHECKS", (page._python, page._machine))
+    lines = CliRunner().invoke(cli, ["doctor"]).stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith(("good", "note", "fault"))] == ["python", "cores", "memory"]

@@ -1,0 +1,70 @@
+"""The frame of the command line: loading commands, showing errors."""
+
+import sys
+from types import ModuleType
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from tina_azr.cli.main import SUBCOMMANDS, Subcommand, cli
+from tina_azr.errors import ConfigError, ModelError
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command `fail KIND` that raises."""
+
+    @click.command()
+    @click.argument("kind")
+    def fail(kind: str) -> None:
+        raise {"config": ConfigError("bad key"), "model": ModelError("no such folder"), "fault": ZeroDivisionError("oops")}[kind]
+
+    module = ModuleType("fake_command")
+    vars(module)["fail"] = fail
+    monkeypatch.setitem(sys.modules, "fake_command", module)
+    monkeypatch.setitem(SUBCOMMANDS, "fail", Subcommand("fake_command", "Fail."))
+
+
+def test_help_lists_every_command_in_order() -> None:
+    result = call("--help")
+    listed = [line.split()[0] for line in result.output.split("Commands:")[1].split("\n\n")[0].splitlines() if line.strip()]
+    assert listed == list(SUBCOMMANDS)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_a_command_teaches_itself(name: str) -> None:
+    result = call(name, "--help")
+    assert result.exit_code == 0
+    assert f"tina-azr {name}" in result.output or f"cli {name}" in result.output
+
+
+def test_no_arguments_show_the_help() -> None:
+    assert "Start here:" in call().output
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    result = call("trian")
+    assert result.exit_code == 2
+    assert "No such command 'trian'" in result.output
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize(("kind", "status", "text"), [("config", 2, "Error: bad key\n"), ("model", 1, "Error: no such folder\n")])
+def test_an_error_of_this_package_is_one_message_without_a_traceback(kind: str, status: int, text: str) -> None:
+    result = call("fail", kind)
+    assert (result.exit_code, result.stderr, result.stdout) == (status, text, "")
+
+
+@pytest.mark.usefixtures("failing")
+def test_debug_keeps_the_traceback() -> None:
+    assert isinstance(call("--debug", "fail", "model").exception, ModelError)
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_fault_of_this_package_keeps_its_traceback() -> None:
+    assert isinstance(call("fail", "fault").exception, ZeroDivisionError)
