@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tina_azr.config import load_config
+from tina_azr.config import TasksConfig, load_config
 from tina_azr.rollout.types import Completion, StopCause
+from tina_azr.sandbox import Sandbox
 from tina_azr.selfplay.rewarding import Rewards
 from tina_azr.selfplay.rewards import GradedAttempt
-from tina_azr.tasks.types import Task, Verdict
+from tina_azr.tasks.blocks import fence
+from tina_azr.tasks.grading import grade
+from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.types import PromptStyle, Task, TaskRejected, Verdict
+from tina_azr.tasks.validation import Validator
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
 from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
 
@@ -95,6 +100,21 @@ def test_the_advantage_rule_of_the_page_centres_each_stratum() -> None:
     advantages = ADVANTAGES["centred"](table)
     assert advantages.values_N.tolist() == [0.5, -0.5, 0.0, 0.0]
     assert advantages.strata_dropped == 1
+
+
+@pytest.mark.usefixtures("extended")
+def test_the_task_mode_of_the_page_proposes_validates_and_grades() -> None:
+    mode = MODES["size"]
+    blocks = fence("python", "def f(n):\n    return [n] * n") + fence("input", "3")
+    proposals = [mode.parse_proposal(blocks, ()), mode.parse_proposal(blocks.replace("[n] * n", "n * n"), ())]
+    with Sandbox(workers=1) as sandbox:
+        task, refused = Validator(sandbox, TasksConfig()).validate(proposals)
+        assert isinstance(task, Task)
+        assert isinstance(refused, TaskRejected)
+        assert refused.detail == "9 has no size"
+        assert task.program in mode.solve_prompt(PromptStyle.FULL, task)
+        answers = [fence("output", "3"), fence("output", "[3, 3, 3]"), "3", None]
+        assert grade(sandbox, [(task, answers)]) == [[Verdict.CORRECT, Verdict.WRONG, Verdict.MALFORMED, Verdict.MALFORMED]]
 
 
 def documented(heading: str) -> list[str]:

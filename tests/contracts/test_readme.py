@@ -20,6 +20,7 @@ SHORTER = {
     "tina-azr train --config configs/qwen3_self_play.yaml": f"tina-azr train --config configs/qwen3_self_play.yaml {TINY_QWEN}",
     "tina-azr train --set 'rewards.solver_terms=[correctness, brevity]'": None,
     "tina-azr train --set learning.advantage=centred": None,
+    "tina-azr train --config configs/qwen3_self_play.yaml --set 'tasks.modes=[deduction, abduction, induction, size]'": None,
 }
 """Command -> what runs in its place; None: it needs what its page asks the reader to write, which test_docs.py does."""
 
