@@ -1,240 +1,46 @@
-"""When two tasks are the same: by the program's syntax tree, never by its text.
+"""When two tasks are the same: by the program's canonical form, never by its text.
 
-The canonical program drops comments, formatting, docstrings, annotations and imports that nothing uses, and renames parameters, locals
-and functions other than `f` by order of appearance, so retyping a task with other names does not make it new. Two programs with one
-canonical form behave alike: where a spelling can be seen (a keyword of an unknown callee, a class, an attribute) it stays. The
-*structure* masks constants as well: a proposer that only changes numbers repeats its template.
-
-`ast.parse` reads text, it runs nothing; whatever it cannot read is a SyntaxError here, however it failed.
+Retyping a task with other names does not make it new. The *structure* masks constants as well: a proposer that only changes numbers
+repeats its template.
 """
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Sequence
 
-from tina_azr.tasks.scopes import ENTRY, Binding, Comprehension, Function, Scope, Scopes
-
-
-class _Canonical(ast.NodeTransformer):
-    """Strips what does not change behaviour and gives every variable a number in order of first appearance."""
-
-    def __init__(self, tree: ast.Module, *, mask_constants: bool) -> None:
-        self._mask = mask_constants
-        self._scopes = Scopes(tree)
-        self._scope = self._scopes.module
-        self._reserved = self._scopes.reserved()
-        self._used = self._scopes.used()
-        self._spellings: dict[Binding, str] = {}
-        self._count = 0
-        self.text = ast.unparse(ast.fix_missing_locations(self.visit(tree)))
-
-    def _rename(self, name: str, scope: Scope | None = None) -> str:
-        binding = self._scopes.resolve(scope or self._scope, name)
-        if binding is None or self._scopes.keeps(binding):
-            return name
-        if binding not in self._spellings:
-            while f"v{self._count}" in self._reserved:
-                self._count += 1
-            self._spellings[binding] = f"v{self._count}"
-            self._count += 1
-        return self._spellings[binding]
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case) and getattr(node, "body", None) == []:
-            node.body = [ast.Pass()]  # type: ignore[union-attr]
-        if isinstance(node, ast.Try) and not node.handlers and not node.finalbody:
-            node.finalbody = [ast.Pass()]
-        return node
-
-    def visit_Pass(self, node: ast.Pass) -> None:
-        """Put back by `generic_visit` where a body would be empty without it."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if not self._mask or isinstance(node.value, bool) or node.value is None or node.value is ...:
-            return node
-        return ast.Constant("c" if isinstance(node.value, str) else 0)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        signed_number = isinstance(node.op, ast.USub | ast.UAdd) and isinstance(node.operand, ast.Constant)
-        if self._mask and signed_number:
-            return self.visit(node.operand)  # type: ignore[no-any-return]
-        return self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Name(id=self._rename(node.id), ctx=node.ctx)
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
-        return ast.NamedExpr(target=self.visit(node.target), value=self.visit(node.value))
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        callee = self._scopes.callee(self._scope, node)
-        for keyword in node.keywords:
-            if callee is not None and keyword.arg in self._scopes.of[callee].keywords:
-                keyword.arg = self._rename(keyword.arg, self._scopes.of[callee])
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if self._scope.is_class:
-            return self.generic_visit(node)
-        if node.value is None:
-            return None
-        return ast.Assign(targets=[self.visit(node.target)], value=self.visit(node.value))
-
-    def _visit_function(self, node: Function) -> ast.AST:
-        node.name = self._rename(node.name)
-        node.returns = None
-        node.type_comment = None
-        if hasattr(node, "type_params"):
-            node.type_params = []
-        node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        self._visit_defaults(node.args)
-        outer, self._scope = self._scope, self._scopes.of[node]
-        self._visit_parameters(node.args)
-        body = [self.visit(statement) for statement in node.body]
-        node.body = [statement for statement in body if statement is not None] or [ast.Pass()]
-        self._scope = outer
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._visit_function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._visit_function(node)
-
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        self._visit_defaults(node.args)
-        outer, self._scope = self._scope, self._scopes.of[node]
-        self._visit_parameters(node.args)
-        node.body = self.visit(node.body)
-        self._scope = outer
-        return node
-
-    def _visit_defaults(self, arguments: ast.arguments) -> None:
-        arguments.defaults = [self.visit(default) for default in arguments.defaults]
-        arguments.kw_defaults = [None if default is None else self.visit(default) for default in arguments.kw_defaults]
-
-    def _visit_parameters(self, arguments: ast.arguments) -> None:
-        starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
-        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *starred):
-            argument.arg = self._rename(argument.arg)
-            argument.annotation = None
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        node.bases = [self.visit(base) for base in node.bases]
-        node.keywords = [self.visit(keyword) for keyword in node.keywords]
-        outer, self._scope = self._scope, self._scopes.of[node]
-        body = [self.visit(statement) for statement in node.body]
-        node.body = [statement for statement in body if statement is not None] or [ast.Pass()]
-        self._scope = outer
-        return node
-
-    def _visit_comprehension(self, node: Comprehension) -> ast.AST:
-        first = node.generators[0]
-        first.iter = self.visit(first.iter)
-        outer, self._scope = self._scope, self._scopes.of[node]
-        for generator in node.generators:
-            if generator is not first:
-                generator.iter = self.visit(generator.iter)
-            generator.target = self.visit(generator.target)
-            generator.ifs = [self.visit(condition) for condition in generator.ifs]
-        if isinstance(node, ast.DictComp):
-            node.key, node.value = self.visit(node.key), self.visit(node.value)
-        else:
-            node.elt = self.visit(node.elt)
-        self._scope = outer
-        return node
-
-    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
-        return self._visit_comprehension(node)
-
-    def visit_SetComp(self, node: ast.SetComp) -> ast.AST:
-        return self._visit_comprehension(node)
-
-    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
-        return self._visit_comprehension(node)
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        return self._visit_comprehension(node)
-
-    def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        kept = []
-        for alias in node.names:
-            name = alias.asname or alias.name.split(".")[0]
-            if self._needs(name):
-                renamed = self._rename(name)
-                kept.append(ast.alias(name=alias.name, asname=renamed if alias.asname or renamed != name else None))
-        return ast.Import(names=kept) if kept else None
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        kept = []
-        for alias in node.names:
-            if alias.name == "*":
-                kept.append(alias)
-            elif self._needs(alias.asname or alias.name):
-                kept.append(ast.alias(name=alias.name, asname=self._rename(alias.asname or alias.name)))
-        return ast.ImportFrom(module=node.module, names=kept, level=node.level) if kept else None
-
-    def _needs(self, name: str) -> bool:
-        binding = self._scopes.resolve(self._scope, name)
-        return binding is None or binding in self._used or self._scopes.keeps(binding)
-
-    def visit_Global(self, node: ast.Global) -> ast.AST:
-        return ast.Global(names=[self._rename(name) for name in node.names])
-
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
-        return ast.Nonlocal(names=[self._rename(name) for name in node.names])
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
-        node.name = self._rename(node.name) if node.name else None
-        return self.generic_visit(node)
-
-    def visit_MatchAs(self, node: ast.MatchAs) -> ast.AST:
-        node.name = self._rename(node.name) if node.name else None
-        return self.generic_visit(node)
-
-    def visit_MatchStar(self, node: ast.MatchStar) -> ast.AST:
-        node.name = self._rename(node.name) if node.name else None
-        return self.generic_visit(node)
-
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> ast.AST:
-        node.rest = self._rename(node.rest) if node.rest else None
-        return self.generic_visit(node)
-
-
-def canonical_program(source: str) -> str:
-    """The program up to formatting, docstrings, annotations, unused imports and the spelling of variables. Raises SyntaxError."""
-    return _canonical(source, mask_constants=False)
-
-
-def program_structure(source: str) -> str:
-    """Digest of the canonical program with its numbers and strings masked. Raises SyntaxError."""
-    return _digest(_canonical(source, mask_constants=True))
+from tina_azr.tasks.canonical import canonical_program, parse_program
+from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.scopes import ENTRY
 
 
 def task_key(mode: str, program: str, inputs: Sequence[str]) -> str:
     """SHA-256 of canonical program and canonical inputs.
 
-    Deduction and abduction ask about the same pair of program and input, so they share keys and one held-out set covers both;
-    induction shows several pairs, whose order says nothing, and has keys of its own. Raises SyntaxError.
+    Modes of one family share keys: deduction and abduction ask about the same pair of program and input, so one held-out set covers
+    both. Induction shows several pairs, whose order says nothing, and has keys of its own. Raises SyntaxError.
     """
-    parts = (
-        ("pairs", canonical_program(program), *sorted(inputs))
-        if mode == "induction"
-        else ("call", canonical_program(program), *inputs)
-    )
-    return _digest("\0".join(parts))
+    return _digest("\0".join((MODES[mode].family, canonical_program(program), *sorted(inputs))))
+
+
+def program_structure(source: str, *, mask_constants: bool = True) -> str:
+    """Digest of the canonical program, with its numbers and strings masked unless told otherwise. Raises SyntaxError."""
+    return _digest(canonical_program(source, mask_constants=mask_constants))
+
+
+def defines_entry(source: str) -> bool:
+    """Whether the program has a `def f` of its own. Raises SyntaxError."""
+    return _entry(source) is not None
 
 
 def count_steps(source: str) -> int:
     """Top-level statements of `f`, a final plain `return name` not counted: a rough length. Raises SyntaxError."""
-    functions = [node for node in _parse(source).body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
-    return sum(_is_step(statement) for statement in functions[-1].body) if functions else 0
+    entry = _entry(source)
+    return sum(_is_step(statement) for statement in entry.body) if entry is not None else 0
+
+
+def _entry(source: str) -> ast.FunctionDef | None:
+    functions = [node for node in parse_program(source).body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+    return functions[-1] if functions else None
 
 
 def _is_step(statement: ast.stmt) -> bool:
@@ -243,26 +49,6 @@ def _is_step(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Expr):
         return not isinstance(statement.value, ast.Constant)
     return not isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal)
-
-
-def _parse(source: str) -> ast.Module:
-    """`ast.parse` with one kind of failure, and silent about the model's bad style (invalid escapes, `is` with a literal)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise SyntaxError(f"the program cannot be parsed: {type(error).__name__}") from error
-
-
-def _canonical(source: str, *, mask_constants: bool) -> str:
-    tree = _parse(source)
-    try:
-        return _Canonical(tree, mask_constants=mask_constants).text
-    except (ValueError, RecursionError) as error:
-        raise SyntaxError(
-            f"the program is nested too deeply or holds a number too large to name: {type(error).__name__}"
-        ) from error
 
 
 def _digest(text: str) -> str:

@@ -122,6 +122,15 @@ class Task:
     """Statements of the program that are not a plain `return name`: a rough length."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldoutTask:
+    """A task of the frozen evaluation set."""
+
+    task: Task
+    stratum: int
+    """Number of steps that the task was drawn with; accuracy is reported by it."""
+
+
 class TaskRejected(Exception):
     """Raised by parsers and validation; carries the reason that is counted and a sentence for people."""
 

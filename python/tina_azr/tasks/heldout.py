@@ -1,0 +1,54 @@
+"""The frozen evaluation set: tasks that no proposal and no training example may be."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tina_azr.errors import ConfigError
+from tina_azr.tasks.codec import heldout_from_json
+from tina_azr.tasks.identity import task_key
+from tina_azr.tasks.jsonl import read_jsonl
+from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.types import HeldoutTask, Task
+
+__all__ = ["HeldoutTask", "heldout_keys", "load_heldout", "take_per_cell"]
+
+
+def load_heldout(path: Path) -> tuple[HeldoutTask, ...]:
+    """Read a held-out file: one task a line. Keys are computed anew, so that they are this version's. Raises ConfigError."""
+    return read_jsonl(path, _with_key)
+
+
+def heldout_keys(*sets: Iterable[HeldoutTask]) -> frozenset[str]:
+    """Keys to exclude from every proposal."""
+    return frozenset(held_out.task.key for one in sets for held_out in one)
+
+
+def take_per_cell(tasks: Sequence[HeldoutTask], count: int) -> tuple[HeldoutTask, ...]:
+    """The first `count` tasks of every mode and stratum, in the order of the set."""
+    taken: Counter[tuple[str, int]] = Counter()
+    kept = []
+    for held_out in tasks:
+        cell = (held_out.task.mode, held_out.stratum)
+        if taken[cell] < count:
+            taken[cell] += 1
+            kept.append(held_out)
+    return tuple(kept)
+
+
+def _with_key(fields: Mapping[str, Any]) -> HeldoutTask:
+    held_out = heldout_from_json(fields)
+    task = held_out.task
+    if task.mode not in MODES:
+        raise ConfigError(f"there is no task mode `{task.mode}` (known: {', '.join(MODES)})")
+    try:
+        return replace(held_out, task=replace(task, key=task_key(task.mode, task.program, _inputs(task))))
+    except SyntaxError as error:
+        raise ConfigError(f"the program is not Python: {error.msg}") from error
+
+
+def _inputs(task: Task) -> tuple[str, ...]:
+    pairs = (*task.visible, *task.hidden)
+    return tuple(pair.input for pair in pairs) if pairs else (task.input,)
