@@ -1,16 +1,14 @@
-"""Shared by every test: the checkout's root, and no network."""
+"""Shared by every test: no network, and property tests that cannot fail by being slow."""
 
-from pathlib import Path
+import os
 
 import pytest
+from hypothesis import settings
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="session")
-def root() -> Path:
-    """The repository's root."""
-    return ROOT
+# CI repeats itself exactly; a developer's machine goes on looking for new examples.
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("developer", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 
 @pytest.fixture(autouse=True)
