@@ -1,0 +1,269 @@
+"""The tasks of a run: what was proposed and valid, how often it was solved, and what the proposer is shown.
+
+A step is one transaction (`record_step`); tables are described in `schema`. All randomness is the caller's generator, so a buffer that
+is restored from a snapshot goes on exactly as the original would have.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tina_azr.config import TasksConfig
+from tina_azr.errors import CheckpointError, RunError
+from tina_azr.tasks.eviction import Candidate, choose_evicted
+from tina_azr.tasks.identity import task_key
+from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.schema import STORED_COLUMNS, TASK_COLUMNS, connect, create, guarded, stored_from_row, task_to_row, transaction
+from tina_azr.tasks.types import Reference, Task
+
+RECENCY = 400
+"""Tasks over which the preference for recent references falls to 1/e."""
+EASIEST = 0.9
+"""A reference is preferred when its task is solved sometimes, and at most this often."""
+LONG_ENOUGH = 4
+"""Steps from which a longer reference is not preferred any more."""
+UNPREFERRED = 0.02
+"""Weight of the others beside a preferred one."""
+DISCOUNT = 0.5
+"""What older attempts count beside those of a new group: the policy that made them is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """One group of attempts at a task, new or known."""
+
+    task: Task
+    correct: int
+    attempts: int
+    """0 for a task that was not tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pool:
+    """Tasks that can be references, and how much each is wanted."""
+
+    ids: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+class TaskBuffer:
+    """One open `tasks.sqlite`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, settings: TasksConfig, *, image: str = "") -> None:
+        self._connection = connection
+        self._path = path
+        self._settings = settings
+        self._image = image
+        self._seeds = self._read_seeds()
+        self._pool: _Pool | None = None
+
+    @classmethod
+    def create(cls, path: Path, settings: TasksConfig, seeds: Iterable[Reference], *, image: str = "") -> Self:
+        """A new buffer that knows the seeds. `image` is the digest of the sandbox images, kept with every task."""
+        connection = create(path)
+        with transaction(connection, path):
+            _insert_seeds(connection, tuple(seeds))
+        return cls(connection, path, settings, image=image)
+
+    @classmethod
+    def open(cls, path: Path, settings: TasksConfig, *, image: str = "") -> Self:
+        """An existing buffer. Raises CheckpointError if it is missing or damaged."""
+        return cls(connect(path), path, settings, image=image)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it."""
+        self._connection.close()
+
+    def __len__(self) -> int:
+        return int(self._value("SELECT count(*) FROM tasks"))
+
+    @property
+    def last_step(self) -> int | None:
+        """The newest recorded step."""
+        step = self._value("SELECT max(step) FROM steps")
+        return None if step is None else int(step)
+
+    # What validation asks.
+
+    def is_known(self, key: str) -> bool:
+        """Whether this task was ever taken in, or is a seed."""
+        return bool(self._value("SELECT count(*) FROM known WHERE key = ?", key))
+
+    def structure_count(self, mode: str, structure: str) -> int:
+        """Tasks of this mode and structure among the newest `structure_window` of all, evicted ones too."""
+        newest = self._value("SELECT max(arrival) FROM known") or 0
+        oldest = newest - self._settings.structure_window
+        query = "SELECT count(*) FROM known WHERE mode = ? AND structure = ? AND arrival > ?"
+        return int(self._value(query, mode, structure, oldest))
+
+    # What the proposer is shown, what is tried again.
+
+    def sample_references(self, draw: np.random.Generator, count: int) -> tuple[Reference, ...]:
+        """`count` different programs to show, or as many as there are: seeds in a share of `seed_share`, the rest own tasks.
+
+        Own tasks are drawn for being recent, solved sometimes, and long.
+        """
+        pool = self._reference_pool()
+        own = min(count - int(draw.binomial(count, self._settings.seed_share)), len(pool.ids))
+        from_seeds = min(count - own, len(self._seeds))
+        own = min(count - from_seeds, len(pool.ids))
+        chosen = (
+            [self._seeds[index] for index in draw.choice(len(self._seeds), size=from_seeds, replace=False)] if from_seeds else []
+        )
+        if own:
+            for id in draw.choice(pool.ids, size=own, replace=False, p=pool.weights):
+                row = self._connection.execute("SELECT program, input, output FROM tasks WHERE id = ?", (int(id),)).fetchone()
+                chosen.append(Reference(program=row["program"], input=row["input"], output=row["output"]))
+        return tuple(chosen[index] for index in draw.permutation(len(chosen)))
+
+    def sample_tasks(self, draw: np.random.Generator, mode: str, count: int) -> tuple[Task, ...]:
+        """Different tasks of a mode to try once more, those of uncertain outcome first of all."""
+        rows = self._rows("SELECT id, correct, attempts FROM tasks WHERE mode = ? ORDER BY id", mode)
+        if not rows:
+            return ()
+        rates = np.array([row["correct"] / row["attempts"] if row["attempts"] else 0.5 for row in rows])
+        weights = 4.0 * rates * (1.0 - rates) + UNPREFERRED
+        ids = np.array([row["id"] for row in rows], dtype=np.int64)
+        chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=weights / weights.sum())
+        return tuple(self._task(int(id)) for id in chosen)
+
+    # What a step leaves.
+
+    def record_step(self, step: int, results: Sequence[TaskResult]) -> None:
+        """Take in a step's new tasks and pass rates, and let go of what no longer fits: all of it or nothing."""
+        last = self.last_step
+        if last is not None and step <= last:
+            raise RunError(
+                f"{self._path} holds step {last} already, step {step} cannot follow it: restore the checkpoint before it."
+            )
+        with transaction(self._connection, self._path):
+            added = sum(self._add(step, result.task) for result in results)
+            for result in results:
+                if result.attempts:
+                    self._estimate(step, result)
+            evicted = self._evict(step)
+            self._connection.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", (step, added, evicted, len(self)))
+        self._pool = None
+
+    def pass_rate(self, key: str) -> float | None:
+        """The pooled estimate; None for a task that was never tried or is not here."""
+        return self._value("SELECT correct / attempts FROM tasks WHERE key = ? AND attempts > 0", key)
+
+    def _add(self, step: int, task: Task) -> bool:
+        if self.is_known(task.key):
+            return False
+        arrival = (self._value("SELECT max(arrival) FROM known") or 0) + 1
+        self._connection.execute("INSERT INTO known VALUES (?, ?, ?, ?)", (task.key, arrival, task.mode, task.structure))
+        columns = (*TASK_COLUMNS, "id", "step", "image")
+        marks = ", ".join("?" * len(columns))
+        self._connection.execute(
+            f"INSERT INTO tasks ({', '.join(columns)}) VALUES ({marks})", (*task_to_row(task), arrival, step, self._image)
+        )
+        return True
+
+    def _estimate(self, step: int, result: TaskResult) -> None:
+        """One more group. A task that was evicted meanwhile has no row, and nothing happens."""
+        found = (step, result.correct, result.attempts, result.task.key)
+        self._connection.execute("INSERT INTO estimates SELECT id, ?, ?, ? FROM tasks WHERE key = ?", found)
+        self._connection.execute(
+            "UPDATE tasks SET correct = correct * ? + ?, attempts = attempts * ? + ?, tried = tried + ? WHERE key = ?",
+            (DISCOUNT, result.correct, DISCOUNT, result.attempts, result.attempts, result.task.key),
+        )
+
+    def _evict(self, step: int) -> int:
+        if len(self) <= self._settings.buffer_size:
+            return 0
+        candidates = [
+            Candidate(
+                id=row["id"],
+                mode=row["mode"],
+                structure=row["structure"],
+                step=row["step"],
+                pass_rate=row["correct"] / row["attempts"] if row["attempts"] else None,
+            )
+            for row in self._rows("SELECT id, mode, structure, step, correct, attempts FROM tasks")
+        ]
+        evicted = choose_evicted(candidates, size=self._settings.buffer_size, step=step)
+        self._connection.executemany("DELETE FROM tasks WHERE id = ?", [(id,) for id in evicted])
+        return len(evicted)
+
+    # Snapshots.
+
+    def snapshot_to(self, path: Path) -> None:
+        """A copy of this moment as one file. `path` must not exist."""
+        if path.exists():
+            raise RunError(f"{path} exists already; a snapshot is a file of its own.")
+        with guarded(path):
+            copy = sqlite3.connect(path)
+            try:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, no log beside it
+            finally:
+                copy.close()
+
+    def restore_from(self, snapshot: Path) -> None:
+        """Become what `snapshot_to` saved, to the last row. Raises CheckpointError if the snapshot is damaged."""
+        saved = connect(snapshot, read_only=True)
+        try:
+            with guarded(snapshot):
+                (verdict,) = saved.execute("PRAGMA quick_check").fetchone()
+            if verdict != "ok":
+                raise CheckpointError(f"{snapshot} is damaged ({verdict}): resume from an older checkpoint.")
+            with guarded(self._path):
+                saved.backup(self._connection)
+        finally:
+            saved.close()
+        self._seeds = self._read_seeds()
+        self._pool = None
+
+    # Queries.
+
+    def _reference_pool(self) -> _Pool:
+        if self._pool is None:
+            # A task that is one call can be shown as program, input and output.
+            rows = self._rows("SELECT id, steps, correct, attempts FROM tasks WHERE input != '' ORDER BY id DESC")
+            rates = np.array([row["correct"] / row["attempts"] if row["attempts"] else 0.0 for row in rows])
+            steps = np.array([row["steps"] for row in rows], dtype=np.float64)
+            preferred = np.minimum(1.0, np.maximum(steps, 1.0) / LONG_ENOUGH)
+            weights = np.where((rates > 0.0) & (rates <= EASIEST), preferred, UNPREFERRED) * np.exp(-np.arange(len(rows)) / RECENCY)
+            ids = np.array([row["id"] for row in rows], dtype=np.int64)
+            self._pool = _Pool(ids=ids, weights=weights / weights.sum() if len(rows) else weights)
+        return self._pool
+
+    def _task(self, id: int) -> Task:
+        (row,) = self._rows(f"SELECT {', '.join(STORED_COLUMNS)} FROM tasks WHERE id = ?", id)
+        return stored_from_row(row).task
+
+    def _read_seeds(self) -> tuple[Reference, ...]:
+        rows = self._rows("SELECT program, input, output FROM seeds ORDER BY number")
+        return tuple(Reference(program=row["program"], input=row["input"], output=row["output"]) for row in rows)
+
+    def _rows(self, query: str, *values: str | int) -> list[sqlite3.Row]:
+        with guarded(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+    def _value(self, query: str, *values: str | int) -> float | None:
+        rows = self._rows(query, *values)
+        return rows[0][0] if rows else None
+
+
+def _insert_seeds(connection: sqlite3.Connection, seeds: Sequence[Reference]) -> None:
+    """The seeds, and their keys in every family of modes that would count them as a task."""
+    families = {mode.family: mode.name for mode in MODES.values() if mode.invents}
+    for number, seed in enumerate(seeds):
+        connection.execute("INSERT INTO seeds VALUES (?, ?, ?, ?)", (number, seed.program, seed.input, seed.output))
+        for name in families.values():
+            key = task_key(name, seed.program, (seed.input,))
+            connection.execute("INSERT OR IGNORE INTO known VALUES (?, NULL, '', '')", (key,))
