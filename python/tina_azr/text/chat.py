@@ -77,12 +77,10 @@ class ChatTokenizer:
         return (*self.encode(before), *self._plain(user), *self.encode(after))
 
     def _plain(self, text: str) -> list[int]:
-        """Ids of a text as the letters it is made of, tags included."""
-        self._tokenizer.encode_special_tokens = True
-        try:
-            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-        finally:
-            self._tokenizer.encode_special_tokens = False
+        """Ids of a text as the letters it is made of: cut inside every tag, so that no piece holds a whole one."""
+        for tag in self._added:
+            text = text.replace(tag, f"{tag[0]}\0{tag[1:]}")
+        return [index for piece in text.split("\0") for index in self.encode(piece)]
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; tags in it become their single ids."""
