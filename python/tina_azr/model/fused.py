@@ -1,0 +1,99 @@
+"""The decode engine's weights, fused so that a step makes few large products. They *are* the module's weights.
+
+`q_proj`, `k_proj`, `v_proj` become views of one matrix, `gate_proj` and `up_proj` of another. No copy is ever made: an optimizer step in
+place is seen by the very next decoded token. Only in-place updates keep that true. Axes: `_V` vocabulary, `_H` hidden.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3ForCausalLM
+
+from tina_azr.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedLayer:
+    """One decoder layer's weights."""
+
+    input_norm: Tensor
+    qkv: Tensor
+    """[(query heads + 2 kv heads) * head_dim, H]."""
+    q_norm: Tensor
+    k_norm: Tensor
+    o: Tensor
+    post_norm: Tensor
+    gate_up: Tensor
+    """[2 * intermediate, H]."""
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedWeights:
+    """All that decoding reads, and the shape it needs to know."""
+
+    embedding_VH: Tensor
+    layers: tuple[FusedLayer, ...]
+    norm: Tensor
+    head_VH: Tensor
+    query_heads: int
+    kv_heads: int
+    head_dim: int
+    eps: float
+    rope_theta: float
+
+
+def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
+    """Lay the weights out for decoding; the module keeps working, on the same storage. Calling it twice fuses once."""
+    config = module.config
+    if config.attention_bias or config.use_sliding_window:
+        raise ModelError("the decode engine knows Qwen3 without attention bias and without sliding window: use backend hf")
+    layers = []
+    for layer in module.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        layers.append(
+            FusedLayer(
+                input_norm=layer.input_layernorm.weight.detach(),
+                qkv=_fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
+                q_norm=attention.q_norm.weight.detach(),
+                k_norm=attention.k_norm.weight.detach(),
+                o=attention.o_proj.weight.detach(),
+                post_norm=layer.post_attention_layernorm.weight.detach(),
+                gate_up=_fuse([mlp.gate_proj, mlp.up_proj]),
+                down=mlp.down_proj.weight.detach(),
+            )
+        )
+    return FusedWeights(
+        embedding_VH=module.model.embed_tokens.weight.detach(),
+        layers=tuple(layers),
+        norm=module.model.norm.weight.detach(),
+        head_VH=module.lm_head.weight.detach(),
+        query_heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+        eps=config.rms_norm_eps,
+        rope_theta=_rope_theta(config),
+    )
+
+
+def _fuse(linears: list[nn.Linear]) -> Tensor:
+    first = linears[0].weight
+    rows = sum(linear.weight.shape[0] for linear in linears)
+    if len({linear.weight.untyped_storage().data_ptr() for linear in linears}) == 1:
+        return first.detach().as_strided((rows, first.shape[1]), first.stride(), first.storage_offset())
+    fused = torch.cat([linear.weight.detach() for linear in linears])
+    offset = 0
+    for linear in linears:
+        size = linear.weight.shape[0]
+        linear.weight.data = fused[offset : offset + size]
+        offset += size
+    return fused
+
+
+def _rope_theta(config: object) -> float:
+    parameters = getattr(config, "rope_parameters", None) or {}
+    kind = parameters.get("rope_type", "default")
+    if kind != "default":
+        raise ModelError(f"the decode engine knows plain rotary embeddings, this model has rope_type {kind}: use backend hf")
+    return float(parameters.get("rope_theta") or getattr(config, "rope_theta", 10_000.0))

@@ -1,0 +1,110 @@
+"""Loading a policy: the embedded models by name, any Qwen3 by folder or hub name."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, Qwen3ForCausalLM
+
+from tina_azr.errors import ModelError
+from tina_azr.tasks.types import PromptStyle
+from tina_azr.text.chat import ChatTokenizer
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+EMBEDDED = ("tiny", "tiny-warm")
+QWEN_CLOSING = (
+    "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n</think>\n\n"
+)
+"""Qwen's own sentence for a thought that ran out of budget (Qwen3 technical report, 2025)."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A model with what is needed to talk to it. The weights inside change as it learns."""
+
+    module: Qwen3ForCausalLM
+    tokenizer: ChatTokenizer
+    name: str
+    folder: Path
+    """Where it was loaded from: its tokenizer files are copied beside every saved copy."""
+    style: PromptStyle
+    device: torch.device
+    closing_ids: tuple[int, ...]
+    """What the think wall forces: a sentence that ends the thought, and `</think>`."""
+
+
+def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", style: PromptStyle | None = None) -> Policy:
+    """`tiny`, `tiny-warm`, a local folder or a hub name. Raises ModelError that says what is missing and what to do."""
+    folder = find_folder(name)
+    facts = _facts(folder)
+    tokenizer = ChatTokenizer.from_folder(folder)
+    module = _load_module(folder, DTYPES[dtype])
+    if module.config.vocab_size < tokenizer.vocabulary_size:
+        raise ModelError(
+            f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model {module.config.vocab_size}: they do not "
+            "belong together"
+        )
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    return Policy(
+        module=module.to(where),
+        tokenizer=tokenizer,
+        name=name,
+        folder=folder,
+        style=style or PromptStyle(facts.get("prompts", PromptStyle.FULL)),
+        device=where,
+        closing_ids=tuple(tokenizer.encode(facts.get("closing_text", QWEN_CLOSING))),
+    )
+
+
+def find_folder(name: str) -> Path:
+    """The folder behind a model's name. A hub name is looked up in, and if need be downloaded to, Hugging Face's cache."""
+    if name in EMBEDDED:
+        folder = ASSETS / name
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"the embedded model {name} is missing from this installation ({folder}): install the package again")
+        return folder
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        known = ", ".join(EMBEDDED)
+        raise ModelError(f"no model folder at {name}: give an existing folder, a hub name such as owner/model, or one of {known}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt"]))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name} is no local folder and could not be had from the hub: {error}") from error
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / "tina.json"
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        PromptStyle(facts.get("prompts", PromptStyle.FULL))
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be used: {error}") from error
+    return dict(facts)
+
+
+def _load_module(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json: it is not a model folder")
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder / 'config.json'} cannot be used: {error}") from error
+    if config.model_type != "qwen3":
+        raise ModelError(f"{folder} holds a {config.model_type} model: only the Qwen3 architecture is supported")
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(f"{folder} has no *.safetensors: download the weights, or save them with save_pretrained")
+    try:
+        module = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    except Exception as error:  # noqa: BLE001 - safetensors and transformers raise many kinds for damaged weights
+        raise ModelError(f"the weights in {folder} cannot be loaded: {error}") from error
+    return module.eval()
