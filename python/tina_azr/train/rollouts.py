@@ -6,7 +6,7 @@ joins both to the buffer. Prompts are written once a line, thoughts and answers 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from tina_azr.errors import CheckpointError
 from tina_azr.rollout.types import Completion
@@ -37,19 +37,19 @@ def cut_rollouts(run: RunFolder, step: int) -> None:
         (run.rollouts / f"step-{later}.jsonl").unlink()
 
 
-def rollouts_of(run: RunFolder, key: str) -> Iterator[dict[str, object]]:
-    """Every line about one task, in the order of the steps."""
+def rollouts_of(run: RunFolder, key: str) -> Iterator[dict[str, Any]]:
+    """Every line about the task whose key starts with `key`, in the order of the steps."""
     for step in numbered(run.rollouts, ".jsonl"):
         path = run.rollouts / f"step-{step}.jsonl"
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if key not in line:
-                    continue  # cheap: a key is 64 hexadecimal digits, almost no line has it
+                    continue  # cheap: hardly any line has the key, and parsing is what costs
                 try:
                     parsed = json.loads(line)
                 except ValueError as error:
                     raise CheckpointError(f"{path}, line {number} is not JSON ({error}): the file was changed by hand.") from error
-                if parsed.get("key") == key:
+                if (parsed.get("key") or "").startswith(key):
                     yield parsed
 
 

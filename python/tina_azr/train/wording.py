@@ -53,3 +53,8 @@ def sparkline(values: Sequence[float], *, width: int, least_span: float) -> str:
     low = min(shown)
     span = max(max(shown) - low, least_span)
     return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
+
+
+def visible(text: str) -> str:
+    """Model text that may be printed: every control character but newline and tab spelled out, so that none reaches a terminal."""
+    return "".join(char if char in "\n\t" or char.isprintable() else char.encode("unicode_escape").decode() for char in text)

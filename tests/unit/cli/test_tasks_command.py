@@ -1,0 +1,178 @@
+"""`tina-azr tasks` on a real buffer and real rollouts."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tina_azr.cli.main import cli
+from tina_azr.config import load_config
+from tina_azr.rollout.types import Completion, StopCause
+from tina_azr.selfplay.types import Attempt, Episode, ProposalRecord, SolvedTask
+from tina_azr.tasks.browsing import ORDERS
+from tina_azr.tasks.buffer import TaskBuffer, TaskResult
+from tina_azr.tasks.types import Example, Proposal, Task, Verdict
+from tina_azr.train.rollouts import write_rollouts
+from tina_azr.train.run_folder import RunFolder
+
+Tasks = Callable[..., Result]
+
+DEDUCTION = Task(
+    key="a1" * 32,
+    mode="deduction",
+    program="def f(x):\n    x = x + 1\n    return x",
+    input="1",
+    output="2",
+    structure="s1",
+    steps=1,
+)
+INDUCTION = Task(
+    key="b2" * 32,
+    mode="induction",
+    program="def f(x):\n    return x * 2",
+    message="twice\x1b[2J the input",
+    visible=(Example(input="1", output="2"),),
+    hidden=(Example(input="3", output="6"),),
+    structure="s2",
+    steps=1,
+)
+
+
+class Letters:
+    """A tokenizer of one letter a token."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+def _completion(thought: str) -> Completion:
+    ids = np.array([ord(c) for c in thought] + [0], dtype=np.int64)
+    return Completion(
+        ids_T=ids,
+        logprobs_T=np.zeros(len(ids), dtype=np.float32),
+        forced_T=np.zeros(len(ids), dtype=np.bool_),
+        stop_cause=StopCause.STOP_ID,
+        think_tokens=len(thought),
+        forced_close=False,
+    )
+
+
+def _episode(step: int) -> Episode:
+    proposal = ProposalRecord(
+        mode="deduction",
+        references=(),
+        prompt_ids=(112,),
+        completion=_completion("add one"),
+        answer="the program",
+        proposal=Proposal(mode="deduction", program=DEDUCTION.program, inputs=("1",)),
+        task=DEDUCTION,
+        reject=None,
+        detail="",
+        pass_rate=0.5,
+        reward=0.5,
+    )
+    attempts = (
+        Attempt(completion=_completion("1 + 1\n-> 2"), answer="2", verdict=Verdict.CORRECT, reward=1.0),
+        Attempt(completion=_completion("hm"), answer=None, verdict=Verdict.MALFORMED, reward=-1.0),
+    )
+    return Episode(
+        step=step,
+        proposals=(proposal,),
+        solved=(SolvedTask(task=DEDUCTION, prompt_ids=(112,), attempts=attempts),),
+        samples=(),
+    )
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Tasks:
+    """`tina-azr tasks RUN ...` on a run of two tasks."""
+    config = load_config()
+    run = RunFolder.create(tmp_path / "run", config)
+    with TaskBuffer.create(run.tasks_file, config.tasks, ()) as buffer:
+        buffer.record_step(3, [TaskResult(task=DEDUCTION, correct=1, attempts=2)])
+        buffer.record_step(4, [TaskResult(task=INDUCTION, correct=0, attempts=8)])
+    write_rollouts(run, _episode(3), Letters())
+    return lambda *arguments: CliRunner().invoke(cli, ["tasks", str(run.path), *arguments], env={"COLUMNS": "100"})
+
+
+def test_the_list_has_a_line_for_each_task(tasks: Tasks) -> None:
+    lines = tasks().output.splitlines()
+    assert lines[1].split() == ["b2b2b2b2b2b2", "induction", "4", "0", "%", "def", "f(x):", "/", "return", "x", "*", "2"]
+    assert lines[2].startswith("a1a1a1a1a1a1  deduction     3    50 %  def f(x): / x = x + 1 / return x")
+    assert "2 of 2 tasks (1 deduction, 1 induction)" in " ".join(lines[3:])
+
+
+def test_the_list_can_be_narrowed_and_ordered(tasks: Tasks) -> None:
+    assert [task["mode"] for task in json.loads(tasks("--mode", "induction", "--json").output)] == ["induction"]
+    assert [task["mode"] for task in json.loads(tasks("--sort", "oldest", "--json").output)] == ["deduction", "induction"]
+    assert len(json.loads(tasks("--limit", "1", "--json").output)) == 1
+    assert [task["mode"] for task in json.loads(tasks("--contains", "twice", "--json").output)] == ["induction"]
+
+
+def test_the_orders_of_the_help_are_those_that_exist(tasks: Tasks) -> None:
+    words = " ".join(tasks("--help").output.split())
+    assert f"{', '.join(list(ORDERS)[:-1])} or {list(ORDERS)[-1]}." in words
+    refused = tasks("--sort", "nicest")
+    assert refused.exit_code == 2
+    assert "tasks cannot be ordered by `nicest`" in refused.output
+
+
+def test_one_task_shows_program_history_and_rollouts(tasks: Tasks) -> None:
+    output = tasks("a1a1").output
+    for part in (
+        "deduction  " + DEDUCTION.key,
+        "from step 3; 1 step; solved 50 %, 2 attempts",
+        "x = x + 1",
+        "f(1) = 2",
+        "attempts: 1/2 at step 3",
+        "proposed at step 3, reward +0.50",
+        "tried at step 3: 50 % correct",
+        "correct    10 think tokens",
+        "1 + 1 / -> 2",
+        "malformed  2 think tokens",
+        "(no answer)",
+    ):
+        assert part in output
+
+
+def test_full_keeps_the_lines_of_a_thought(tasks: Tasks) -> None:
+    assert "  1 + 1\n" in "\n".join(line.rstrip() for line in tasks("a1a1", "--full").output.splitlines()) + "\n"
+
+
+def test_one_task_as_json_has_its_rollouts(tasks: Tasks) -> None:
+    task = json.loads(tasks("a1", "--json").output)
+    assert task["program"] == DEDUCTION.program
+    assert task["estimates"] == [{"step": 3, "correct": 1, "attempts": 2}]
+    assert [line["kind"] for line in task["rollouts"]] == ["proposal", "task"]
+
+
+def test_a_task_cannot_talk_to_the_terminal(tasks: Tasks) -> None:
+    output = tasks("b2").output
+    assert "\x1b[2J" not in output
+    assert "twice\\x1b[2J the input" in output
+
+
+def test_an_unknown_key_says_so(tasks: Tasks) -> None:
+    result = tasks("ffff")
+    assert result.exit_code == 2
+    assert "holds no task whose key starts with `ffff`" in result.output
+
+
+def test_an_evicted_task_is_still_found_in_the_rollouts(tasks: Tasks, tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path / "run")
+    run.tasks_file.unlink()
+    with TaskBuffer.create(run.tasks_file, load_config().tasks, ()):
+        pass
+    output = tasks("a1a1").output
+    assert "evicted from the buffer" in output
+    assert "x = x + 1" in output
+    assert "tried at step 3: 50 % correct" in output
+
+
+def test_a_run_that_is_not_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["tasks", str(tmp_path / "none")])
+    assert result.exit_code == 1
+    assert "no run folder" in result.output
