@@ -1,7 +1,7 @@
 """The tasks of a run: what was proposed and valid, how often it was solved, and what the proposer is shown.
 
-A step is one transaction (`record_step`); tables are described in `schema`. All randomness is the caller's generator, so a buffer that
-is restored from a snapshot goes on exactly as the original would have.
+A step is one transaction (`record_step`); tables are described in `schema`. All randomness is the caller's generator, so a buffer
+that is restored from a snapshot goes on exactly as the original would have.
 """
 
 import sqlite3
@@ -87,7 +87,7 @@ class TaskBuffer:
         self._connection.close()
 
     def __len__(self) -> int:
-        return int(self._value("SELECT count(*) FROM tasks"))
+        return self._count("SELECT count(*) FROM tasks")
 
     @property
     def last_step(self) -> int | None:
@@ -99,14 +99,13 @@ class TaskBuffer:
 
     def is_known(self, key: str) -> bool:
         """Whether this task was ever taken in, or is a seed."""
-        return bool(self._value("SELECT count(*) FROM known WHERE key = ?", key))
+        return self._count("SELECT count(*) FROM known WHERE key = ?", key) > 0
 
     def structure_count(self, mode: str, structure: str) -> int:
         """Tasks of this mode and structure among the newest `structure_window` of all, evicted ones too."""
-        newest = self._value("SELECT max(arrival) FROM known") or 0
-        oldest = newest - self._settings.structure_window
+        oldest = self._count("SELECT max(arrival) FROM known") - self._settings.structure_window
         query = "SELECT count(*) FROM known WHERE mode = ? AND structure = ? AND arrival > ?"
-        return int(self._value(query, mode, structure, oldest))
+        return self._count(query, mode, structure, oldest)
 
     # What the proposer is shown, what is tried again.
 
@@ -119,9 +118,9 @@ class TaskBuffer:
         own = min(count - int(draw.binomial(count, self._settings.seed_share)), len(pool.ids))
         from_seeds = min(count - own, len(self._seeds))
         own = min(count - from_seeds, len(pool.ids))
-        chosen = (
-            [self._seeds[index] for index in draw.choice(len(self._seeds), size=from_seeds, replace=False)] if from_seeds else []
-        )
+        chosen = []
+        if from_seeds:
+            chosen += [self._seeds[index] for index in draw.choice(len(self._seeds), size=from_seeds, replace=False)]
         if own:
             for id in draw.choice(pool.ids, size=own, replace=False, p=pool.weights):
                 row = self._connection.execute("SELECT program, input, output FROM tasks WHERE id = ?", (int(id),)).fetchone()
@@ -139,15 +138,26 @@ class TaskBuffer:
         chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=weights / weights.sum())
         return tuple(self._task(int(id)) for id in chosen)
 
+    @property
+    def seeds(self) -> tuple[Reference, ...]:
+        """The programs that the run started from."""
+        return self._seeds
+
+    def tries_by_length(self, since: int) -> dict[tuple[str, int], tuple[int, int]]:
+        """(correct, attempts) by (mode, steps of the program), over the groups of step `since` and later."""
+        query = (
+            "SELECT mode, steps, sum(estimates.correct) AS correct, sum(estimates.attempts) AS attempts "
+            "FROM estimates JOIN tasks ON tasks.id = estimates.task WHERE estimates.step >= ? GROUP BY mode, steps"
+        )
+        return {(row["mode"], row["steps"]): (row["correct"], row["attempts"]) for row in self._rows(query, since)}
+
     # What a step leaves.
 
     def record_step(self, step: int, results: Sequence[TaskResult]) -> None:
         """Take in a step's new tasks and pass rates, and let go of what no longer fits: all of it or nothing."""
         last = self.last_step
         if last is not None and step <= last:
-            raise RunError(
-                f"{self._path} holds step {last} already, step {step} cannot follow it: restore the checkpoint before it."
-            )
+            raise RunError(f"{self._path} holds step {last} already: to play step {step} again, restore the checkpoint before it.")
         with transaction(self._connection, self._path):
             added = sum(self._add(step, result.task) for result in results)
             for result in results:
@@ -164,7 +174,7 @@ class TaskBuffer:
     def _add(self, step: int, task: Task) -> bool:
         if self.is_known(task.key):
             return False
-        arrival = (self._value("SELECT max(arrival) FROM known") or 0) + 1
+        arrival = self._count("SELECT max(arrival) FROM known") + 1
         self._connection.execute("INSERT INTO known VALUES (?, ?, ?, ?)", (task.key, arrival, task.mode, task.structure))
         columns = (*TASK_COLUMNS, "id", "step", "image")
         marks = ", ".join("?" * len(columns))
@@ -257,6 +267,9 @@ class TaskBuffer:
     def _value(self, query: str, *values: str | int) -> float | None:
         rows = self._rows(query, *values)
         return rows[0][0] if rows else None
+
+    def _count(self, query: str, *values: str | int) -> int:
+        return int(self._value(query, *values) or 0)
 
 
 def _insert_seeds(connection: sqlite3.Connection, seeds: Sequence[Reference]) -> None:

@@ -1,17 +1,18 @@
 """`tasks.sqlite`: its tables, how it is opened, and how rows become tasks.
 
-Four tables, written in one transaction a step:
+Written in one transaction a step:
 
-- `tasks`: what is remembered in full. `id` grows with arrival; `key` identifies (see `identity`); `visible` and `hidden` are JSON lists
-  of [input, output]; `step` is the step of self-play that brought it; `image` is the digest of the sandbox images that validated it;
-  `correct` and `attempts` are discounted counts whose ratio is the pass rate, `tried` counts all attempts ever.
+- `tasks`: what is remembered in full. `id` grows with arrival; `key` identifies (see `identity`); `visible` and `hidden` are JSON
+  lists of [input, output]; `step` is the step of self-play that brought it; `image` is the digest of the sandbox images that
+  validated it; `correct` and `attempts` are discounted counts whose ratio is the pass rate; `tried` counts all attempts ever.
 - `estimates`: one row for every group of attempts at a task: `step`, `correct`, `attempts`. Goes when the task is evicted.
-- `known`: every key that was ever taken in, with `mode` and `structure`, in order of `arrival` (null for seeds). Never shrinks: what
-  was evicted is still no new task.
-- `seeds`: the fixed references; `steps`: one row a recorded step, with what was added, evicted and kept.
+- `known`: every key that was ever taken in, with `mode` and `structure`, in order of `arrival` (null for seeds). Never shrinks:
+  what was evicted is still no new task.
+- `steps`: one row a recorded step, with what was added, evicted and kept.
+- `seeds`: the fixed references, written when the file is created.
 
-The journal is a write-ahead log: readers see the last whole step while the next is being written, and a killed process loses at most
-the step that it was writing.
+The journal is a write-ahead log: readers see the last whole step while the next is being written, and a killed process loses at
+most the step that it was writing.
 """
 
 import json
@@ -163,8 +164,13 @@ def create(path: Path) -> sqlite3.Connection:
         raise RunError(f"{path} exists already; a run starts with a buffer of its own. Resume that run, or choose another folder.")
     with guarded(path):
         connection = sqlite3.connect(path, isolation_level=None)
-        _configure(connection, read_only=False)
-        connection.executescript(f"BEGIN; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES} COMMIT;")
+        try:
+            _configure(connection, read_only=False)
+            header = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+            connection.executescript(f"BEGIN; {header} {TABLES} COMMIT;")
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -188,7 +194,9 @@ def guarded(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise RunError(f"{path}: {error}. Nothing of this step is in the buffer; what was there before is whole.") from error
+        raise RunError(
+            f"{path}: {error}. What was written before is whole: free space or end other writers, then resume."
+        ) from error
     except sqlite3.DatabaseError as error:
         raise CheckpointError(f"{path} is damaged ({error}): restore it from a checkpoint with `--resume`.") from error
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tina_azr.tasks.identity import canonical_program, count_steps, program_structure, task_key
+from tina_azr.tasks.canonical import canonical_program
+from tina_azr.tasks.identity import count_steps, program_structure, task_key
 
 RICH = '''
 import math
