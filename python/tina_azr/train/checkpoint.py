@@ -110,7 +110,7 @@ def save_checkpoint(
     except RunError:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    prune_checkpoints(run, keep=config.run.keep_checkpoints)
+    prune_checkpoints(run, keep=config.run.keep_checkpoints, needed=policy.folder)
     return final
 
 
@@ -153,9 +153,14 @@ def find_checkpoint(run: RunFolder, step: int | None = None) -> Checkpoint | Non
         raise CheckpointError(f"{error}. {_way_out(run, chosen)}") from error
 
 
-def prune_checkpoints(run: RunFolder, *, keep: int) -> None:
-    """Remove the oldest checkpoints, so that `keep` remain."""
+def prune_checkpoints(run: RunFolder, *, keep: int, needed: Path | None = None) -> None:
+    """Remove the oldest checkpoints, so that `keep` remain.
+
+    The one that holds the folder `needed` stays as well: a resumed policy's tokenizer files are copied from there with every save.
+    """
     for step in run.checkpoint_steps()[:-keep]:
+        if needed is not None and needed.resolve().is_relative_to(run.checkpoint(step).resolve()):
+            continue
         gone = run.checkpoints / f".step-{step}.pruned"
         run.checkpoint(step).rename(gone)  # so that a kill half-way leaves nothing that looks like a checkpoint
         shutil.rmtree(gone)
