@@ -207,7 +207,10 @@ def test_the_structure_ignores_numbers_and_strings_only(a: int, b: int, s: str, 
 
 
 def test_a_generated_spelling_never_captures_a_name_of_the_program() -> None:
-    source = "class A:\n    v0 = 7\n    def get(self, x):\n        return v1(x) + A.v0\ndef v1(y):\n    return y\ndef f(z):\n    return A().get(z)"
+    source = (
+        "class A:\n    v0 = 7\n    def get(self, x):\n        return v1(x) + A.v0\n"
+        "def v1(y):\n    return y\ndef f(z):\n    return A().get(z)"
+    )
     spaces: list[dict[str, object]] = [{}, {}]
     for text, space in zip((source, canonical_program(source)), spaces, strict=True):
         exec(text, space)
