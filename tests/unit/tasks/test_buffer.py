@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,11 @@ def make(tmp_path: Path) -> Iterator[MakeBuffer]:
 def task(n: int, *, mode: str = "deduction", structure: str = "", steps: int = 2) -> Task:
     program = f"def f(x):\n    return x * {n}"
     key = task_key(mode, program, ("2",))
-    known = {"key": key, "mode": mode, "program": program, "structure": structure or f"s{n}"}
-    if mode == "induction":
-        pair = Example(input="2", output=str(2 * n))
-        return Task(**known, message="m", visible=(pair,), hidden=(pair,), steps=steps)
-    return Task(**known, input="2", output=str(2 * n), steps=steps)
+    plain = Task(key=key, mode=mode, program=program, input="2", output=str(2 * n), structure=structure or f"s{n}", steps=steps)
+    if mode != "induction":
+        return plain
+    pair = Example(input=plain.input, output=plain.output)
+    return replace(plain, input="", output="", message="m", visible=(pair,), hidden=(pair,))
 
 
 def tried(n: int, correct: int = 4, attempts: int = 8, **fields: str | int) -> TaskResult:
