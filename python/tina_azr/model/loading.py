@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, Qwen3ForCausalLM
+from transformers.utils import logging as transformers_logging
 
 from tina_azr.errors import ModelError
 from tina_azr.tasks.types import PromptStyle
@@ -103,6 +104,8 @@ def _load_module(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
         raise ModelError(f"{folder} holds a {config.model_type} model: only the Qwen3 architecture is supported")
     if not list(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} has no *.safetensors: download the weights, or save them with save_pretrained")
+    # A bar for a model that loads in milliseconds would break the live display.
+    transformers_logging.disable_progress_bar()
     try:
         module = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except Exception as error:  # noqa: BLE001 - safetensors and transformers raise many kinds for damaged weights

@@ -1,0 +1,96 @@
+"""The learner's forward: exact log-probabilities of completions, float32 logits at completion positions only.
+
+Rows are right-padded; under a causal mask padding behind a row changes nothing in it, so no mask is needed.
+Axes: `_B` rows, `_T` completion tokens of several rows end to end, `_V` vocabulary, `_H` hidden.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from transformers import Qwen3ForCausalLM
+
+CHUNK_LOGITS = 64 * 1024 * 1024
+"""Most logits held at once; a larger batch is done in chunks, each recomputed in the backward pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionLogprobs:
+    """What the policy says of completions, row after row."""
+
+    logprobs_T: Tensor
+    """Log-probability of each completion id at the given temperature. Float32, with gradient."""
+    entropy_T: Tensor
+    """Of the distribution each id was drawn from, in nats. Float32, detached."""
+
+
+def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Row indices in groups of similar length whose padded size stays within the budget; a longer row is alone."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    groups: list[list[int]] = []
+    for index in order:
+        if groups and lengths[index] * (len(groups[-1]) + 1) <= token_budget:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def completion_logprobs(
+    module: Qwen3ForCausalLM,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[NDArray[np.int64]],
+    *,
+    temperature: float,
+    autocast: bool = False,
+) -> CompletionLogprobs:
+    """Log-probabilities of `completions` after `prompts`, one micro-batch. `autocast` runs matrix products in bfloat16."""
+    device = module.lm_head.weight.device
+    ids_BL, positions_T, targets_T = _pad(prompts, completions)
+    with torch.autocast(device.type, dtype=torch.bfloat16) if autocast else nullcontext():
+        states_BLH = module.model(input_ids=ids_BL.to(device), use_cache=False).last_hidden_state
+    states_TH = states_BLH.flatten(0, 1)[positions_T.to(device)]
+    targets_T = targets_T.to(device)
+    head_VH = module.lm_head.weight
+    rows = max(1, CHUNK_LOGITS // head_VH.shape[0])
+    if len(targets_T) <= rows:
+        logprobs, entropy = _score(states_TH, head_VH, targets_T, temperature)
+        return CompletionLogprobs(logprobs_T=logprobs, entropy_T=entropy)
+    parts = [
+        checkpoint(_score, states, head_VH, targets, temperature, use_reentrant=False)
+        for states, targets in zip(states_TH.split(rows), targets_T.split(rows), strict=True)
+    ]
+    return CompletionLogprobs(
+        logprobs_T=torch.cat([part[0] for part in parts]), entropy_T=torch.cat([part[1] for part in parts])
+    )
+
+
+def _score(states_TH: Tensor, head_VH: Tensor, targets_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    logits_TV = F.linear(states_TH.float(), head_VH.float()) / temperature
+    logprobs_TV = logits_TV.log_softmax(-1)
+    with torch.no_grad():
+        entropy_T = -(logprobs_TV.exp() * logprobs_TV).sum(-1)
+    return logprobs_TV.gather(1, targets_T[:, None])[:, 0], entropy_T
+
+
+def _pad(prompts: Sequence[Sequence[int]], completions: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Padded ids, flat positions whose output predicts each completion id, and these ids."""
+    width = max(len(prompt) + len(completion) for prompt, completion in zip(prompts, completions, strict=True))
+    ids_BL = np.zeros((len(prompts), width), dtype=np.int64)
+    positions = []
+    for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        start, stop = len(prompt), len(prompt) + len(completion)
+        ids_BL[row, :start] = prompt
+        ids_BL[row, start:stop] = completion
+        positions.append(np.arange(row * width + start - 1, row * width + stop - 1))
+    return (
+        torch.from_numpy(ids_BL),
+        torch.from_numpy(np.concatenate(positions)),
+        torch.from_numpy(np.concatenate(list(completions)).astype(np.int64)),
+    )

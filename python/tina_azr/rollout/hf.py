@@ -1,0 +1,90 @@
+"""transformers' `generate` behind the same protocol: the oracle that the engine is tested against, and for what it does not know.
+
+Slow, without a think wall, and seeded for a whole call: a completion depends on its neighbours here.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from tina_azr.errors import ModelError
+from tina_azr.model.loading import Policy
+from tina_azr.rollout.types import Completion, RolloutGroup, RolloutRequest, StopCause
+
+
+class HFEngine:
+    """Implements `RolloutEngine`."""
+
+    def __init__(self, policy: Policy, *, slots: int = 128) -> None:
+        self._policy = policy
+        self._slots = slots
+
+    @torch.inference_mode()
+    def generate(
+        self, requests: Sequence[RolloutRequest], on_progress: Callable[[int, int], None] | None = None
+    ) -> list[RolloutGroup]:
+        """One `generate` call for each run of requests with equal parameters that fits the slots."""
+        groups: list[RolloutGroup] = []
+        total, start = sum(request.group_size for request in requests), 0
+        while start < len(requests):
+            stop, rows = start, 0
+            while stop < len(requests) and requests[stop].params == requests[start].params:
+                if rows and rows + requests[stop].group_size > self._slots:
+                    break
+                rows += requests[stop].group_size
+                stop += 1
+            groups += self._batch(requests[start:stop])
+            start = stop
+            if on_progress:
+                on_progress(sum(len(group.completions_G) for group in groups), total)
+        return groups
+
+    def _batch(self, requests: Sequence[RolloutRequest]) -> list[RolloutGroup]:
+        params, tokenizer, module = requests[0].params, self._policy.tokenizer, self._policy.module
+        if params.think_wall is not None:
+            raise ModelError("backend hf has no think wall: use backend native, or selfplay.think_wall null")
+        prompts = [request.prompt_ids for request in requests for _ in range(request.group_size)]
+        width = max(map(len, prompts))
+        ids = torch.full((len(prompts), width), tokenizer.pad_id)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        torch.manual_seed(requests[0].seed & 0x7FFF_FFFF_FFFF_FFFF)
+        sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if params.temperature > 0:
+            sampling = {"do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": params.top_k}
+        out = module.generate(
+            input_ids=ids.to(self._policy.device),
+            attention_mask=mask.to(self._policy.device),
+            max_new_tokens=params.max_tokens,
+            eos_token_id=list(tokenizer.stop_ids),
+            pad_token_id=tokenizer.pad_id,
+            return_dict_in_generate=True,
+            output_logits=True,
+            **sampling,
+        )
+        logits = torch.stack(out.logits, dim=1).float() / (params.temperature or 1.0)
+        tokens = out.sequences[:, width:].cpu()
+        logprobs = logits.log_softmax(-1).cpu().gather(2, tokens[:, :, None])[:, :, 0]
+        completions = iter([self._completion(tokens[row].numpy(), logprobs[row].numpy()) for row in range(len(prompts))])
+        return [
+            RolloutGroup(
+                prompt_ids=request.prompt_ids, completions_G=tuple(next(completions) for _ in range(request.group_size))
+            )
+            for request in requests
+        ]
+
+    def _completion(self, ids: np.ndarray, logprobs: np.ndarray) -> Completion:
+        stops = np.flatnonzero(np.isin(ids, self._policy.tokenizer.stop_ids))
+        length = int(stops[0]) + 1 if len(stops) else len(ids)
+        closes = np.flatnonzero(ids[:length] == self._policy.tokenizer.think_close_id)
+        return Completion(
+            ids_T=ids[:length].astype(np.int64),
+            logprobs_T=logprobs[:length].astype(np.float32),
+            forced_T=np.zeros(length, dtype=np.bool_),
+            stop_cause=StopCause.STOP_ID if len(stops) else StopCause.LENGTH,
+            think_tokens=int(closes[0]) if len(closes) else length,
+            forced_close=False,
+        )
