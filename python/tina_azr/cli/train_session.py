@@ -30,9 +30,9 @@ def run_session(plan: Plan, console: Console) -> tuple[Report, bool]:
 
 
 def _train(run: RunFolder, plan: Plan, console: Console) -> TrainingEnd:
+    checkpoint = _prepare(run, plan, console)
     state, message = RunState.FAILED, "an error in the program; it was printed where the run was started"
     try:
-        checkpoint = _prepare(run, plan, console)
         goal = Goal(steps=plan.config.run.steps, seconds=_seconds(plan.config))
         with (
             run.writing("tasks.sqlite"),

@@ -47,16 +47,8 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path, config: Config) -> "RunFolder":
         """Make the folder and write its configuration. An existing run, or a folder with anything in it, is refused."""
+        cls.refuse_existing(path)
         run = cls(path)
-        if path.is_dir() and any(path.iterdir()):
-            if run.status_file.exists() or run.config_file.exists():
-                raise RunError(
-                    f"{path} holds a run already ({run.describe()}). Go on with it: tina-azr train --resume {path}; "
-                    "or name another folder with --run-dir or --name."
-                )
-            raise RunError(f"{path} exists and is not empty, and no run of tina-azr: name another folder with --run-dir or --name.")
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file, a run needs a folder: name another with --run-dir or --name.")
         with run.writing("the new run folder"):
             path.mkdir(parents=True, exist_ok=True)
             for folder in (run.checkpoints, run.rollouts, run.heldout):
@@ -64,6 +56,20 @@ class RunFolder:
             write_text(run.config_file, dump_config(config))
             run.write_status(RunStatus.new(config))
         return run
+
+    @classmethod
+    def refuse_existing(cls, path: Path) -> None:
+        """Raise RunError unless a new run can go to `path`."""
+        run = cls(path)
+        if path.is_dir() and any(path.iterdir()):
+            if run.config_file.exists():
+                raise RunError(
+                    f"{path} holds a run already ({run.describe()}). Go on with it: tina-azr train --resume {path}; "
+                    "or name another folder with --run-dir or --name."
+                )
+            raise RunError(f"{path} exists and is not empty, and no run of tina-azr: name another folder with --run-dir or --name.")
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file, a run needs a folder: name another with --run-dir or --name.")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -169,6 +175,8 @@ class RunFolder:
 
     def describe(self) -> str:
         """State and step in a few words."""
+        if not self.status_file.exists():
+            return "its run.json is missing"
         status = self.read_status()
         return f"{status.state.value} at step {status.step}"
 
