@@ -2,7 +2,7 @@
 
 import re
 
-_OPENING = re.compile(r"```([A-Za-z0-9_+-]+)[ \t]*$")
+_OPENING = re.compile(r"```([A-Za-z0-9_+-]+)[ \t\r]*$")
 
 
 def fence(tag: str, body: str) -> str:

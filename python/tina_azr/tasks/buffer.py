@@ -123,14 +123,14 @@ class TaskBuffer:
             chosen += [self._seeds[index] for index in draw.choice(len(self._seeds), size=from_seeds, replace=False)]
         if own:
             for id in draw.choice(pool.ids, size=own, replace=False, p=pool.weights):
-                row = self._connection.execute("SELECT program, input, output FROM tasks WHERE id = ?", (int(id),)).fetchone()
+                (row,) = self._rows("SELECT program, input, output FROM tasks WHERE id = ?", int(id))
                 chosen.append(Reference(program=row["program"], input=row["input"], output=row["output"]))
         return tuple(chosen[index] for index in draw.permutation(len(chosen)))
 
     def sample_tasks(self, draw: np.random.Generator, mode: str, count: int) -> tuple[Task, ...]:
         """Different tasks of a mode to try once more, those of uncertain outcome first of all."""
         rows = self._rows("SELECT id, correct, attempts FROM tasks WHERE mode = ? ORDER BY id", mode)
-        if not rows:
+        if not rows or count <= 0:
             return ()
         rates = np.array([row["correct"] / row["attempts"] if row["attempts"] else 0.5 for row in rows])
         weights = 4.0 * rates * (1.0 - rates) + UNPREFERRED

@@ -4,13 +4,16 @@ Comments, formatting, docstrings, annotations and imports that nothing uses go; 
 renamed by order of appearance. Two programs with one canonical form behave alike: where a spelling can be seen (a keyword of an
 unknown callee, a class, an attribute) it stays.
 
-`ast.parse` reads text, it runs nothing; whatever it cannot read is a SyntaxError here, however it failed.
+`ast.parse` reads text, it runs nothing; whatever cannot be read is a SyntaxError here, however it failed.
 """
 
 import ast
 import warnings
 
 from tina_azr.tasks.scopes import Binding, Comprehension, Function, Scope, Scopes
+
+DEEPEST = 150
+"""Levels of a syntax tree; a sum of that many terms has as many."""
 
 
 def canonical_program(source: str, *, mask_constants: bool = False) -> str:
@@ -28,13 +31,22 @@ def canonical_program(source: str, *, mask_constants: bool = False) -> str:
 
 
 def parse_program(source: str) -> ast.Module:
-    """`ast.parse` with one kind of failure, and silent about the model's bad style (invalid escapes, `is` with a literal)."""
+    """`ast.parse` with one kind of failure, and silent about the model's bad style (invalid escapes, `is` with a literal).
+
+    A tree that it returns is shallow enough for recursive visitors.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(source)
+            tree = ast.parse(source)
     except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(f"the program cannot be parsed: {type(error).__name__}") from error
+    level: list[ast.AST] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return tree
+    raise SyntaxError(f"the program is nested more than {DEEPEST} levels deep")
 
 
 class _Canonical(ast.NodeTransformer):

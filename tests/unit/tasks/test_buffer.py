@@ -236,6 +236,22 @@ def test_uncertain_tasks_are_tried_again_first(make: MakeBuffer) -> None:
     assert first[task(1).program] > 80
 
 
+@pytest.mark.parametrize("count", [0, -3])
+def test_no_task_is_tried_again_where_none_is_wanted(make: MakeBuffer, count: int) -> None:
+    buffer = make()
+    buffer.record_step(1, [tried(1)])
+    assert buffer.sample_tasks(draw(), "deduction", count) == ()
+
+
+def test_tries_are_summed_by_mode_and_length_since_a_step(make: MakeBuffer) -> None:
+    buffer = make()
+    buffer.record_step(1, [tried(1, correct=8, steps=2)])
+    buffer.record_step(
+        2, [tried(2, correct=3, steps=2), tried(1, correct=2, steps=2), tried(3, correct=0, steps=3, mode="abduction")]
+    )
+    assert buffer.tries_by_length(2) == {("deduction", 2): (5, 16), ("abduction", 3): (0, 8)}
+
+
 def test_all_randomness_is_the_callers(make: MakeBuffer) -> None:
     results = [tried(n) for n in range(20)]
     samples = []

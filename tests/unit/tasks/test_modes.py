@@ -2,6 +2,7 @@
 
 import pytest
 
+from tina_azr.errors import ConfigError
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.modes import MODES
 from tina_azr.tasks.types import Example, PromptStyle, Reference, RejectReason, Task, TaskRejected
@@ -63,6 +64,12 @@ def test_the_worded_prompt_shows_every_reference_and_asks_for_the_blocks_that_ar
     prompt = MODES[name].propose_prompt(PromptStyle.FULL, [REFERENCE, OTHER], extend=False)
     assert REFERENCE.program in prompt and OTHER.program in prompt
     assert prompt.rstrip().endswith("```") and "```python" in prompt and "```input" in prompt
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_prompt_about_a_reference_says_so_when_there_is_none(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"tasks\.references"):
+        MODES[name].propose_prompt(PromptStyle.COMPACT, [], extend=False)
 
 
 @pytest.mark.parametrize("name", ["deduction", "abduction"])

@@ -35,6 +35,7 @@ def test_a_valid_proposal_becomes_a_task_with_canonical_facts(validate: Any) -> 
 
 REFUSED = {
     "not python": (call("def f(x:\n    return x"), RejectReason.POLICY),
+    "too deep to read": (call("def f(x):\n    return x" + "+1" * 200), RejectReason.POLICY),
     "no f": (call("def g(x):\n    return x"), RejectReason.MALFORMED),
     "policy": (call("import os\ndef f(x):\n    return x"), RejectReason.POLICY),
     "raises": (call("def f(x):\n    return x[0]"), RejectReason.RAISES),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tina_azr.sandbox.types import Executor
 from tina_azr.tasks import compact_prompts
 from tina_azr.tasks.blocks import fence
-from tina_azr.tasks.modes.single_call import SingleCall, last_block, propose_in_words
+from tina_azr.tasks.modes.single_call import SingleCall, first_reference, last_block, propose_in_words
 from tina_azr.tasks.types import PromptStyle, Reference, Task, Verdict
 from tina_azr.tasks.values import same_value
 
@@ -20,7 +20,7 @@ class Deduction(SingleCall):
     def propose_prompt(self, style: PromptStyle, references: Sequence[Reference], *, extend: bool) -> str:
         """Ask for a program and an input."""
         if style is PromptStyle.COMPACT:
-            return compact_prompts.propose_call(self.name, references[0], extend=extend)
+            return compact_prompts.propose_call(self.name, first_reference(references), extend=extend)
         return propose_in_words(WANTED, references, extend=extend)
 
     def solve_prompt(self, style: PromptStyle, task: Task) -> str:

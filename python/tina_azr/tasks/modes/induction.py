@@ -11,7 +11,7 @@ from tina_azr.tasks.blocks import fence, find_blocks
 from tina_azr.tasks.constancy import is_constant
 from tina_azr.tasks.leaks import gives_away
 from tina_azr.tasks.modes.base import Draft
-from tina_azr.tasks.modes.single_call import last_block, only_block
+from tina_azr.tasks.modes.single_call import first_reference, last_block, only_block
 from tina_azr.tasks.modes.wording import DIFFICULTY, INPUT_FORM, PROGRAM_FORM, reference_blocks
 from tina_azr.tasks.types import Example, PromptStyle, Proposal, Reference, RejectReason, Task, TaskRejected, Verdict
 from tina_azr.tasks.values import call_of, same_value
@@ -30,11 +30,11 @@ class Induction:
     def propose_prompt(self, style: PromptStyle, references: Sequence[Reference], *, extend: bool) -> str:
         """Ask for inputs and a message about the first reference; `extend` means nothing here."""
         if style is PromptStyle.COMPACT:
-            return compact_prompts.propose_examples(references[0])
+            return compact_prompts.propose_examples(first_reference(references))
         answer = fence("input", "...") * 2 + "(and so on, one block for each input)\n" + fence("message", "...")
         return (
             "Here is a Python program with one input and its output.\n\n"
-            + reference_blocks(references[0])
+            + reference_blocks(first_reference(references))
             + "\nMake a puzzle of it: the solver sees your message and the outputs of some of your inputs, never the program, and "
             + f"must write a program that gives the right output for all of them. {DIFFICULTY}\n\n"
             + f"- Give {WORDED_INPUTS} different inputs that together show what the program does, with its special cases. "

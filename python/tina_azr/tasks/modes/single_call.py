@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tina_azr.config import TasksConfig
+from tina_azr.errors import ConfigError
 from tina_azr.tasks.blocks import fence, find_blocks
 from tina_azr.tasks.canonical import canonical_program
 from tina_azr.tasks.constancy import is_constant, varied_arguments
@@ -57,6 +58,13 @@ class SingleCall:
         )
 
 
+def first_reference(references: Sequence[Reference]) -> Reference:
+    """The one that a prompt cannot do without. Raises ConfigError where the run shows none."""
+    if not references:
+        raise ConfigError("tasks.references is 0, but this prompt is about a reference: set it to 1 or more.")
+    return references[0]
+
+
 def only_block(answer: str, tag: str) -> str:
     """The body of the one block of this kind, repeats of it not counted. Raises TaskRejected."""
     bodies = list(dict.fromkeys(find_blocks(answer, tag)))
@@ -88,7 +96,7 @@ def propose_in_words(wanted: str, references: Sequence[Reference], *, extend: bo
     if extend:
         opening = (
             "Take this Python task and make it harder by one more step of computation, in a way that uses what is there:\n\n"
-            + reference_blocks(references[0])
+            + reference_blocks(first_reference(references))
         )
         known = references_section(references[1:])
     else:
