@@ -9,6 +9,7 @@ unknown callee, a class, an attribute) it stays.
 
 import ast
 import warnings
+from functools import lru_cache
 
 from tina_azr.tasks.scopes import Binding, Comprehension, Function, Scope, Scopes
 
@@ -16,6 +17,7 @@ DEEPEST = 150
 """Levels of a syntax tree; a sum of that many terms has as many."""
 
 
+@lru_cache(maxsize=1024)  # references come back every step
 def canonical_program(source: str, *, mask_constants: bool = False) -> str:
     """The program up to formatting, docstrings, annotations, unused imports and the spelling of variables. Raises SyntaxError.
 
