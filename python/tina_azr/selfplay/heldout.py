@@ -150,7 +150,8 @@ def compare(
     before: HeldoutReport, after: HeldoutReport, *, strata: Sequence[int] = EASY_STRATA, greedy: bool = False
 ) -> PairedDifference:
     """`after` minus `before` on the same tasks. Raises ValueError if they were evaluated on different sets."""
-    if before.keys_N != after.keys_N:
+    # Deduction and abduction share keys: a held-out task is its key and its mode.
+    if (before.keys_N, before.modes_N) != (after.keys_N, after.modes_N):
         raise ValueError("these two evaluations are of different held-out sets: they cannot be compared task by task")
     first, second = (_results(evaluation, greedy=greedy) for evaluation in (before, after))
     differences = (second - first)[np.isin(before.strata_N, strata)]

@@ -21,7 +21,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class ProposerRollout:
     """One proposer's answer, read but not validated."""
 
     assignment: Assignment
@@ -31,7 +31,7 @@ class Draft:
     read: Proposal | TaskRejected
 
 
-def sample_drafts(
+def sample_proposals(
     policy: Policy,
     engine: RolloutEngine,
     assignments: Sequence[Assignment],
@@ -39,19 +39,19 @@ def sample_drafts(
     params: SamplingParams,
     seeds: Sequence[int],
     on_progress: Callable[[int, int], None] | None = None,
-) -> list[Draft]:
+) -> list[ProposerRollout]:
     """One completion for each assignment, in their order."""
     requests = [
-        RolloutRequest(prompt_ids=_prompt(policy, assignment), group_size=1, params=params, seed=seed)
+        RolloutRequest(prompt_ids=proposer_prompt(policy, assignment), group_size=1, params=params, seed=seed)
         for assignment, seed in zip(assignments, seeds, strict=True)
     ]
     groups = engine.generate(requests, on_progress)
-    drafts = []
+    rollouts = []
     for assignment, group in zip(assignments, groups, strict=True):
         (completion,) = group.completions_G
         answer = read_answer(policy.tokenizer, completion)
-        drafts.append(
-            Draft(
+        rollouts.append(
+            ProposerRollout(
                 assignment=assignment,
                 prompt_ids=group.prompt_ids,
                 completion=completion,
@@ -59,10 +59,11 @@ def sample_drafts(
                 read=_read(assignment, answer),
             )
         )
-    return drafts
+    return rollouts
 
 
-def _prompt(policy: Policy, assignment: Assignment) -> tuple[int, ...]:
+def proposer_prompt(policy: Policy, assignment: Assignment) -> tuple[int, ...]:
+    """What a proposer reads, up to the opened thought."""
     mode = MODES[assignment.mode]
     return policy.tokenizer.render(mode.propose_prompt(policy.style, assignment.references, extend=assignment.extend))
 

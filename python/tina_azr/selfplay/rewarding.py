@@ -52,4 +52,3 @@ def shuffle_rewards(samples: Sequence[Sample], draw: np.random.Generator) -> tup
         for index, source in zip(members, draw.permutation(members), strict=True):
             rewards[index] = samples[source].reward
     return tuple(replace(sample, reward=reward) for sample, reward in zip(samples, rewards, strict=True))
-

@@ -15,8 +15,8 @@ class Phase(IntEnum):
     """Which programs the proposer is shown."""
     PROPOSE = 1
     """Proposer completions."""
-    VALIDATE = 2
-    """Which induction pairs are visible."""
+    KNOWN_TASKS = 2
+    """Which known tasks are tried once more."""
     SOLVE = 3
     """Solver completions."""
     RANDOM_REWARDS = 4

@@ -1,4 +1,4 @@
-"""Solver rollouts: tasks to prompts, prompts to groups of completions, completions to verdicts. Self-play and evaluation share it."""
+"""Solver rollouts: tasks to prompts, prompts to groups of completions, completions to verdicts. Evaluation uses it as well."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -71,7 +71,8 @@ def test_solvers_earn_the_originals_three_numbers(verdict: Verdict, reward: floa
 
 
 @pytest.mark.parametrize(
-    "numbers", [RewardsConfig(proposer_terms=("novelty",)), RewardsConfig(solver_terms=("luck",)), RewardsConfig(learnability="flat")]
+    "numbers",
+    [RewardsConfig(proposer_terms=("novelty",)), RewardsConfig(solver_terms=("luck",)), RewardsConfig(learnability="flat")],
 )
 def test_an_unknown_name_is_refused_before_anything_is_played(numbers: RewardsConfig) -> None:
     with pytest.raises(ConfigError, match="Known: "):

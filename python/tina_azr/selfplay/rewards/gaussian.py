@@ -7,5 +7,5 @@ WIDTH = 1.0 / 6.0
 
 
 def gaussian(pass_rate: float) -> float:
-    """exp(-(p - 1/2)^2 / (2 width^2)) where some succeed and some do not, else 0: a narrower preference for p = 1/2 than the parabola."""
+    """exp(-(p - 1/2)^2 / (2 width^2)) where some succeed and some do not, else 0: narrower around p = 1/2 than the parabola."""
     return math.exp(-((pass_rate - 0.5) ** 2) / (2.0 * WIDTH**2)) if 0.0 < pass_rate < 1.0 else 0.0
