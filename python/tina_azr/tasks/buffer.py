@@ -30,6 +30,8 @@ LONG_ENOUGH = 4
 """Steps from which a longer reference is not preferred any more."""
 UNPREFERRED = 0.02
 """Weight of the others beside a preferred one."""
+SPARE_DRAWS = 4
+"""Tasks drawn for each reference that is wanted: some hold a program with another input."""
 DISCOUNT = 0.5
 """What older attempts count beside those of a new group: the policy that made them is gone."""
 
@@ -114,18 +116,25 @@ class TaskBuffer:
 
         Own tasks are drawn for being recent, solved sometimes, and long.
         """
-        pool = self._reference_pool()
-        own = min(count - int(draw.binomial(count, self._settings.seed_share)), len(pool.ids))
-        from_seeds = min(count - own, len(self._seeds))
-        own = min(count - from_seeds, len(pool.ids))
-        chosen = []
-        if from_seeds:
-            chosen += [self._seeds[index] for index in draw.choice(len(self._seeds), size=from_seeds, replace=False)]
-        if own:
-            for id in draw.choice(pool.ids, size=own, replace=False, p=pool.weights):
-                (row,) = self._rows("SELECT program, input, output FROM tasks WHERE id = ?", int(id))
-                chosen.append(Reference(program=row["program"], input=row["input"], output=row["output"]))
+        wanted = count - int(draw.binomial(count, self._settings.seed_share))
+        own = self._own_references(draw, max(wanted, count - len(self._seeds)))
+        from_seeds = min(count - len(own), len(self._seeds))
+        seeds = draw.choice(len(self._seeds), size=from_seeds, replace=False) if from_seeds else ()
+        chosen = [*own, *(self._seeds[index] for index in seeds)]
         return tuple(chosen[index] for index in draw.permutation(len(chosen)))
+
+    def _own_references(self, draw: np.random.Generator, count: int) -> list[Reference]:
+        """Own tasks with different programs."""
+        pool = self._reference_pool()
+        chosen: dict[str, Reference] = {}
+        if count <= 0 or not len(pool.ids):
+            return []
+        for id in draw.choice(pool.ids, size=min(SPARE_DRAWS * count, len(pool.ids)), replace=False, p=pool.weights):
+            (row,) = self._rows("SELECT program, input, output FROM tasks WHERE id = ?", int(id))
+            chosen.setdefault(row["program"], Reference(program=row["program"], input=row["input"], output=row["output"]))
+            if len(chosen) == count:
+                break
+        return list(chosen.values())
 
     def sample_tasks(self, draw: np.random.Generator, mode: str, count: int) -> tuple[Task, ...]:
         """Different tasks of a mode to try once more, those of uncertain outcome first of all."""

@@ -178,6 +178,14 @@ def test_references_are_different_and_as_many_as_asked_for(make: MakeBuffer) -> 
         assert len(set(references)) == len(references) == 6
 
 
+def test_a_program_is_shown_once_whatever_its_inputs(make: MakeBuffer) -> None:
+    buffer = make(seed_share=0.0)
+    again = [replace(task(1), key=f"again{n}", input=str(n)) for n in range(3)]
+    buffer.record_step(1, [TaskResult(task=one, correct=4, attempts=8) for one in (task(1), *again)])
+    references = buffer.sample_references(draw(), 3)
+    assert len(references) == 3 == len({reference.program for reference in references})
+
+
 def test_references_are_fewer_only_where_there_are_no_more(make: MakeBuffer) -> None:
     buffer = make()
     buffer.record_step(1, [tried(n) for n in range(3)])
