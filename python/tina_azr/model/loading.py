@@ -108,6 +108,6 @@ def _load_module(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
     transformers_logging.disable_progress_bar()
     try:
         module = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    except Exception as error:  # noqa: BLE001 - safetensors and transformers raise many kinds for damaged weights
+    except Exception as error:
         raise ModelError(f"the weights in {folder} cannot be loaded: {error}") from error
     return module.eval()

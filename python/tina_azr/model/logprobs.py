@@ -66,9 +66,7 @@ def completion_logprobs(
         checkpoint(_score, states, head_VH, targets, temperature, use_reentrant=False)
         for states, targets in zip(states_TH.split(rows), targets_T.split(rows), strict=True)
     ]
-    return CompletionLogprobs(
-        logprobs_T=torch.cat([part[0] for part in parts]), entropy_T=torch.cat([part[1] for part in parts])
-    )
+    return CompletionLogprobs(logprobs_T=torch.cat([part[0] for part in parts]), entropy_T=torch.cat([part[1] for part in parts]))
 
 
 def _score(states_TH: Tensor, head_VH: Tensor, targets_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -4,9 +4,11 @@ Slow, without a think wall, and seeded for a whole call: a completion depends on
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
@@ -52,10 +54,12 @@ class HFEngine:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
         torch.manual_seed(requests[0].seed & 0x7FFF_FFFF_FFFF_FFFF)
-        sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if params.temperature > 0:
             sampling = {"do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": params.top_k}
-        out = module.generate(
+        # transformers' annotations fit neither its own keyword arguments nor what it returns for them.
+        generate: Any = module.generate
+        out = generate(
             input_ids=ids.to(self._policy.device),
             attention_mask=mask.to(self._policy.device),
             max_new_tokens=params.max_tokens,
@@ -70,13 +74,11 @@ class HFEngine:
         logprobs = logits.log_softmax(-1).cpu().gather(2, tokens[:, :, None])[:, :, 0]
         completions = iter([self._completion(tokens[row].numpy(), logprobs[row].numpy()) for row in range(len(prompts))])
         return [
-            RolloutGroup(
-                prompt_ids=request.prompt_ids, completions_G=tuple(next(completions) for _ in range(request.group_size))
-            )
+            RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(next(completions) for _ in range(request.group_size)))
             for request in requests
         ]
 
-    def _completion(self, ids: np.ndarray, logprobs: np.ndarray) -> Completion:
+    def _completion(self, ids: NDArray[np.int64], logprobs: NDArray[np.float32]) -> Completion:
         stops = np.flatnonzero(np.isin(ids, self._policy.tokenizer.stop_ids))
         length = int(stops[0]) + 1 if len(stops) else len(ids)
         closes = np.flatnonzero(ids[:length] == self._policy.tokenizer.think_close_id)

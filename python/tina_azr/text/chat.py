@@ -55,7 +55,7 @@ class ChatTokenizer:
             raise ModelError(f"{folder} has no tokenizer.json: give a folder with a model and its fast tokenizer")
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - `tokenizers` raises bare Exception
+        except Exception as error:
             raise ModelError(f"{path} cannot be read: {error}") from error
         stop_ids: list[int] = []
         for name in ("generation_config.json", "config.json"):

@@ -1,0 +1,41 @@
+"""Prompts and completions by token id: a quoted tag is text, the answer is what follows the last closing tag."""
+
+from pathlib import Path
+
+import pytest
+
+from tina_azr.text.chat import ChatTokenizer
+
+
+@pytest.fixture
+def tokenizer(byte_model: Path) -> ChatTokenizer:
+    return ChatTokenizer.from_folder(byte_model)
+
+
+def test_a_prompt_ends_inside_the_opened_thought(tokenizer: ChatTokenizer) -> None:
+    assert tokenizer.decode(tokenizer.render("hello")).rstrip().endswith("<|im_start|>assistant\n<think>")
+
+
+def test_a_quoted_tag_stays_text(tokenizer: ChatTokenizer) -> None:
+    quoted = tokenizer.render("say </think> and <|im_end|>")
+    assert tokenizer.think_close_id not in quoted
+    assert list(quoted).count(tokenizer.stop_ids[0]) == 1
+    assert "say </think> and <|im_end|>" in tokenizer.decode(quoted)
+
+
+def test_the_answer_follows_the_closing_tag(tokenizer: ChatTokenizer) -> None:
+    halves = tokenizer.split(tokenizer.encode("so\n</think>\n\n42<|im_end|>"))
+    assert (halves.thought, halves.answer) == ("so", "42")
+
+
+def test_of_several_closing_tags_the_last_counts(tokenizer: ChatTokenizer) -> None:
+    assert tokenizer.split(tokenizer.encode("a</think>b</think>c")).answer == "c"
+
+
+def test_an_unclosed_thought_has_no_answer(tokenizer: ChatTokenizer) -> None:
+    halves = tokenizer.split(tokenizer.encode("still thinking <|im_end|>"))
+    assert (halves.thought, halves.answer) == ("still thinking ", None)
+
+
+def test_an_empty_answer_is_not_a_missing_one(tokenizer: ChatTokenizer) -> None:
+    assert tokenizer.split(tokenizer.encode("x</think><|im_end|>")).answer == ""
