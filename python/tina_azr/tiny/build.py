@@ -44,9 +44,7 @@ class BuildFolders:
     def stage(self, name: str) -> StageFiles:
         """Files of the stage `warm` or `mixed`."""
         start = self.stage("warm").weights if name == "mixed" else None
-        return StageFiles(
-            tokenizer=self.vocabulary / "tokenizer.json", held_out=self.keys, start=start, work=self.work / name
-        )
+        return StageFiles(tokenizer=self.vocabulary / "tokenizer.json", held_out=self.keys, start=start, work=self.work / name)
 
 
 def build(recipe: Recipe, folders: BuildFolders, note: Callable[[str], None]) -> None:
@@ -61,9 +59,7 @@ def build(recipe: Recipe, folders: BuildFolders, note: Callable[[str], None]) ->
         if not (folders.vocabulary / "tokenizer.json").exists():
             note("training the vocabulary")
             held_out = frozenset(json.loads(folders.keys.read_text()))
-            chunks = (
-                example_chunk(VOCABULARY_SEED, chunk, sandbox, recipe.steps, held_out) for chunk in range(VOCABULARY_CHUNKS)
-            )
+            chunks = (example_chunk(VOCABULARY_SEED, chunk, sandbox, recipe.steps, held_out) for chunk in range(VOCABULARY_CHUNKS))
             texts = [f"{render_prompt(e.prompt)}{e.completion}<|im_end|>" for chunk in chunks for e in chunk]
             save_vocabulary(train_vocabulary(texts), folders.vocabulary)
     for name, stage in (("warm", recipe.warm), ("mixed", recipe.mixed)):

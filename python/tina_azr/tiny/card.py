@@ -11,7 +11,7 @@ from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox import Sandbox
 from tina_azr.selfplay.heldout import Accuracy, HeldoutReport, evaluate_heldout
-from tina_azr.selfplay.proposing import Assignment, sample_drafts
+from tina_azr.selfplay.proposing import Assignment, sample_proposals
 from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.seeds import load_seeds
 from tina_azr.tasks.types import PromptStyle, Proposal, TaskRejected
@@ -65,14 +65,14 @@ def measure(folder: Path, *, heldout: Path, name: str) -> Measurement:
             for mode in config.tasks.modes
             for index in range(PROPOSALS_PER_MODE)
         ]
-        drafts = sample_drafts(
+        rollouts = sample_proposals(
             policy,
             engine,
             assignments,
             params=SamplingParams(max_tokens=config.selfplay.max_tokens),
             seeds=range(len(assignments)),
         )
-        proposals = [draft.read for draft in drafts if isinstance(draft.read, Proposal)]
+        proposals = [rollout.read for rollout in rollouts if isinstance(rollout.read, Proposal)]
         judged = Validator(sandbox, config.tasks).validate(proposals)
     accepted = [task for task in judged if not isinstance(task, TaskRejected)]
     log = (folder / "training_log.jsonl").read_text().splitlines()
@@ -80,7 +80,7 @@ def measure(folder: Path, *, heldout: Path, name: str) -> Measurement:
         name=name,
         parameters=sum(parameter.numel() for parameter in policy.module.parameters()),
         tokens_trained=int(json.loads(log[-1])["tokens"]),
-        valid_rate=len(accepted) / len(drafts),
+        valid_rate=len(accepted) / len(rollouts),
         distinct_rate=len({task.program for task in accepted}) / max(1, len(accepted)),
         heldout=figures,
     )

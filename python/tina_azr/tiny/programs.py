@@ -121,7 +121,18 @@ def _step(message: str, *lines: str) -> Step:
 
 
 def _int_step(random: Random, *, two: bool) -> Step:
-    weights = {"add": 5, "sub": 4, "mul": 3, "mod": 2, "abs": 1, "over": 2, "even": 1.5, "for": 1.5, "y": 4 if two else 0, "half": 1}
+    weights = {
+        "add": 5,
+        "sub": 4,
+        "mul": 3,
+        "mod": 2,
+        "abs": 1,
+        "over": 2,
+        "even": 1.5,
+        "for": 1.5,
+        "y": 4 if two else 0,
+        "half": 1,
+    }
     operation = random.choices(tuple(weights), tuple(weights.values()))[0]
     c = random.randint(1, 9)
     if operation == "add":

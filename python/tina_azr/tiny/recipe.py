@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from tina_azr.tiny.vocabulary import SPECIAL_TOKENS, VOCABULARY_SIZE
@@ -51,14 +52,12 @@ class Recipe:
     """Weight of prompt tokens in the loss; completion tokens have 1."""
     max_tokens: int = 336
     """Longer examples are left out."""
-    warm: Stage = Stage(tokens=42_000_000, peak_lr=4e-3, warmup_steps=50, decay_share=0.45, skip_share=0.0, seed=11)
+    warm: Stage = Stage(tokens=32_000_000, peak_lr=4e-3, warmup_steps=50, decay_share=0.45, skip_share=0.0, seed=11)
     mixed: Stage = Stage(tokens=450_000, peak_lr=1.5e-4, warmup_steps=20, decay_share=0.7, skip_share=0.6, seed=12)
 
 
 def new_model(seed: int) -> Qwen3ForCausalLM:
     """A Qwen3 of the embedded shape with fresh weights (float32)."""
-    import torch
-
     torch.manual_seed(seed)
     special = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
     config = Qwen3Config(

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from tina_azr.errors import SandboxError
 from tina_azr.sandbox import Limits, Policy, Sandbox
 
-TRACING_LIMITS = Limits(
-    fuel=200_000_000_000, wall_ms=120_000, memory_bytes=512 << 20, output_bytes=16 << 20, source_bytes=16 << 20
-)
+TRACING_LIMITS = Limits(fuel=200_000_000_000, wall_ms=120_000, memory_bytes=512 << 20, output_bytes=16 << 20, source_bytes=16 << 20)
 """For a batch of some hundred programs of our own, not for one program of a model's."""
 
-GUEST = r'''
+GUEST = r"""
 import re
 import sys
 
@@ -92,7 +90,7 @@ def trace_one(source, arguments):
 
 def f(jobs):
     return [trace_one(source, arguments) for source, arguments in jobs]
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

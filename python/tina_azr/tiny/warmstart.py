@@ -7,13 +7,15 @@ so the result is that of one process with the joint batch.
 import json
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -111,7 +113,7 @@ def run_stage(recipe: Recipe, stage: Stage, files: StageFiles) -> None:
         return
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29477")
-    torch.multiprocessing.spawn(_worker, args=(recipe, stage, files), nprocs=recipe.workers)
+    mp.spawn(_worker, args=(recipe, stage, files), nprocs=recipe.workers)
 
 
 def _worker(rank: int, recipe: Recipe, stage: Stage, files: StageFiles) -> None:
@@ -164,7 +166,7 @@ def _train(rank: int, recipe: Recipe, stage: Stage, files: StageFiles) -> None:
                     dist.barrier()
 
 
-def _add_up(parameters: list[Tensor], totals: Tensor, workers: int) -> None:
+def _add_up(parameters: Sequence[Tensor], totals: Tensor, workers: int) -> None:
     if workers == 1:
         return
     flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None] + [totals])
@@ -205,13 +207,13 @@ def _restore(
     path = files.work / "state.safetensors"
     if not path.exists():
         return 0, 0, 0.0
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as opened:
         facts = opened.metadata()
     state = load_file(path)
     model.load_state_dict({k.removeprefix("weights|"): v for k, v in state.items() if k.startswith("weights|")}, strict=False)
     optimizers.load({k: v for k, v in state.items() if not k.startswith("weights|")})
+    if rank == 0:
+        _cut_log(files.log, int(facts["step"]))
     place = json.loads((files.work / f"stream-{rank}.json").read_text())
     stream.chunk, stream.index = place["chunk"], 0
     if place["step"] == int(facts["step"]):
@@ -221,6 +223,12 @@ def _restore(
         # Killed between two files of one save: begin the next chunk, nothing is seen twice.
         stream.chunk += 1
     return int(facts["step"]), int(facts["tokens"]), float(facts["seconds"])
+
+
+def _cut_log(log: Path, step: int) -> None:
+    """Drop what was logged after the state was saved: it is about to happen again."""
+    kept = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
+    _write_atomically(log, "".join(f"{line}\n" for line in kept).encode())
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
