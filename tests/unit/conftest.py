@@ -1,4 +1,4 @@
-"""Stand-ins at the protocols of self-play: a small random policy, an engine that says what a test wrote, an executor without a wall.
+"""Stand-ins at the protocols of self-play: a small random policy, an engine that follows a script, an executor without a wall.
 
 Torch is imported inside the fixtures: most unit tests do without it.
 """
@@ -25,11 +25,11 @@ TEMPLATE = (
 )
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
 LITERALS = (int, float, bool, str, bytes, list, tuple, dict, set, frozenset, type(None))
-Script = Callable[[str, int], str | None]
+Script = Callable[[str, int, int], str | None]
 
 
 class ScriptedEngine:
-    """Completes prompt text and index in group as the script says; None is a completion that ran into the length limit."""
+    """Completes (prompt, index in group, seed) as the script says; None is a completion that ran into the length limit."""
 
     def __init__(self, tokenizer: "ChatTokenizer", script: Script) -> None:
         self._tokenizer = tokenizer
@@ -42,19 +42,15 @@ class ScriptedEngine:
         self.requests += requests
         if on_progress is not None:
             on_progress(0, sum(request.group_size for request in requests))
-        return [
-            RolloutGroup(
-                prompt_ids=request.prompt_ids,
-                completions_G=tuple(
-                    self._complete(self._script(self._tokenizer.decode(request.prompt_ids), index))
-                    for index in range(request.group_size)
-                ),
-            )
-            for request in requests
-        ]
+        return [self._group(request) for request in requests]
 
     def prompts(self) -> list[str]:
         return [self._tokenizer.decode(request.prompt_ids) for request in self.requests]
+
+    def _group(self, request: RolloutRequest) -> RolloutGroup:
+        prompt = self._tokenizer.decode(request.prompt_ids)
+        texts = [self._script(prompt, index, request.seed) for index in range(request.group_size)]
+        return RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(self._complete(text) for text in texts))
 
     def _complete(self, text: str | None) -> Completion:
         body = self._tokenizer.encode(text if text is not None else "and so on")
@@ -118,6 +114,7 @@ def byte_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
+    torch.set_num_threads(1)  # so small a model is slower on two
     folder = tmp_path_factory.mktemp("byte_model")
     vocabulary = {symbol: number for number, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -152,9 +149,15 @@ def byte_policy(byte_model: Path) -> "Policy":
 
 
 @pytest.fixture
-def scripted(byte_policy: "Policy") -> Callable[[Script], ScriptedEngine]:
-    """An engine that says what the script says."""
-    return lambda script: ScriptedEngine(byte_policy.tokenizer, script)
+def scripted(byte_policy: "Policy") -> Callable[[Callable[[str, int], str | None]], ScriptedEngine]:
+    """An engine for `byte_policy` that says what a script of prompt and index says."""
+    return lambda script: ScriptedEngine(byte_policy.tokenizer, lambda prompt, index, seed: script(prompt, index))
+
+
+@pytest.fixture
+def scripted_engine() -> type[ScriptedEngine]:
+    """For a tokenizer and a script of one's own."""
+    return ScriptedEngine
 
 
 @pytest.fixture

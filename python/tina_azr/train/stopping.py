@@ -21,12 +21,19 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self._told = False
         self._previous: dict[signal.Signals, object] = {}
 
     def check(self) -> None:
         """Raise StopAsked if a stop was asked for."""
         if self.requested:
             raise StopAsked
+
+    def is_news(self) -> bool:
+        """Whether a stop was asked for and nobody has been told yet; true once."""
+        untold = self.requested and not self._told
+        self._told = self.requested
+        return untold
 
     def __enter__(self) -> Self:
         # Signals reach the main thread only, and only there may handlers be set: elsewhere Ctrl-C is somebody else's.

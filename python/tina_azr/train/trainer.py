@@ -170,7 +170,8 @@ class Trainer:
                 self._stop.check()
             for listener in self._listeners:
                 listener.on_phase(step, phase, done, total)
-                if self._stop.requested:
+            if self._stop.is_news():
+                for listener in self._listeners:
                     listener.on_note("Stopping as soon as this step is whole; again to stop at once, without saving.")
 
         return Phases(report)

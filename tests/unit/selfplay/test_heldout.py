@@ -35,13 +35,10 @@ def test_strata_one_to_three_are_the_headline_and_the_others_stand_apart() -> No
 
 def test_cells_pool_what_their_names_say() -> None:
     evaluated = result([task.task.mode == "deduction" for task in TASKS])
-    assert {mode: (cell.n, cell.accuracy) for mode, cell in evaluated.by_mode.items()} == {
-        "deduction": (8, 1.0),
-        "abduction": (8, 0.0),
-    }
-    assert {stratum: (cell.n, cell.accuracy) for stratum, cell in evaluated.by_stratum.items()} == dict.fromkeys(
-        (1, 3, 5), (8, 0.5)
-    )
+    by_mode = {mode: (cell.n, cell.accuracy) for mode, cell in evaluated.by_mode.items()}
+    by_stratum = {stratum: (cell.n, cell.accuracy) for stratum, cell in evaluated.by_stratum.items()}
+    assert by_mode == {"deduction": (8, 1.0), "abduction": (8, 0.0)}
+    assert by_stratum == dict.fromkeys((1, 3, 5), (8, 0.5))
     assert evaluated.easy.accuracy_greedy is None
     assert evaluated.by_stratum[1].think_tokens == np.mean([0, 1, 2, 3, 12, 13, 14, 15])
 
