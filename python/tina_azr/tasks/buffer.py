@@ -19,17 +19,10 @@ from tina_azr.errors import CheckpointError, RunError
 from tina_azr.tasks.eviction import Candidate, choose_evicted
 from tina_azr.tasks.identity import task_key
 from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.sampling import reference_weights, retry_weights
 from tina_azr.tasks.schema import STORED_COLUMNS, TASK_COLUMNS, connect, create, guarded, stored_from_row, task_to_row, transaction
 from tina_azr.tasks.types import Reference, Task
 
-RECENCY = 400
-"""Tasks over which the preference for recent references falls to 1/e."""
-EASIEST = 0.9
-"""A reference is preferred when its task is solved sometimes, and at most this often."""
-LONG_ENOUGH = 4
-"""Steps from which a longer reference is not preferred any more."""
-UNPREFERRED = 0.02
-"""Weight of the others beside a preferred one."""
 SPARE_DRAWS = 4
 """Tasks drawn for each reference that is wanted: some hold a program with another input."""
 DISCOUNT = 0.5
@@ -141,10 +134,8 @@ class TaskBuffer:
         rows = self._rows("SELECT id, correct, attempts FROM tasks WHERE mode = ? ORDER BY id", mode)
         if not rows or count <= 0:
             return ()
-        rates = np.array([row["correct"] / row["attempts"] if row["attempts"] else 0.5 for row in rows])
-        weights = 4.0 * rates * (1.0 - rates) + UNPREFERRED
         ids = np.array([row["id"] for row in rows], dtype=np.int64)
-        chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=weights / weights.sum())
+        chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=retry_weights(_pass_rates(rows)))
         return tuple(self._task(int(id)) for id in chosen)
 
     @property
@@ -253,12 +244,9 @@ class TaskBuffer:
         if self._pool is None:
             # A task that is one call can be shown as program, input and output.
             rows = self._rows("SELECT id, steps, correct, attempts FROM tasks WHERE input != '' ORDER BY id DESC")
-            rates = np.array([row["correct"] / row["attempts"] if row["attempts"] else 0.0 for row in rows])
             steps = np.array([row["steps"] for row in rows], dtype=np.float64)
-            preferred = np.minimum(1.0, np.maximum(steps, 1.0) / LONG_ENOUGH)
-            weights = np.where((rates > 0.0) & (rates <= EASIEST), preferred, UNPREFERRED) * np.exp(-np.arange(len(rows)) / RECENCY)
             ids = np.array([row["id"] for row in rows], dtype=np.int64)
-            self._pool = _Pool(ids=ids, weights=weights / weights.sum() if len(rows) else weights)
+            self._pool = _Pool(ids=ids, weights=reference_weights(_pass_rates(rows), steps))
         return self._pool
 
     def _task(self, id: int) -> Task:
@@ -279,6 +267,11 @@ class TaskBuffer:
 
     def _count(self, query: str, *values: str | int) -> int:
         return int(self._value(query, *values) or 0)
+
+
+def _pass_rates(rows: Sequence[sqlite3.Row]) -> NDArray[np.float64]:
+    """NaN where a task was never tried."""
+    return np.array([row["correct"] / row["attempts"] if row["attempts"] else np.nan for row in rows], dtype=np.float64)
 
 
 def _insert_seeds(connection: sqlite3.Connection, seeds: Sequence[Reference]) -> None:
