@@ -1,6 +1,6 @@
 """`rollouts/step-N.jsonl`: what was proposed and tried in a step, as text that a person can read.
 
-Two kinds of line. `proposal`: one proposer rollout and what became of it. `task`: one new task and every solver attempt at it. `key`
+Two kinds of line. `proposal`: one proposer rollout and what became of it. `task`: one task and every solver attempt at it. `key`
 joins both to the buffer. Prompts are written once a line, thoughts and answers apart.
 """
 
@@ -21,10 +21,15 @@ class Decoder(Protocol):
     def decode(self, ids: Sequence[int]) -> str: ...
 
 
-def write_rollouts(run: RunFolder, episode: Episode, tokenizer: Decoder) -> None:
+Advantages = Mapping[int, float]
+"""By `id()` of the completion, which samples, attempts and proposals share. Absent: the learner did not get it."""
+
+
+def write_rollouts(run: RunFolder, episode: Episode, tokenizer: Decoder, advantages: Advantages | None = None) -> None:
     """Keep one step's rollouts."""
-    lines = [_proposal_line(episode.step, record, tokenizer) for record in episode.proposals]
-    lines += [_task_line(episode.step, solved, tokenizer) for solved in episode.solved]
+    advantages = advantages or {}
+    lines = [_proposal_line(episode.step, record, tokenizer, advantages) for record in episode.proposals]
+    lines += [_task_line(episode.step, solved, tokenizer, advantages) for solved in episode.solved]
     text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
     with run.writing("rollouts"):
         run.rollouts.mkdir(exist_ok=True)
@@ -53,7 +58,7 @@ def rollouts_of(run: RunFolder, key: str) -> Iterator[dict[str, Any]]:
                     yield parsed
 
 
-def _proposal_line(step: int, record: ProposalRecord, tokenizer: Decoder) -> dict[str, object]:
+def _proposal_line(step: int, record: ProposalRecord, tokenizer: Decoder, advantages: Advantages) -> dict[str, object]:
     return {
         "kind": "proposal",
         "step": step,
@@ -64,11 +69,11 @@ def _proposal_line(step: int, record: ProposalRecord, tokenizer: Decoder) -> dic
         "reward": record.reward,
         "pass_rate": record.pass_rate,
         "prompt": tokenizer.decode(record.prompt_ids),
-        **_completion(record.completion, record.answer, tokenizer),
+        **_completion(record.completion, record.answer, tokenizer, advantages),
     }
 
 
-def _task_line(step: int, solved: SolvedTask, tokenizer: Decoder) -> dict[str, object]:
+def _task_line(step: int, solved: SolvedTask, tokenizer: Decoder, advantages: Advantages) -> dict[str, object]:
     return {
         "kind": "task",
         "step": step,
@@ -81,15 +86,16 @@ def _task_line(step: int, solved: SolvedTask, tokenizer: Decoder) -> dict[str, o
             {
                 "verdict": attempt.verdict.value,
                 "reward": attempt.reward,
-                **_completion(attempt.completion, attempt.answer, tokenizer),
+                **_completion(attempt.completion, attempt.answer, tokenizer, advantages),
             }
             for attempt in solved.attempts
         ],
     }
 
 
-def _completion(completion: Completion, answer: str | None, tokenizer: Decoder) -> Mapping[str, object]:
+def _completion(completion: Completion, answer: str | None, tokenizer: Decoder, advantages: Advantages) -> Mapping[str, object]:
     return {
+        "advantage": advantages.get(id(completion)),
         "thought": tokenizer.decode(completion.ids_T[: completion.think_tokens].tolist()).strip("\n"),
         "answer": answer,
         "think_tokens": completion.think_tokens,

@@ -110,7 +110,8 @@ class Trainer:
             update = self._parts.learner.update(samples, advantages.values_N, step, on_progress)
         self._step = step
 
-        write_rollouts(self._run, episode, self._parts.policy.tokenizer)
+        advantage_of = {id(sample.completion): value for sample, value in zip(samples, advantages.values_N.tolist(), strict=True)}
+        write_rollouts(self._run, episode, self._parts.policy.tokenizer, advantage_of)
         metrics = step_metrics(episode, advantages, update, seconds=self._seconds, seconds_by_phase=phases.seconds)
         for listener in self._listeners:
             listener.on_step(metrics)

@@ -149,6 +149,15 @@ def test_a_run_tells_its_listeners_in_order_and_ends_with_a_checkpoint(train: Tr
     ]
 
 
+def test_rollouts_are_kept_with_what_the_learner_made_of_them(train: Train, tmp_path: Path) -> None:
+    train("run", config("run.steps=1"))
+    kept = [json.loads(line) for line in (tmp_path / "run" / "rollouts" / "step-1.jsonl").read_text().splitlines()]
+    attempts = [attempt for line in kept if line["kind"] == "task" for attempt in line["attempts"]]
+    right, wrong = ([one["advantage"] for one in attempts if (one["reward"] > 0) is good] for good in (True, False))
+    assert min(right) > 0 > max(wrong)
+    assert all(line["advantage"] == 0.0 for line in kept if line["kind"] == "proposal"), "all proposals earned the same"
+
+
 def test_the_phases_of_a_step_are_told_and_timed(train: Train, tmp_path: Path) -> None:
     phases: list[str] = []
     train("run", config("run.steps=1"), Recorder(lambda step, phase: phases.append(phase)))
