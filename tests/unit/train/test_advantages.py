@@ -103,3 +103,9 @@ def test_scaling_and_shifting_all_rewards_changes_no_advantage(rule: str, reward
 def test_advantages_of_a_stratum_sum_to_zero(rule: str, rewards: list[float]) -> None:
     groups = [rewards[start : start + 4] for start in range(0, len(rewards), 4)]
     assert abs(ADVANTAGES[rule](table(solver(*groups))).values_N.sum()) < 1e-9
+
+
+@pytest.mark.parametrize("rule", sorted(ADVANTAGES))
+def test_a_step_without_samples_has_no_advantages(rule: str) -> None:
+    advantages = ADVANTAGES[rule](RewardTable.of([]))
+    assert (len(advantages.values_N), advantages.strata_dropped) == (0, 0)
