@@ -9,6 +9,7 @@ from tina_azr.selfplay.reach import Reach
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import count_steps
 from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.types import PromptStyle
 
 REDRAWS = 8
 """Draws for references that fit. Half of them are seeds by default, which do; where all fail a rollout is wasted, no more."""
@@ -37,10 +38,11 @@ def _draw_assignment(
     *,
     extend: bool,
 ) -> Assignment:
-    # A mode that does not invent is about its one reference; extending needs one as well.
+    # A mode that does not invent is about its one reference. Extending needs one as well, and the compact prompts have a place for it.
     shown = config.tasks.references if MODES[mode].invents else 1
+    fewest = 1 if extend or policy.style is PromptStyle.COMPACT else 0
     for _ in range(REDRAWS):
-        references = buffer.sample_references(draw, max(shown, int(extend)))
+        references = buffer.sample_references(draw, max(shown, fewest))
         assignment = Assignment(mode=mode, references=references, extend=extend)
         if _within_reach(assignment, reach) and len(proposer_prompt(policy, assignment)) <= config.tasks.max_prompt_tokens:
             break

@@ -220,3 +220,9 @@ def test_the_buffer_knows_how_each_length_went_lately(play: Any, scripted: Scrip
     assert buffer.tries_by_length(1) == {("deduction", 1): (2, 4), ("deduction", 2): (4, 4)}
     assert buffer.tries_by_length(2) == {("deduction", 2): (4, 4)}
     assert buffer.seeds == SEEDS
+
+
+def test_a_prompt_that_needs_a_reference_gets_one_where_none_are_to_be_shown(play: Any, scripted: Scripted) -> None:
+    engine = scripted(lambda prompt, index: None)
+    play(engine, "tasks.references=0", "selfplay.proposals_per_mode=2")
+    assert all(any(seed.program in prompt for seed in SEEDS) for prompt in engine.prompts())
