@@ -5,10 +5,11 @@ place is seen by the very next decoded token. Only in-place updates keep that tr
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Qwen3ForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from tina_azr.errors import ModelError
 
@@ -70,7 +71,7 @@ def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
         norm=module.model.norm.weight.detach(),
         head_VH=module.lm_head.weight.detach(),
         query_heads=config.num_attention_heads,
-        kv_heads=config.num_key_value_heads,
+        kv_heads=config.num_key_value_heads or config.num_attention_heads,
         head_dim=config.head_dim,
         eps=config.rms_norm_eps,
         rope_theta=_rope_theta(config),
@@ -91,9 +92,9 @@ def _fuse(linears: list[nn.Linear]) -> Tensor:
     return fused
 
 
-def _rope_theta(config: object) -> float:
-    parameters = getattr(config, "rope_parameters", None) or {}
+def _rope_theta(config: Qwen3Config) -> float:
+    parameters: dict[str, Any] = dict(config.rope_parameters or {})
     kind = parameters.get("rope_type", "default")
     if kind != "default":
         raise ModelError(f"the decode engine knows plain rotary embeddings, this model has rope_type {kind}: use backend hf")
-    return float(parameters.get("rope_theta") or getattr(config, "rope_theta", 10_000.0))
+    return float(parameters["rope_theta"])

@@ -50,7 +50,7 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", styl
         )
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     return Policy(
-        module=module.to(where),
+        module=_moved(module, where),
         tokenizer=tokenizer,
         name=name,
         folder=folder,
@@ -58,6 +58,11 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", styl
         device=where,
         closing_ids=tuple(tokenizer.encode(facts.get("closing_text", QWEN_CLOSING))),
     )
+
+
+def _moved(module: Qwen3ForCausalLM, device: torch.device) -> Qwen3ForCausalLM:
+    torch.nn.Module.to(module, device)  # transformers' own override is annotated as if it took a model
+    return module
 
 
 def find_folder(name: str) -> Path:
@@ -107,7 +112,8 @@ def _load_module(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
     # A bar for a model that loads in milliseconds would break the live display.
     transformers_logging.disable_progress_bar()
     try:
-        module = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        module: Qwen3ForCausalLM = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except Exception as error:
         raise ModelError(f"the weights in {folder} cannot be loaded: {error}") from error
-    return module.eval()
+    module.eval()
+    return module

@@ -58,8 +58,8 @@ class HFEngine:
         if params.temperature > 0:
             sampling = {"do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": params.top_k}
         # transformers' annotations fit neither its own keyword arguments nor what it returns for them.
-        generate: Any = module.generate
-        out = generate(
+        untyped: Any = module
+        out = untyped.generate(
             input_ids=ids.to(self._policy.device),
             attention_mask=mask.to(self._policy.device),
             max_new_tokens=params.max_tokens,

@@ -29,18 +29,17 @@ class Slots:
     def __init__(
         self, count: int, tokens: int, positions: int, *, stop_ids: tuple[int, ...], close_id: int, closing_ids: tuple[int, ...]
     ) -> None:
-        long = {"dtype": torch.long}
         self.occupants: list[Occupant | None] = [None] * count
-        self.last_ids_S = torch.zeros(count, **long)
-        self.positions_S = torch.zeros(count, **long)
+        self.last_ids_S = torch.zeros(count, dtype=torch.long)
+        self.positions_S = torch.zeros(count, dtype=torch.long)
         """Where `last_ids_S` stands, or will when the next step writes it."""
         self.bias_SP = torch.full((count, positions), -torch.inf)
         self.alive_S = torch.zeros(count, dtype=torch.bool)
-        self.ids_SM = torch.zeros(count, tokens, **long)
+        self.ids_SM = torch.zeros(count, tokens, dtype=torch.long)
         self.logprobs_SM = torch.zeros(count, tokens)
         self.forced_SM = torch.zeros(count, tokens, dtype=torch.bool)
-        self.lengths_S = torch.zeros(count, **long)
-        self._limits_S = torch.zeros(count, **long)
+        self.lengths_S = torch.zeros(count, dtype=torch.long)
+        self._limits_S = torch.zeros(count, dtype=torch.long)
         self._uniform_SM = torch.zeros(count, tokens)
         self._thinking_S = torch.zeros(count, dtype=torch.bool)
         self._walls_S = torch.full((count,), NO_WALL)
@@ -48,7 +47,7 @@ class Slots:
         self._temperature_S = torch.ones(count)
         self._greedy_S = torch.zeros(count, dtype=torch.bool)
         self._top_p_S = torch.ones(count)
-        self._top_k_S = torch.zeros(count, **long)
+        self._top_k_S = torch.zeros(count, dtype=torch.long)
         self._stop_ids = torch.tensor(stop_ids)
         self._close_id = close_id
         self._closing_ids = torch.tensor(closing_ids)

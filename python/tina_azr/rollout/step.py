@@ -37,7 +37,7 @@ def prefill(weights: FusedWeights, rotary: Rotary, ids_BL: Tensor, lengths_B: Te
     stored = []
     for layer in weights.layers:
         fused = F.linear(_norm(x_BLH, layer.input_norm, weights.eps), layer.qkv).view(rows, width, heads + 2 * kv_heads, dim)
-        queries, keys, values = (part.transpose(1, 2) for part in torch.split(fused, (heads, kv_heads, kv_heads), dim=2))
+        queries, keys, values = (part.transpose(1, 2) for part in torch.split(fused, [heads, kv_heads, kv_heads], dim=2))
         queries = _rotate(_norm(queries, layer.q_norm, weights.eps), cosine, sine)
         keys = _rotate(_norm(keys, layer.k_norm, weights.eps), cosine, sine)
         stored.append((keys, values))
@@ -65,7 +65,7 @@ def decode_step(
     scale = dim**-0.5
     for number, layer in enumerate(weights.layers):
         fused = F.linear(_norm(x_BH, layer.input_norm, weights.eps), layer.qkv).view(rows, heads + 2 * kv_heads, dim)
-        queries, keys, values = torch.split(fused, (heads, kv_heads, kv_heads), dim=1)
+        queries, keys, values = torch.split(fused, [heads, kv_heads, kv_heads], dim=1)
         queries = _rotate(_norm(queries, layer.q_norm, weights.eps), cosine, sine)
         cache.keys[number][index_B, :, positions_B] = _rotate(_norm(keys, layer.k_norm, weights.eps), cosine, sine)
         cache.values[number][index_B, :, positions_B] = values

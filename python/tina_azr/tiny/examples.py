@@ -87,8 +87,8 @@ def draw_worked(random: Random, sandbox: Sandbox, steps: tuple[int, ...], pairs:
     drafts = []
     for count in pairs:
         program = draw_program(random, steps)
-        inputs = dict.fromkeys(draw_input(random, program.kind) for _ in range(count + 3 if count > 1 else 1))
-        drafts.append((program, tuple(inputs)[:count]))
+        distinct = dict.fromkeys(draw_input(random, program.kind) for _ in range(count + 3 if count > 1 else 1))
+        drafts.append((program, tuple(distinct)[:count]))
     traces = iter(trace_calls(sandbox, [(program.source, one) for program, inputs in drafts for one in inputs]))
     worked: list[Worked | None] = []
     for (program, inputs), count in zip(drafts, pairs, strict=True):

@@ -15,7 +15,7 @@ def export_model(weights: Path, tokenizer: Path, folder: Path, *, name: str) -> 
     """Weights in bfloat16 beside configuration, tokenizer, chat template and `tina.json`."""
     model = new_model(seed=0)
     model.load_state_dict(load_file(weights), strict=False)
-    model.to(torch.bfloat16)
+    model.bfloat16()
     model.generation_config.do_sample = True
     model.generation_config.temperature = 1.0
     model.save_pretrained(folder)

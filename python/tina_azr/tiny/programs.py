@@ -84,7 +84,7 @@ def draw_input(random: Random, kind: Kind) -> str:
 
 def _int_program(random: Random, count: int) -> Program:
     two = random.random() < 0.3
-    steps = []
+    steps: list[Step] = []
     for index in range(count):
         uses_y = any("y" in line for step in steps for line in step.lines)
         if two and index == count - 1 and not uses_y:

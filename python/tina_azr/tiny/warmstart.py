@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 from transformers import Qwen3ForCausalLM
 
 from tina_azr.sandbox import Sandbox
@@ -80,7 +80,8 @@ class Optimizers:
         self._adamw = torch.optim.AdamW([embedding, *rest], betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
     def step(self, lr: float) -> None:
-        for optimizer in (self._muon, self._adamw):
+        optimizers: list[torch.optim.Optimizer] = [self._muon, self._adamw]
+        for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()
@@ -113,7 +114,7 @@ def run_stage(recipe: Recipe, stage: Stage, files: StageFiles) -> None:
         return
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29477")
-    mp.spawn(_worker, args=(recipe, stage, files), nprocs=recipe.workers)
+    spawn(_worker, args=(recipe, stage, files), nprocs=recipe.workers)
 
 
 def _worker(rank: int, recipe: Recipe, stage: Stage, files: StageFiles) -> None:
