@@ -38,7 +38,7 @@ def _draw_assignment(
     *,
     extend: bool,
 ) -> Assignment:
-    # A mode that does not invent is about its one reference. Extending needs one as well, and the compact prompts have a place for it.
+    # A mode that does not invent is about its one reference. Extending needs one too, and the compact prompts have a place for it.
     shown = config.tasks.references if MODES[mode].invents else 1
     fewest = 1 if extend or policy.style is PromptStyle.COMPACT else 0
     for _ in range(REDRAWS):
