@@ -1,0 +1,234 @@
+"""`prepare` and `call`, and how an answer is spelled: one letter, then fields that open with their length (see wire.rs).
+
+Everything that these functions use is bound here, as defaults or closure cells: a program that patches builtins, or the modules that it can
+import, changes nothing for them. Types are compared exactly, so a subclass or an object that lies about itself is not a literal.
+"""
+
+import builtins
+import datetime
+import decimal
+import fractions
+import struct
+import sys
+
+NAMES_IN_CALLS = {
+    "Fraction": fractions.Fraction,
+    "Decimal": decimal.Decimal,
+    "datetime": datetime,
+}
+"""Constructors in literals of tagged values: a call may use them although the program does not import them."""
+
+
+class _TooMuchOutput(BaseException):
+    """Printed more than the limit; raised at every further write."""
+
+
+def _build(
+    type=type, str=str, bytes=bytes, bytearray=bytearray, len=len, repr=repr, int=int, BaseException=BaseException, isinstance=isinstance,
+    compile=compile, exec=exec, eval=eval, dict=dict, list=list, sys=sys, builtins=builtins, UnicodeError=UnicodeError,
+    RecursionError=RecursionError, bool=bool, float=float, complex=complex, tuple=tuple, set=set, frozenset=frozenset, range=range,
+    Fraction=fractions.Fraction, Decimal=decimal.Decimal, date=datetime.date, datetime=datetime.datetime, getattr=getattr,
+    join=b"".join, encode=str.encode, decode=bytes.decode, pack=int.to_bytes, pack_float=struct.Struct("<d").pack,
+    parts=dict.items, real=complex.real.__get__, imag=complex.imag.__get__, append=list.append, bits=int.bit_length,
+    date_repr=datetime.date.isoformat, decimal_repr=decimal.Decimal.__str__, numerator=fractions.Fraction.numerator.fget,
+    denominator=fractions.Fraction.denominator.fget, range_parts=(range.start.__get__, range.stop.__get__, range.step.__get__),
+    default_context=decimal.DefaultContext.copy, set_context=decimal.setcontext, ValueError=ValueError, TypeError=TypeError,
+    cut=str.__getitem__, names_in_calls=NAMES_IN_CALLS, TooMuch=_TooMuchOutput,
+):  # fmt: skip
+    """Functions that hold on to the pristine interpreter."""
+    none_type = type(None)
+    longest_int = 14_200  # Bits; 4,300 digits are 14,285. Beyond, Python itself has no literal for it.
+    deepest = 100
+    written = []
+    budget = [0, False]  # Bytes that may still be written; whether more was.
+    longest = [0]  # Fields of a result, two a value at most, beyond which its literal is too long in any case.
+
+    class Output:
+        """`sys.stdout` of a program."""
+
+        encoding = "utf-8"
+        errors = "backslashreplace"
+        closed = False
+        newlines = None
+
+        def write(self, text):
+            if type(text) is not str:
+                if not isinstance(text, str):
+                    raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+                text = str(text)
+            data = encode(text, "utf-8", "backslashreplace")
+            budget[0] -= len(data)
+            if budget[0] < 0:
+                budget[1] = True
+                raise TooMuch
+            append(written, data)
+            return len(text)
+
+        def writelines(self, lines):
+            for line in lines:
+                self.write(line)
+
+        def flush(self):
+            pass
+
+        def isatty(self):
+            return False
+
+        def writable(self):
+            return True
+
+        def readable(self):
+            return False
+
+    class Nowhere(Output):
+        """`sys.stderr`."""
+
+        def write(self, text):
+            return len(text)
+
+    class NotLiteral(BaseException):
+        pass
+
+    class TooLong(BaseException):
+        pass
+
+    def spell(value, out, depth):
+        kind = type(value)
+        if len(out) > longest[0]:
+            raise TooLong
+        if kind is int:
+            if -2147483648 <= value <= 2147483647:
+                append(out, b"i")
+                append(out, pack(value, 4, "little", signed=True))
+            elif bits(value) > longest_int:
+                raise NotLiteral(f"an int of {bits(value)} bits")
+            else:
+                data = pack(value, bits(value) // 8 + 1, "little", signed=True)
+                append(out, b"I")
+                append(out, pack(len(data), 4, "little"))
+                append(out, data)
+        elif kind is str:
+            data = encode(value, "utf-8", "strict")
+            append(out, b"s")
+            append(out, pack(len(data), 4, "little"))
+            append(out, data)
+        elif kind is bool:
+            append(out, b"T" if value else b"F")
+        elif kind is none_type:
+            append(out, b"N")
+        elif kind is float:
+            append(out, b"f")
+            append(out, pack_float(value))
+        elif kind is list or kind is tuple or kind is set or kind is frozenset:
+            if depth == deepest:
+                raise NotLiteral(f"nested more than {deepest} deep, or containing itself")
+            append(out, b"l" if kind is list else b"t" if kind is tuple else b"S" if kind is set else b"Z")
+            append(out, pack(len(value), 4, "little"))
+            for item in value:
+                spell(item, out, depth + 1)
+        elif kind is dict:
+            if depth == deepest:
+                raise NotLiteral(f"nested more than {deepest} deep, or containing itself")
+            append(out, b"d")
+            append(out, pack(len(value), 4, "little"))
+            for key, item in parts(value):
+                spell(key, out, depth + 1)
+                spell(item, out, depth + 1)
+        elif kind is bytes:
+            append(out, b"b")
+            append(out, pack(len(value), 4, "little"))
+            append(out, value)
+        elif kind is complex:
+            append(out, b"c")
+            spell(real(value), out, depth + 1)
+            spell(imag(value), out, depth + 1)
+        elif kind is range:
+            append(out, b"r")
+            for part in range_parts:
+                spell(part(value), out, depth + 1)
+        elif kind is Fraction:
+            append(out, b"q")
+            spell(numerator(value), out, depth + 1)
+            spell(denominator(value), out, depth + 1)
+        elif kind is Decimal:
+            append(out, b"D")
+            spell(decimal_repr(value), out, depth + 1)
+        elif kind is date:
+            append(out, b"y")
+            spell(date_repr(value), out, depth + 1)
+        else:
+            raise NotLiteral(f"a value of type {type_name(kind)}")
+
+    def type_name(kind):
+        name = type.__dict__["__name__"].__get__(kind)
+        return name if type(name) is str else "?"
+
+    def text(value):
+        """An exception as `Name: message`; its own code may run here, and fail."""
+        kind = type(value)
+        name = type_name(kind)
+        try:
+            message = str(value)
+            if type(message) is not str:
+                message = str.__str__(message)
+        except BaseException:
+            message = "<its message cannot be read>"
+        message = f"{name}: {message}" if len(message) else name
+        if len(message) > 2000:
+            message = cut(message, slice_2000) + "..."
+        return encode(message, "utf-8", "backslashreplace")
+
+    def field(data):
+        return pack(len(data), 4, "little") + data
+
+    output = Output()
+    nowhere = Nowhere()
+    prepared = [None]
+    slice_2000 = slice(2000)
+
+    def prepare(program):
+        try:
+            prepared[0] = compile(decode(program, "utf-8"), "<program>", "exec", 0, True)
+        except BaseException as error:
+            return b"e" + text(error)
+        return b"k"
+
+    def call(expression, output_bytes):
+        written.clear()
+        budget[0] = output_bytes
+        budget[1] = False
+        longest[0] = 2 * output_bytes + 16
+        sys.stdout = sys.__stdout__ = output
+        sys.stderr = sys.__stderr__ = nowhere
+        set_context(default_context())
+        space = {"__name__": "program", "__builtins__": builtins}
+        try:
+            exec(prepared[0], space)
+            code = compile(decode(expression, "utf-8"), "<call>", "eval", 0, True)
+            for name in code.co_names:
+                if name in names_in_calls and name not in space:
+                    space[name] = names_in_calls[name]
+            value = eval(code, space)
+        except BaseException as error:
+            if budget[1]:
+                return b"o" + field(join(written)) + pack(output_bytes - budget[0], 8, "little", signed=True)
+            return b"e" + field(join(written)) + text(error)
+        if budget[1]:
+            return b"o" + field(join(written)) + pack(output_bytes - budget[0], 8, "little", signed=True)
+        out = []
+        try:
+            spell(value, out, 0)
+        except NotLiteral as error:
+            return b"n" + field(join(written)) + encode(str(error), "utf-8", "backslashreplace")
+        except TooLong:
+            return b"l" + field(join(written))
+        except UnicodeError:
+            return b"n" + field(join(written)) + b"a str with a lone surrogate"
+        except BaseException as error:
+            return b"e" + field(join(written)) + text(error)
+        return b"v" + field(join(written)) + join(out)
+
+    return prepare, call
+
+
+prepare, call = _build()
