@@ -1,11 +1,17 @@
-"""The compiled module. Private: use `tina_azr.sandbox` and `tina_azr.text`."""
+"""Written in Rust (`rust/`). Use `tina_azr.sandbox` and `tina_azr.text.tags`, which are thin over this."""
 
-from collections.abc import Buffer, Sequence
-from typing import final
+from collections.abc import Sequence
+from typing import TypeAlias, final
+
+from numpy import int32, int64
+from numpy.typing import NDArray
+
+_Ids: TypeAlias = NDArray[int32] | NDArray[int64]
+_Row: TypeAlias = tuple[str, str | None, str | None, str, int, float, int]
 
 @final
 class Sandbox:
-    """The native side of `tina_azr.sandbox.Sandbox`."""
+    """A sandbox with its limits."""
 
     def __new__(
         cls,
@@ -18,35 +24,30 @@ class Sandbox:
         policy: str,
         workers: int | None,
     ) -> Sandbox: ...
+    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], policy: str | None) -> list[list[_Row]]:
+        """For each (program, calls) a row a call: kind, value, error, stdout, fuel, milliseconds, bytes of memory."""
+
+    def check_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], policy: str | None) -> list[list[_Row]]:
+        """The same on both images."""
+
     @property
     def programs_run(self) -> int:
-        """Calls run so far; those of a check count twice."""
+        """Calls run so far."""
 
-    def run_calls(
-        self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: str | None = None, both: bool = False
-    ) -> list[list[tuple[str, str | None, str | None, str, int, float, int]]]:
-        """Kind, value, error, stdout, fuel, milliseconds and bytes of memory of each call; with `both`, on both images."""
+    def info(self) -> dict[str, str | int]:
+        """What the sandbox is made of."""
 
-    def info(self) -> list[tuple[str, str]]:
-        """Names and values, for people."""
-
-    @staticmethod
-    def warm() -> None:
-        """Both images ready to run, compiled if need be."""
+def warm() -> None:
+    """Compile and load both images, if that has not been done."""
 
 def literals(texts: Sequence[str]) -> list[str | None]:
-    """The canonical form of each text that is one literal."""
+    """Canonical form of each text read as one literal, or None."""
 
 def argument_lists(texts: Sequence[str]) -> list[str | None]:
-    """The same for each text that is a comma-separated list of literals."""
+    """Canonical form of each text read as the arguments of a call, or None."""
 
-def equal(left: str, right: str) -> bool:
-    """Whether two literals are equal by Python's rules; False if either is none."""
+def find_spans(ids: _Ids, open_id: int, close_id: int, start_inside: bool) -> list[tuple[int, int, bool]]:
+    """`(start, stop, closed)` of each span; `ids[start:stop]` is what lies between the tags."""
 
-def find_spans(ids: Buffer, open_id: int, close_id: int, start_inside: bool = False) -> list[tuple[int, int, bool]]:
-    """Thoughts of one sequence as (start, stop, closed), tags not included."""
-
-def count_think_tokens(
-    flat_ids: Buffer, offsets: Buffer, open_id: int, close_id: int, start_inside: bool = False
-) -> list[int]:
-    """Think tokens of each of the sequences that lie end to end in one array; `offsets` has one more entry than there are sequences."""
+def count_think_tokens(ids: _Ids, offsets: _Ids, open_id: int, close_id: int, start_inside: bool) -> list[int]:
+    """Ids inside spans, for each row `ids[offsets[i]:offsets[i + 1]]`."""

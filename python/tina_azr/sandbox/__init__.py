@@ -1,7 +1,6 @@
-"""Untrusted Python, run in WebAssembly: isolated, metered, deterministic."""
+"""Untrusted Python, run in WebAssembly: isolated, metered, and deterministic by proof. No text of a model is evaluated on the host."""
 
-from tina_azr._native import equal
-from tina_azr.sandbox.executor import Sandbox
+from tina_azr.sandbox.sandbox import Sandbox
 from tina_azr.sandbox.types import Executor, Limits, Outcome, OutcomeKind, Policy
 
-__all__ = ["Executor", "Limits", "Outcome", "OutcomeKind", "Policy", "Sandbox", "equal"]
+__all__ = ["Executor", "Limits", "Outcome", "OutcomeKind", "Policy", "Sandbox"]
