@@ -35,12 +35,14 @@ def trace_one(source, arguments):
         budget[0] -= 1
         if budget[0] < 0:
             raise RuntimeError("too many lines")
-        if event in ("line", "return"):
+        # A comprehension is part of the frame's own code: its rounds are further events of one line, not further lines.
+        same = event == "line" and events and events[-1][3] == frame.f_lineno
+        if event in ("line", "return") and not same:
             state = {name: repr(value) for name, value in frame.f_locals.items()}
             if events and events[-1][2] is None:
                 events[-1][2] = state
             if event == "line":
-                events.append([lines[frame.f_lineno - 1].strip(), state, None])
+                events.append([lines[frame.f_lineno - 1].strip(), state, None, frame.f_lineno])
             else:
                 events[-1][2] = {"return": repr(argument)}
         return local
@@ -59,7 +61,7 @@ def trace_one(source, arguments):
     if not isinstance(result, (int, str, list)) or len(repr(result)) > 80:
         return None
     forward, backward = [], []
-    for line, before, after in events:
+    for line, before, after, _ in events:
         def put_in(text):
             return NAME.sub(lambda found: before.get(found.group(0), found.group(0)), text)
 

@@ -46,6 +46,14 @@ def test_forward_trace_puts_values_in(tracing_sandbox: Sandbox) -> None:
     assert trace.backward == "24 = x * 2 <- 12\nif x > 3:\n12 = x - 6 <- 18"
 
 
+def test_a_comprehension_is_one_line_of_a_trace(tracing_sandbox: Sandbox) -> None:
+    source = "def f(a):\n    a = [v * 2 for v in a]\n    return sum(a)"
+    (trace,) = trace_calls(tracing_sandbox, [(source, "[1, 2]")])
+    assert trace is not None
+    assert trace.forward == "a = [v * 2 for v in [1, 2]] -> [2, 4]\nreturn sum([2, 4]) -> 6"
+    assert trace.backward == "6 = sum(a) <- [2, 4]\n[2, 4] = [v * 2 for v in a] <- [1, 2]"
+
+
 def test_a_raising_program_has_no_trace(tracing_sandbox: Sandbox) -> None:
     assert trace_calls(tracing_sandbox, [("def f(a):\n    return max(a)", "[]")]) == [None]
 
