@@ -21,8 +21,8 @@ class FusedLayer:
     input_norm: Tensor
     qkv: Tensor
     """[(query heads + 2 kv heads) * head_dim, H]."""
-    q_norm: Tensor
-    k_norm: Tensor
+    qk_norm: Tensor
+    """[2, head_dim]: the queries' norm, the keys' norm."""
     o: Tensor
     post_norm: Tensor
     gate_up: Tensor
@@ -41,8 +41,15 @@ class FusedWeights:
     query_heads: int
     kv_heads: int
     head_dim: int
+    head_kinds: Tensor
+    """Row of `qk_norm` for each query head, then for each key head."""
     eps: float
     rope_theta: float
+
+    @property
+    def grouped(self) -> bool:
+        """Several query heads read one kv head."""
+        return self.query_heads != self.kv_heads
 
 
 def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
@@ -50,18 +57,18 @@ def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
     config = module.config
     if config.attention_bias or config.use_sliding_window:
         raise ModelError("the decode engine knows Qwen3 without attention bias and without sliding window: use backend hf")
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads or config.num_attention_heads
     layers = []
     for layer in module.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         layers.append(
             FusedLayer(
                 input_norm=layer.input_layernorm.weight.detach(),
-                qkv=_fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
-                q_norm=attention.q_norm.weight.detach(),
-                k_norm=attention.k_norm.weight.detach(),
+                qkv=_fuse([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]),
+                qk_norm=_fuse([attention.q_norm.weight, attention.k_norm.weight]).view(2, -1),
                 o=attention.o_proj.weight.detach(),
                 post_norm=layer.post_attention_layernorm.weight.detach(),
-                gate_up=_fuse([mlp.gate_proj, mlp.up_proj]),
+                gate_up=_fuse([mlp.gate_proj.weight, mlp.up_proj.weight]),
                 down=mlp.down_proj.weight.detach(),
             )
         )
@@ -70,25 +77,27 @@ def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
         layers=tuple(layers),
         norm=module.model.norm.weight.detach(),
         head_VH=module.lm_head.weight.detach(),
-        query_heads=config.num_attention_heads,
-        kv_heads=config.num_key_value_heads or config.num_attention_heads,
+        query_heads=heads,
+        kv_heads=kv_heads,
         head_dim=config.head_dim,
+        head_kinds=torch.tensor([0] * heads + [1] * kv_heads, device=module.lm_head.weight.device),
         eps=config.rms_norm_eps,
         rope_theta=_rope_theta(config),
     )
 
 
-def _fuse(linears: list[nn.Linear]) -> Tensor:
-    first = linears[0].weight
-    rows = sum(linear.weight.shape[0] for linear in linears)
-    if len({linear.weight.untyped_storage().data_ptr() for linear in linears}) == 1:
-        return first.detach().as_strided((rows, first.shape[1]), first.stride(), first.storage_offset())
-    fused = torch.cat([linear.weight.detach() for linear in linears])
-    offset = 0
-    for linear in linears:
-        size = linear.weight.shape[0]
-        linear.weight.data = fused[offset : offset + size]
-        offset += size
+def _fuse(parameters: list[nn.Parameter]) -> Tensor:
+    """One tensor whose slices the parameters are, along the first axis."""
+    first = parameters[0]
+    shape = (sum(len(parameter) for parameter in parameters), *first.shape[1:])
+    ends = [parameter.data_ptr() + parameter.nbytes for parameter in parameters]
+    starts = [parameter.data_ptr() for parameter in parameters]
+    one_storage = len({parameter.untyped_storage().data_ptr() for parameter in parameters}) == 1
+    if one_storage and starts[1:] == ends[:-1]:
+        return first.detach().as_strided(shape, first.stride(), first.storage_offset())
+    fused = torch.cat([parameter.detach() for parameter in parameters])
+    for parameter, part in zip(parameters, fused.split([len(parameter) for parameter in parameters]), strict=True):
+        parameter.data = part
     return fused
 
 

@@ -19,6 +19,8 @@ QWEN_CLOSING = (
     "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n</think>\n\n"
 )
 """Qwen's own sentence for a thought that ran out of budget (Qwen3 technical report, 2025)."""
+ALIGNMENT = 64
+"""Bytes; what torch gives its own allocations on a CPU."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -115,5 +117,15 @@ def _load_module(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
         module: Qwen3ForCausalLM = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except Exception as error:
         raise ModelError(f"the weights in {folder} cannot be loaded: {error}") from error
+    _own_aligned_weights(module)
     module.eval()
     return module
+
+
+@torch.no_grad()
+def _own_aligned_weights(module: Qwen3ForCausalLM) -> None:
+    # Weights that need no conversion stay mapped into their file, at whatever byte they begin there, and matrix products round
+    # differently on data that is not aligned. A resumed run must not depend on where its weights came from.
+    for parameter in module.parameters():
+        if parameter.data_ptr() % ALIGNMENT:
+            parameter.data = parameter.data.clone()

@@ -1,7 +1,7 @@
 """Our decode engine, in its first form: eager, made for a CPU, right for any Qwen3.
 
-A prompt is prefilled once and its keys and values are copied to the slots of its group; a slot that ends takes the next completion; when
-none waits, ended rows are dropped. The weights it reads are the module's own (`model.fused`). A later form captures the same step on a GPU.
+A prompt is prefilled once and its keys and values are copied to the rows of its group; rows that end are dropped and waiting
+completions take their place; `step.decode_step` gives all rows one token. The weights it reads are the module's own (`model.fused`).
 """
 
 from collections import deque
@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tina_azr.errors import ModelError
-from tina_azr.model.fused import fuse
+from tina_azr.model.fused import FusedWeights, fuse
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.cache import KVCache
+from tina_azr.rollout.cache import Wave
+from tina_azr.rollout.layers import Rotary
+from tina_azr.rollout.prefill import prefill
 from tina_azr.rollout.slots import Occupant, Slots
-from tina_azr.rollout.step import Rotary, decode_step, prefill
+from tina_azr.rollout.step import decode_step
 from tina_azr.rollout.types import Completion, RolloutGroup, RolloutRequest
 
 REFILL_SHARE = 0.25
 """Share of slots that must be free before waiting prompts are prefilled: few large prefills, not many small ones."""
-COMPACT_SHARE = 0.25
-"""Share of rows that must have ended before the rest is moved together."""
+DROP_SHARE = 0.25
+"""Share of a wave's rows that must have ended before the rest is moved together."""
 
 
 class DecodeEngine:
@@ -29,9 +31,7 @@ class DecodeEngine:
     def __init__(self, policy: Policy, *, slots: int = 128) -> None:
         self._policy = policy
         self._slots = slots
-        self._weights = fuse(policy.module)
-        self._rotary = Rotary(self._weights, 256)
-        self._cache: KVCache | None = None
+        self._rotary = Rotary(fuse(policy.module), 256)
 
     @torch.inference_mode()
     def generate(
@@ -41,21 +41,22 @@ class DecodeEngine:
         if not requests:
             return []
         self._check(requests)
-        self._weights = fuse(self._policy.module)
+        weights = fuse(self._policy.module)
+        positions = max(len(request.prompt_ids) + request.params.max_tokens for request in requests)
+        if self._rotary.positions < positions:
+            self._rotary = Rotary(weights, positions)
+        loop = _Loop(self._policy, weights, self._rotary, requests, self._slots)
         total = sum(request.group_size for request in requests)
-        done: list[list[Completion | None]] = [[None] * request.group_size for request in requests]
+        done: list[dict[int, Completion]] = [{} for _ in requests]
         finished = 0
-        run = _Run(self, requests)
-        while True:
-            for occupant, completion in run.advance():
+        while finished < total:
+            for occupant, completion in loop.advance():
                 done[occupant.request][occupant.index] = completion
                 finished += 1
             if on_progress:
                 on_progress(finished, total)
-            if finished == total:
-                break
         return [
-            RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(one for one in group if one is not None))
+            RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(group[index] for index in range(request.group_size)))
             for request, group in zip(requests, done, strict=True)
         ]
 
@@ -72,87 +73,85 @@ class DecodeEngine:
                 )
 
 
-class _Run:
+class _Loop:
     """One `generate` call: who waits, who sits, and one advance."""
 
-    def __init__(self, engine: DecodeEngine, requests: Sequence[RolloutRequest]) -> None:
-        self._engine = engine
+    def __init__(
+        self, policy: Policy, weights: FusedWeights, rotary: Rotary, requests: Sequence[RolloutRequest], slots: int
+    ) -> None:
+        self._weights = weights
+        self._rotary = rotary
         self._requests = requests
-        # Short prompts first: neighbours of like length waste least, in prefill and in attention.
-        order = sorted(range(len(requests)), key=lambda number: len(requests[number].prompt_ids))
-        self._waiting = deque(Occupant(request=number, index=g) for number in order for g in range(requests[number].group_size))
-        count = min(engine._slots, len(self._waiting))
-        tokens = max(request.params.max_tokens for request in requests)
-        positions = max(len(request.prompt_ids) + request.params.max_tokens for request in requests)
-        policy = engine._policy
+        self._capacity = slots
         self._slots = Slots(
-            count,
-            tokens,
-            positions,
+            slots,
+            max(request.params.max_tokens for request in requests),
+            weights.head_VH.shape[0],
             stop_ids=policy.tokenizer.stop_ids,
             close_id=policy.tokenizer.think_close_id,
             closing_ids=policy.closing_ids,
+            device=weights.norm.device,
         )
-        if engine._cache is None or engine._cache.slots < count or engine._cache.positions < positions:
-            engine._cache = KVCache.allocate(engine._weights, count, positions)
-        if engine._rotary.cosine_PD.shape[0] < positions:
-            engine._rotary = Rotary(engine._weights, positions)
-        self._cache = engine._cache
-        self._rows = 0
-        """Rows in use are the first ones; some of them may have ended."""
-        self._count = count
+        self._waves: list[Wave] = []
+        # Short prompts first: the prompts of a wave are padded to its longest.
+        order = sorted(range(len(requests)), key=lambda number: len(requests[number].prompt_ids))
+        self._waiting = deque(block for number in order for block in _blocks(number, requests[number], slots))
 
     def advance(self) -> list[tuple[Occupant, Completion]]:
-        """Refill or compact if it is time, then one token for every row. Returns what ended."""
-        ended = []
-        free = self._count - int(self._slots.alive_S.sum())
-        if self._waiting and (free >= REFILL_SHARE * self._count or free == self._count):
-            ended += self._admit()
-        elif not self._waiting and self._rows - int(self._slots.alive_S[: self._rows].sum()) >= COMPACT_SHARE * self._rows:
-            self._compact()
-        if self._rows:
-            ended += self._decode()
-        return ended
+        """Drop and admit rows if it is time, then one token for every row. Returns what ended."""
+        live = sum(wave.rows - wave.ended for wave in self._waves)
+        free = self._capacity - live
+        admits = bool(self._waiting) and len(self._waiting[0]) <= free and (live == 0 or free >= REFILL_SHARE * self._capacity)
+        self._tidy(admits)
+        if admits:
+            self._admit(free)
+        logits = decode_step(self._weights, self._rotary, self._waves, self._slots.last_ids_B, self._slots.positions_B)
+        ended = self._slots.advance(logits)
+        self._count_ended(ended)
+        return [(self._slots.occupants[row], self._slots.finish(row)) for row in ended]
 
-    def _admit(self) -> list[tuple[Occupant, Completion]]:
-        """Prefill as many waiting completions as there are free slots, each prompt once, and sample their first tokens."""
-        free = (~self._slots.alive_S).nonzero()[:, 0].tolist()[: len(self._waiting)]
-        seated = [self._waiting.popleft() for _ in free]
-        prompts = list(dict.fromkeys(occupant.request for occupant in seated))
-        for row, occupant in zip(free, seated, strict=True):
-            self._slots.seat(row, occupant, self._requests[occupant.request])
-        lengths = torch.tensor([len(self._requests[number].prompt_ids) for number in prompts])
-        ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
-        for row, number in enumerate(prompts):
-            ids[row, : lengths[row]] = torch.tensor(self._requests[number].prompt_ids)
-        logits, stored = prefill(self._engine._weights, self._engine._rotary, ids, lengths)
-        rows = torch.tensor(free)
-        sources = torch.tensor([prompts.index(occupant.request) for occupant in seated])
-        for layer, (keys, values) in enumerate(stored):
-            self._cache.store_prompts(layer, keys, values, rows, sources)
-        self._rows = max(self._rows, free[-1] + 1)
-        return self._take(self._slots.accept(rows, logits[sources]))
+    def _admit(self, free: int) -> None:
+        """A wave of as many waiting blocks as fit; each prompt is prefilled once."""
+        blocks = []
+        while self._waiting and len(self._waiting[0]) <= free:
+            blocks.append(self._waiting.popleft())
+            free -= len(blocks[-1])
+        prompts = prefill(self._weights, self._rotary, [self._requests[block[0].request].prompt_ids for block in blocks])
+        self._waves.append(Wave(self._weights, prompts, [source for source, block in enumerate(blocks) for _ in block]))
+        self._slots.seat([occupant for block in blocks for occupant in block], self._requests)
 
-    def _decode(self) -> list[tuple[Occupant, Completion]]:
-        slots, rows = self._slots, self._rows
-        filled = int(slots.positions_S[:rows].max()) + 1
-        logits = decode_step(
-            self._engine._weights,
-            self._engine._rotary,
-            self._cache,
-            slots.last_ids_S[:rows],
-            slots.positions_S[:rows],
-            slots.bias_SP[:rows],
-            filled,
-        )
-        return self._take(slots.accept(torch.arange(rows), logits))
+    def _tidy(self, admits: bool) -> None:
+        """Drop ended rows where there are many, or where room is needed, and make room in waves that are full."""
+        kept, start = [], 0
+        alive = self._slots.alive_B
+        dropped = False
+        for wave in self._waves:
+            rows = torch.arange(start, start + wave.rows, device=alive.device)
+            start += wave.rows
+            if wave.ended and (admits or wave.full or wave.ended >= DROP_SHARE * wave.rows):
+                survivors = alive[rows].nonzero()[:, 0]
+                rows, dropped = rows[survivors], True
+                if len(survivors):
+                    wave.rebuild(survivors)
+                else:
+                    wave.rows = 0
+            elif wave.full:
+                wave.rebuild(None)
+            kept.append(rows)
+        if dropped:
+            self._slots.keep(torch.cat(kept))
+            self._waves = [wave for wave in self._waves if wave.rows]
 
-    def _compact(self) -> None:
-        kept = self._slots.alive_S[: self._rows].nonzero()[:, 0]
-        if len(kept):
-            self._cache.compact(kept, int(self._slots.positions_S[kept].max()) + 1)
-            self._slots.compact(kept)
-        self._rows = len(kept)
+    def _count_ended(self, ended: list[int]) -> None:
+        for row in ended:
+            for wave in self._waves:
+                if row < wave.rows:
+                    wave.ended += 1
+                    break
+                row -= wave.rows
 
-    def _take(self, gone: torch.Tensor) -> list[tuple[Occupant, Completion]]:
-        return [self._slots.finish(row) for row in gone.tolist()]
+
+def _blocks(number: int, request: RolloutRequest, slots: int) -> list[list[Occupant]]:
+    """Completions of one request that are admitted together: all of them, or as many as there are slots."""
+    occupants = [Occupant(request=number, index=index, params=request.params) for index in range(request.group_size)]
+    return [occupants[start : start + slots] for start in range(0, len(occupants), slots)]

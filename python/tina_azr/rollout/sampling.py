@@ -1,7 +1,7 @@
 """From logits to the next ids, every row with its own parameters. Axes: `_B` rows, `_V` vocabulary.
 
-The race that picks a token is against one uniform number, drawn for that completion and that position in advance: a completion depends
-on its own seed, not on its neighbours.
+A token is picked by one uniform number that was drawn for that completion and that position in advance: a completion depends on its
+own seed, not on its neighbours.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+NO_CUT = 2.0
+"""A top-p that keeps everything. 1 would drop ids where the sum of probabilities rounds up to 1."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingRows:
-    """Parameters of the rows."""
+    """Parameters of the rows, and which of them occur at all: what no row asks for is not computed."""
 
     temperature_B: Tensor
     """1 in greedy rows."""
     greedy_B: Tensor
     top_p_B: Tensor
+    """`NO_CUT` keeps all."""
     top_k_B: Tensor
     """0 keeps all."""
+    tempered: bool
+    """Some temperature is not 1."""
+    any_greedy: bool
+    any_drawn: bool
     cuts: bool
     """Some row has a top-p or top-k to apply."""
 
@@ -33,16 +41,24 @@ def uniforms(seed: int, index: int, count: int) -> NDArray[np.float32]:
 
 def sample(logits_BV: Tensor, rows: SamplingRows, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """Next ids and their log-probabilities at the row's temperature (1 for greedy rows), before top-p and top-k cut."""
-    logprobs_BV = (logits_BV / rows.temperature_B[:, None]).log_softmax(-1)
-    probabilities_BV = logprobs_BV.exp()
-    if rows.cuts:
-        probabilities_BV = _cut(probabilities_BV, rows)
+    if rows.tempered:
+        logits_BV = logits_BV / rows.temperature_B[:, None]
+    probabilities_BV = logits_BV.softmax(-1)
+    if not rows.any_drawn:
+        ids_B = logits_BV.argmax(-1)
+    else:
+        ids_B = _draw(_cut(probabilities_BV, rows) if rows.cuts else probabilities_BV, uniform_B)
+        if rows.any_greedy:
+            ids_B = torch.where(rows.greedy_B, logits_BV.argmax(-1), ids_B)
+    return ids_B, probabilities_BV.gather(1, ids_B[:, None])[:, 0].log()
+
+
+def _draw(probabilities_BV: Tensor, uniform_B: Tensor) -> Tensor:
     cumulative_BV = probabilities_BV.cumsum(-1)
-    # The total is not exactly 1 in float32, and a uniform beyond it would pick the last id of the vocabulary.
-    threshold_B = uniform_B * cumulative_BV[:, -1]
-    drawn_B = (cumulative_BV <= threshold_B[:, None]).sum(-1).clamp_(max=logits_BV.shape[-1] - 1)
-    ids_B = torch.where(rows.greedy_B, logits_BV.argmax(-1), drawn_B)
-    return ids_B, logprobs_BV.gather(1, ids_B[:, None])[:, 0]
+    # The total is not exactly 1 in float32, and a uniform number beyond it would pick the last id of the vocabulary.
+    threshold_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
+    ids_B = torch.searchsorted(cumulative_BV, threshold_B1, right=True)[:, 0]
+    return ids_B.clamp_(max=probabilities_BV.shape[-1] - 1)
 
 
 def _cut(probabilities_BV: Tensor, rows: SamplingRows) -> Tensor:
