@@ -94,7 +94,6 @@ fn build(tool: &OsString, guest: &Path, out: &Path, index: usize) -> Result<Vec<
         .args(["-d", "guest.wit", "-w", "guest", "componentize", "app", "--stub-wasi", "-p", ".", "-o"])
         .arg(&image)
         .env("VIRTUAL_ENV", folder.join("nothing"))
-        .env_remove("PYTHONPATH")
         .output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);

@@ -10,6 +10,9 @@ use tina_sandbox::{Error, Job, Limits, Outcome, Policy, Value, parse_arguments};
 
 pyo3::import_exception!(tina_azr.errors, SandboxError);
 
+/// Large enough for all workers to be busy most of the time.
+const JOBS_BETWEEN_SIGNALS: usize = 256;
+
 /// Kind, value, error, stdout, fuel, milliseconds, bytes of memory.
 type Row = (&'static str, Option<String>, Option<String>, String, u64, f64, usize);
 
@@ -39,15 +42,13 @@ impl Sandbox {
     /// For each (program, calls): a row for each call.
     fn run_calls(&self, py: Python<'_>, jobs: Vec<(String, Vec<String>)>, policy: Option<&str>) -> PyResult<Vec<Vec<Row>>> {
         let policy = policy.map(named).transpose()?;
-        let outcomes = py.detach(|| self.0.run_calls(&jobs_of(jobs), policy)).map_err(raised)?;
-        Ok(rows(outcomes))
+        in_parts(py, jobs, |jobs| self.0.run_calls(jobs, policy))
     }
 
     /// The same on both images.
     fn check_calls(&self, py: Python<'_>, jobs: Vec<(String, Vec<String>)>, policy: Option<&str>) -> PyResult<Vec<Vec<Row>>> {
         let policy = policy.map(named).transpose()?;
-        let outcomes = py.detach(|| self.0.check_calls(&jobs_of(jobs), policy)).map_err(raised)?;
-        Ok(rows(outcomes))
+        in_parts(py, jobs, |jobs| self.0.check_calls(jobs, policy))
     }
 
     /// Calls run so far.
@@ -99,12 +100,20 @@ fn named(policy: &str) -> PyResult<Policy> {
     }
 }
 
-fn jobs_of(jobs: Vec<(String, Vec<String>)>) -> Vec<Job> {
-    jobs.into_iter().map(|(program, calls)| Job { program, calls }).collect()
-}
-
-fn rows(outcomes: Vec<Vec<Outcome>>) -> Vec<Vec<Row>> {
-    outcomes.into_iter().map(|outcomes| outcomes.into_iter().map(row).collect()).collect()
+/// Without the interpreter, which gets to see a Ctrl-C between two parts.
+fn in_parts(
+    py: Python<'_>,
+    jobs: Vec<(String, Vec<String>)>,
+    run: impl Fn(&[Job]) -> Result<Vec<Vec<Outcome>>, Error> + Sync,
+) -> PyResult<Vec<Vec<Row>>> {
+    let jobs: Vec<Job> = jobs.into_iter().map(|(program, calls)| Job { program, calls }).collect();
+    let mut rows = Vec::with_capacity(jobs.len());
+    for part in jobs.chunks(JOBS_BETWEEN_SIGNALS) {
+        py.check_signals()?;
+        let outcomes = py.detach(|| run(part)).map_err(raised)?;
+        rows.extend(outcomes.into_iter().map(|outcomes| outcomes.into_iter().map(row).collect()));
+    }
+    Ok(rows)
 }
 
 fn row(outcome: Outcome) -> Row {

@@ -33,7 +33,7 @@ def _build(
     date_repr=datetime.date.isoformat, decimal_repr=decimal.Decimal.__str__, numerator=fractions.Fraction.numerator.fget,
     denominator=fractions.Fraction.denominator.fget, range_parts=(range.start.__get__, range.stop.__get__, range.step.__get__),
     default_context=decimal.DefaultContext.copy, set_context=decimal.setcontext, ValueError=ValueError, TypeError=TypeError,
-    cut=str.__getitem__, names_in_calls=NAMES_IN_CALLS, TooMuch=_TooMuchOutput,
+    cut=str.__getitem__, clear=dict.clear, names_in_calls=NAMES_IN_CALLS, TooMuch=_TooMuchOutput,
 ):  # fmt: skip
     """Functions that hold on to the pristine interpreter."""
     none_type = type(None)
@@ -42,6 +42,7 @@ def _build(
     written = []
     budget = [0, False]  # Bytes that may still be written; whether more was.
     longest = [0]  # Fields of a result, two a value at most, beyond which its literal is too long in any case.
+    room = [0]  # The same for the bytes of its texts.
 
     class Output:
         """`sys.stdout` of a program."""
@@ -92,6 +93,11 @@ def _build(
     class TooLong(BaseException):
         pass
 
+    def take(length):
+        room[0] -= length
+        if room[0] < 0:
+            raise TooLong
+
     def spell(value, out, depth):
         kind = type(value)
         if len(out) > longest[0]:
@@ -103,11 +109,13 @@ def _build(
             elif bits(value) > longest_int:
                 raise NotLiteral(f"an int of {bits(value)} bits")
             else:
+                take(bits(value) // 8)
                 data = pack(value, bits(value) // 8 + 1, "little", signed=True)
                 append(out, b"I")
                 append(out, pack(len(data), 4, "little"))
                 append(out, data)
         elif kind is str:
+            take(len(value))
             data = encode(value, "utf-8", "strict")
             append(out, b"s")
             append(out, pack(len(data), 4, "little"))
@@ -135,6 +143,7 @@ def _build(
                 spell(key, out, depth + 1)
                 spell(item, out, depth + 1)
         elif kind is bytes:
+            take(len(value))
             append(out, b"b")
             append(out, pack(len(value), 4, "little"))
             append(out, value)
@@ -198,6 +207,7 @@ def _build(
         budget[0] = output_bytes
         budget[1] = False
         longest[0] = 2 * output_bytes + 16
+        room[0] = output_bytes
         sys.stdout = sys.__stdout__ = output
         sys.stderr = sys.__stderr__ = nowhere
         set_context(default_context())
@@ -210,23 +220,28 @@ def _build(
                     space[name] = names_in_calls[name]
             value = eval(code, space)
         except BaseException as error:
-            if budget[1]:
-                return b"o" + field(join(written)) + pack(output_bytes - budget[0], 8, "little", signed=True)
-            return b"e" + field(join(written)) + text(error)
+            end = b"e", text(error)
+        else:
+            end = spelled(value)
+        # A namespace is a cycle: what it holds would stay until the collector comes by.
+        clear(space)
         if budget[1]:
-            return b"o" + field(join(written)) + pack(output_bytes - budget[0], 8, "little", signed=True)
+            end = b"o", pack(output_bytes - budget[0], 8, "little", signed=True)
+        return end[0] + field(join(written)) + end[1]
+
+    def spelled(value):
         out = []
         try:
             spell(value, out, 0)
         except NotLiteral as error:
-            return b"n" + field(join(written)) + encode(str(error), "utf-8", "backslashreplace")
+            return b"n", encode(str(error), "utf-8", "backslashreplace")
         except TooLong:
-            return b"l" + field(join(written))
+            return b"l", b""
         except UnicodeError:
-            return b"n" + field(join(written)) + b"a str with a lone surrogate"
+            return b"n", b"a str with a lone surrogate"
         except BaseException as error:
-            return b"e" + field(join(written)) + text(error)
-        return b"v" + field(join(written)) + join(out)
+            return b"e", text(error)
+        return b"v", join(out)
 
     return prepare, call
 
