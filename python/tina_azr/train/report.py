@@ -116,7 +116,7 @@ def closing_table(report: Report) -> Table:
 def footnote(report: Report) -> str:
     """What the table's numbers mean, in one line."""
     how = "paired by task" if report.rows and report.rows[0].change.paired else "not paired"
-    return f"± one standard error; n = {report.rows[0].start.n if report.rows else 0}; change in points, {how}; think: mean tokens."
+    return f"± one standard error; n = {report.rows[0].start.n if report.rows else 0}; changes in points, {how}"
 
 
 def facts(totals: Totals) -> list[str]:

@@ -1,11 +1,12 @@
-"""An executor for trusted test programs, in process, with a script for outcomes that only a sandbox can produce."""
+"""The real sandbox, and an executor in process for trusted test programs that counts and can be scripted."""
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tina_azr.config import TasksConfig
+from tina_azr.config import SandboxConfig, TasksConfig
+from tina_azr.sandbox import Limits, Sandbox
 from tina_azr.sandbox.types import Outcome, OutcomeKind, Policy
 from tina_azr.tasks.types import Proposal, Task, TaskRejected
 from tina_azr.tasks.validation import Validator
@@ -67,6 +68,21 @@ class FakeExecutor:
 @pytest.fixture
 def fake() -> FakeExecutor:
     return FakeExecutor()
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """With the limits of the default configuration."""
+    limits = SandboxConfig()
+    with Sandbox(
+        limits=Limits(
+            fuel=limits.fuel,
+            wall_ms=60_000,  # a busy machine must not turn one outcome into another
+            memory_bytes=limits.memory_mb << 20,
+            output_bytes=limits.output_bytes,
+        )
+    ) as sandbox:
+        yield sandbox
 
 
 Validate = Callable[..., Task | TaskRejected]

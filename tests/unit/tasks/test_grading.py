@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tina_azr.sandbox import Sandbox
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.grading import grade
 from tina_azr.tasks.types import Example, Task, Verdict
@@ -50,9 +51,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_verdicts(case: str, fake: Any) -> None:
+def test_verdicts(case: str, sandbox: Sandbox) -> None:
     task, answer, expected = CASES[case]
-    assert grade(fake, [(task, [answer])]) == [[expected]]
+    assert grade(sandbox, [(task, [answer])]) == [[expected]]
 
 
 def test_verdicts_come_back_in_the_order_of_groups_and_answers(fake: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tina_azr.config import TasksConfig
+from tina_azr.sandbox import Sandbox
 from tina_azr.sandbox.types import Outcome, OutcomeKind
 from tina_azr.tasks.identity import program_structure, task_key
 from tina_azr.tasks.types import Proposal, RejectReason, Task, TaskRejected
@@ -60,9 +61,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_reasons_to_refuse(case: str, validate: Any) -> None:
+def test_reasons_to_refuse(case: str, sandbox: Sandbox) -> None:
     proposal, expected = REFUSED[case]
-    assert reason(validate(proposal)) is expected
+    (result,) = Validator(sandbox, TasksConfig()).validate([proposal])
+    assert reason(result) is expected
 
 
 @pytest.mark.parametrize(

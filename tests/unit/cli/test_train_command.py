@@ -1,0 +1,187 @@
+"""`tina-azr train` around the loop: which run is meant, what is recorded of its end, what is said. The loop itself is a stand-in."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tina_azr.cli import train_session
+from tina_azr.cli.main import cli
+from tina_azr.cli.run_paths import latest_run
+from tina_azr.cli.train_plan import plan_new, plan_resume
+from tina_azr.config import Config, load_config
+from tina_azr.errors import ConfigError, ModelError, RunError
+from tina_azr.train.checkpoint import Checkpoint
+from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, Listener
+from tina_azr.train.run_folder import RunFolder
+from tina_azr.train.status import RunState
+from tina_azr.train.trainer import EndReason, TrainingEnd
+
+Train = Callable[..., Result]
+
+
+def _evaluation(step: int, accuracy: float) -> HeldoutMetrics:
+    cell = HeldoutCell(n=576, accuracy=accuracy, stderr=0.02, accuracy_greedy=accuracy, stderr_greedy=0.02, think_tokens=20.0)
+    return HeldoutMetrics(step=step, seconds=1.0, pooled=cell, by_mode={"deduction": cell}, by_stratum={1: cell})
+
+
+class Loop:
+    """A trainer that evaluates twice and ends as it is told."""
+
+    ending: EndReason | BaseException = EndReason.STEPS
+
+    def __init__(
+        self, config: Config, run: RunFolder, listeners: Sequence[Listener], *, checkpoint: Checkpoint | None = None
+    ) -> None:
+        self._run, self._listeners = run, listeners
+        if isinstance(self.ending, ModelError):
+            raise self.ending
+
+    def run(self) -> TrainingEnd:
+        for listener in self._listeners:
+            listener.on_heldout(_evaluation(0, 0.45))
+            listener.on_heldout(_evaluation(5, 0.75))
+        if isinstance(self.ending, BaseException):
+            raise self.ending
+        return TrainingEnd(reason=self.ending, step=5, seconds=33.0, checkpoint=self._run.checkpoint(5))
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """`tina-azr train ...` in an empty folder, with a loop that ends in the given way."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train_session, "Trainer", Loop)
+
+    def train(*arguments: str, ending: EndReason | BaseException = EndReason.STEPS) -> Result:
+        monkeypatch.setattr(Loop, "ending", ending)
+        return CliRunner().invoke(cli, ["train", *arguments])
+
+    return train
+
+
+def _status(run: str = "runs/first") -> tuple[RunState, str]:
+    status = RunFolder.open(Path(run)).read_status()
+    return status.state, status.message
+
+
+def test_it_says_in_three_lines_what_it_is_doing(train: Train) -> None:
+    result = train("--name", "first", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[:3] == [
+        "tiny proposes small programs as tasks; the sandbox checks them; it solves them and learns from the outcome.",
+        "60 steps or 15 minutes, whichever comes first, seed 3; accuracy on held-out tasks every 10 steps.",
+        "Everything goes to runs/first/. Ctrl-C saves and says how to go on.",
+    ]
+
+
+def test_it_ends_with_start_against_end(train: Train) -> None:
+    output = train("--name", "first").output
+    assert "steps 1-3  45.0 ±2.0  75.0 ±2.0  +30.0 ±2.8" in output
+    assert _status() == (RunState.FINISHED, "")
+    assert sorted(path.name for path in Path("runs/first").glob("*.*")) == [
+        *("config.yaml", "metrics.jsonl", "report.json", "report.md", "run.json"),
+    ]
+    assert [path.name for path in Path("runs/first/plots").iterdir()]
+
+
+def test_flags_are_the_settings_that_they_name(train: Train) -> None:
+    train("--name", "first", "--steps", "7", "--minutes", "2.5", "--seed", "9", "--set", "run.steps=8")
+    config = load_config(Path("runs/first/config.yaml"))
+    assert (config.run.steps, config.run.max_minutes, config.seed) == (7, 2.5, 9)
+
+
+def test_minutes_may_be_whole(train: Train) -> None:
+    assert train("--name", "first", "--minutes", "2").exit_code == 0
+
+
+def test_a_stop_by_hand_says_the_exact_command_and_exits_as_shells_do(train: Train) -> None:
+    result = train("--name", "first", ending=EndReason.STOPPED)
+    assert result.exit_code == 130
+    assert result.output.splitlines()[-1] == "Stopped after step 5; saved. Go on with: tina-azr train --resume runs/first"
+    assert _status()[0] is RunState.INTERRUPTED
+
+
+def test_a_second_ctrl_c_says_what_there_is_to_go_on_from(train: Train) -> None:
+    result = train("--name", "first", ending=KeyboardInterrupt())
+    assert result.exit_code == 130
+    assert result.output.splitlines()[-1] == (
+        "Stopped at once, without saving. To go on from the beginning, for there is no checkpoint yet: "
+        "tina-azr train --resume runs/first"
+    )
+    assert _status()[0] is RunState.INTERRUPTED
+
+
+def test_time_over_says_how_to_go_further(train: Train) -> None:
+    output = train("--name", "first", ending=EndReason.TIME).output
+    assert output.splitlines()[-1] == (
+        "The time was over at step 5 of 60. Go further with: tina-azr train --resume runs/first --minutes 30"
+    )
+
+
+def test_an_error_is_recorded_with_the_run(train: Train) -> None:
+    result = train("--name", "first", ending=RunError("the sandbox is out of breath"))
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == "Error: the sandbox is out of breath"
+    assert _status() == (RunState.FAILED, "the sandbox is out of breath")
+
+
+def test_a_fault_of_ours_is_recorded_and_keeps_its_traceback(train: Train) -> None:
+    result = train("--name", "first", ending=ZeroDivisionError())
+    assert isinstance(result.exception, ZeroDivisionError)
+    assert _status()[0] is RunState.FAILED
+
+
+def test_a_run_in_which_nothing_happened_leaves_no_folder(train: Train) -> None:
+    result = train("--name", "first", ending=ModelError("no such model"))
+    assert result.exit_code == 1
+    assert not Path("runs/first").exists()
+
+
+def test_json_is_alone_on_standard_output(train: Train) -> None:
+    report = json.loads(train("--name", "first", "--json").stdout)
+    assert report["rows"][0]["label"] == "steps 1-3"
+    assert report["status"]["state"] == "finished"
+
+
+def test_an_interrupted_run_goes_on_with_its_own_configuration(train: Train) -> None:
+    train("--name", "first", "--set", "learning.lr=1e-4", ending=EndReason.STOPPED)
+    result = train("--resume", "first", "--steps", "80")
+    assert result.exit_code == 0, result.output
+    config = load_config(Path("runs/first/config.yaml"))
+    assert (config.learning.lr, config.run.steps) == (1e-4, 80)
+    assert _status()[0] is RunState.FINISHED
+
+
+def test_a_bare_resume_takes_the_run_that_was_last_written_to(train: Train) -> None:
+    for name in ("second", "first"):
+        train("--name", name, ending=EndReason.STOPPED)
+    assert latest_run().name == "first"
+    assert plan_resume("latest", (), path=None, from_step=None).path == Path("runs/first")
+
+
+def test_two_runs_of_one_second_get_different_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = plan_new(None, (), path=None)
+    RunFolder.create(first.path, first.config)
+    assert plan_new(None, (), path=None).path != first.path
+    assert first.path.name.endswith("-tiny")
+
+
+def test_a_resume_may_not_name_two_runs(train: Train) -> None:
+    train("--name", "first", ending=EndReason.STOPPED)
+    with pytest.raises(ConfigError, match="name a run each"):
+        plan_resume("runs/first", (), path=Path("runs/other"), from_step=None)
+
+
+def test_a_wrong_flag_is_answered_without_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom tina_azr.cli.main import cli\n"
+        "try:\n    cli(['train', '--set', 'run.steps=x'])\n"
+        "except SystemExit as end:\n    print(end.code, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
