@@ -40,10 +40,11 @@ lint-python: $(INSTALLED) ## ruff and mypy
 lint-rust: $(INSTALLED) ## rustfmt and clippy
 	cargo fmt --all --check
 	PATH="$(abspath $(BIN)):$$PATH" PYO3_PYTHON="$(abspath $(BIN))/python" \
-		cargo clippy --workspace --all-targets --locked -- -D warnings
+		cargo clippy --workspace --all-targets --release --locked -- -D warnings
 
+# Release: the profile that the install has built wasmtime with, which is most of the work.
 test-rust: $(INSTALLED) ## cargo test
-	PATH="$(abspath $(BIN)):$$PATH" PYO3_PYTHON="$(abspath $(BIN))/python" cargo test --workspace --locked
+	PATH="$(abspath $(BIN)):$$PATH" PYO3_PYTHON="$(abspath $(BIN))/python" cargo test --workspace --release --locked
 
 test-python: $(INSTALLED) ## pytest
 	$(BIN)/pytest $(ARGS)

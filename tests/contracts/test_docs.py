@@ -17,8 +17,9 @@ from tina_azr.selfplay.rewards import GradedAttempt
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.grading import grade
 from tina_azr.tasks.modes import MODES
-from tina_azr.tasks.types import PromptStyle, Task, TaskRejected, Verdict
+from tina_azr.tasks.types import Task, TaskRejected, Verdict
 from tina_azr.tasks.validation import Validator
+from tina_azr.text.style import PromptStyle
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
 from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
 

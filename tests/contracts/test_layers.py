@@ -79,7 +79,7 @@ def test_the_rule_would_notice_a_sideways_import(tmp_path: Path, monkeypatch: py
     module.write_text("def f():\n    from tina_azr.serve.page import x\n    import tina_azr.tasks.types\n")
     monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path)
     assert list(imported_parts(module)) == [(2, "serve"), (3, "tasks")]
-    with pytest.raises(AssertionError, match="trainer.py:2 imports serve"):
+    with pytest.raises(AssertionError, match=r"trainer\.py:2 imports serve"):
         test_a_module_imports_only_from_layers_below_it(module)
 
 

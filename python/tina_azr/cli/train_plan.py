@@ -36,10 +36,9 @@ def plan_resume(run_name: str, overrides: Sequence[str], *, path: Path | None, f
     """An existing run with its own configuration; `overrides` may change the `run` section alone."""
     if path is not None and run_name != LATEST:
         raise ConfigError(f"--resume {run_name} and --run-dir or --name {path} name a run each: give one.")
-    if path is not None:
-        run = RunFolder.open(path)
-    else:
-        run = latest_run() if run_name == LATEST else find_run(run_name)
+    if path is None:
+        path = (latest_run() if run_name == LATEST else find_run(run_name)).path
+    run = RunFolder.open(path)
     own = load_config(run.config_file)
     config = load_config(run.config_file, overrides)
     if config_digest(own) != config_digest(config):

@@ -10,8 +10,8 @@ from transformers import AutoConfig, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from tina_azr.errors import ModelError
-from tina_azr.tasks.types import PromptStyle
 from tina_azr.text.chat import ChatTokenizer
+from tina_azr.text.style import PromptStyle
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 EMBEDDED = ("tiny", "tiny-warm")

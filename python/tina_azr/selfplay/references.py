@@ -9,7 +9,7 @@ from tina_azr.selfplay.reach import Reach
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import count_steps
 from tina_azr.tasks.modes import MODES
-from tina_azr.tasks.types import PromptStyle
+from tina_azr.text.style import PromptStyle
 
 REDRAWS = 8
 """Draws for references that fit. Half of them are seeds by default, which do; where all fail a rollout is wasted, no more."""

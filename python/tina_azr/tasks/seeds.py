@@ -4,7 +4,8 @@ from importlib.resources import as_file, files
 
 from tina_azr.tasks.codec import reference_from_json
 from tina_azr.tasks.jsonl import read_jsonl
-from tina_azr.tasks.types import PromptStyle, Reference
+from tina_azr.tasks.types import Reference
+from tina_azr.text.style import PromptStyle
 
 SEED_FILES = {
     PromptStyle.FULL: ("tasks", "seeds.jsonl"),

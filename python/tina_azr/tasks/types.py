@@ -15,15 +15,6 @@ class Role(StrEnum):
     SOLVER = "solver"
 
 
-class PromptStyle(StrEnum):
-    """Which of the two prompt sets a model reads."""
-
-    FULL = "full"
-    """Worded instructions for a large thinking model."""
-    COMPACT = "compact"
-    """A few fixed words, learned by the embedded model."""
-
-
 class RejectReason(StrEnum):
     """Why a proposal did not become a task; counted in every step's metrics."""
 

@@ -14,8 +14,9 @@ from tina_azr.selfplay.heldout import Accuracy, HeldoutReport, evaluate_heldout
 from tina_azr.selfplay.proposing import Assignment, sample_proposals
 from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.seeds import load_seeds
-from tina_azr.tasks.types import PromptStyle, Proposal, TaskRejected
+from tina_azr.tasks.types import Proposal, TaskRejected
 from tina_azr.tasks.validation import Validator
+from tina_azr.text.style import PromptStyle
 
 PROPOSALS_PER_MODE = 128
 SAMPLES = 4

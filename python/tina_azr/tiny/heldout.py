@@ -5,7 +5,7 @@ excluded from every training example and every proposal.
 """
 
 import json
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from random import Random
 
@@ -21,7 +21,7 @@ SETS = {"choose": 20_001, "report": 20_002}
 SEED_PROGRAMS = 64
 
 
-def draw_heldout(seed: int, sandbox: Sandbox, modes: tuple[str, ...], excluded: Set[str]) -> list[HeldoutTask]:
+def draw_heldout(seed: int, sandbox: Sandbox, modes: tuple[str, ...], excluded: AbstractSet[str]) -> list[HeldoutTask]:
     """`PER_CELL` distinct tasks for every stratum and mode, none of them in `excluded`."""
     random = Random(seed)
     seen = set(excluded)

@@ -52,8 +52,22 @@ class Recipe:
     """Weight of prompt tokens in the loss; completion tokens have 1."""
     max_tokens: int = 336
     """Longer examples are left out."""
-    warm: Stage = Stage(tokens=32_000_000, peak_lr=4e-3, warmup_steps=50, decay_share=0.45, skip_share=0.0, seed=11)
-    mixed: Stage = Stage(tokens=450_000, peak_lr=1.5e-4, warmup_steps=20, decay_share=0.7, skip_share=0.6, seed=12)
+    warm: Stage = Stage(
+        tokens=32_000_000,
+        peak_lr=4e-3,
+        warmup_steps=50,
+        decay_share=0.45,
+        skip_share=0.0,
+        seed=11,
+    )
+    mixed: Stage = Stage(
+        tokens=900_000,
+        peak_lr=5e-4,
+        warmup_steps=20,
+        decay_share=0.7,
+        skip_share=0.6,
+        seed=12,
+    )
 
 
 def new_model(seed: int) -> Qwen3ForCausalLM:

@@ -16,7 +16,7 @@ from tina_azr.selfplay.episode import CountingExecutor, SelfPlay
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.heldout import HeldoutTask, heldout_keys, load_heldout, take_per_cell
 from tina_azr.tasks.seeds import load_seeds
-from tina_azr.tasks.types import PromptStyle
+from tina_azr.text.style import PromptStyle
 from tina_azr.train.checkpoint import Checkpoint
 from tina_azr.train.learner import Learner
 from tina_azr.train.run_folder import RunFolder

@@ -46,8 +46,8 @@ def compare(
     """Rows for the headline, each mode, each stratum, and the strata beyond the headline together."""
     pairs = _pair(start_outcomes, end_outcomes)
     rows = [_row("steps 1-3", start.pooled, end.pooled, pairs, lambda o: o.stratum in NEAR_STRATA)]
-    for mode in (mode for mode in start.by_mode if mode in end.by_mode):
-        rows.append(_row(mode, start.by_mode[mode], end.by_mode[mode], pairs, _of_mode(mode)))
+    modes = [mode for mode in start.by_mode if mode in end.by_mode]
+    rows += [_row(mode, start.by_mode[mode], end.by_mode[mode], pairs, _of_mode(mode)) for mode in modes]
     strata = sorted(set(start.by_stratum) & set(end.by_stratum))
     for stratum in strata:
         label = f"{stratum} step{'' if stratum == 1 else 's'}"

@@ -153,7 +153,7 @@ class Learner:
                 clip_low=self._learning.clip_low,
                 clip_high=self._learning.clip_high,
             )
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             entropy = (weights_T * scores.entropy_T).sum()
             totals += torch.stack([loss.detach(), entropy, metrics.clip_fraction, metrics.ratio]).double()
             gap = torch.maximum(gap, metrics.logprob_gap)

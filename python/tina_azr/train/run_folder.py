@@ -136,7 +136,8 @@ class RunFolder:
             if not _try_lock(file, fcntl.LOCK_EX, patience_s=_LOCK_PATIENCE_S):
                 file.seek(0)
                 raise RunError(
-                    f"{self.path} is in use by process {file.read().strip() or '(unknown)'}: two writers would ruin it. Wait, or stop that run first."
+                    f"{self.path} is in use by process {file.read().strip() or '(unknown)'}: two writers would ruin it. "
+                    "Wait, or stop that run first."
                 )
             file.truncate(0)
             file.write(str(os.getpid()))

@@ -28,6 +28,7 @@ def signed(value: float | None) -> str:
 
 
 def whole(value: float | None) -> str:
+    """`34`, for counts of tokens."""
     return "-" if value is None else f"{value:.0f}"
 
 

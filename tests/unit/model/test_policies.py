@@ -14,7 +14,7 @@ from tina_azr.model.fused import fuse
 from tina_azr.model.loading import load_policy
 from tina_azr.model.logprobs import completion_logprobs, micro_batches
 from tina_azr.model.saving import save_policy
-from tina_azr.tasks.types import PromptStyle
+from tina_azr.text.style import PromptStyle
 
 
 def test_a_saved_policy_is_an_ordinary_model_folder(byte_model: Path, tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def _broken(byte_model: Path, tmp_path: Path) -> Path:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no model folder at .*nowhere"):
+    with pytest.raises(ModelError, match=r"no model folder at .*nowhere"):
         load_policy(str(tmp_path / "nowhere"))
 
 
 def test_missing_weights_are_named(byte_model: Path, tmp_path: Path) -> None:
     folder = _broken(byte_model, tmp_path)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="no \\*.safetensors"):
+    with pytest.raises(ModelError, match=r"no \*\.safetensors"):
         load_policy(str(folder))
 
 

@@ -17,7 +17,9 @@ SAMPLED = SamplingParams(max_tokens=24)
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
 
 
-def requests(policy: Policy, params: SamplingParams, *, group_size: int = 1, prompts: Sequence[str] = PROMPTS) -> list[RolloutRequest]:
+def requests(
+    policy: Policy, params: SamplingParams, *, group_size: int = 1, prompts: Sequence[str] = PROMPTS
+) -> list[RolloutRequest]:
     return [
         RolloutRequest(prompt_ids=policy.tokenizer.render(text), group_size=group_size, params=params, seed=number)
         for number, text in enumerate(prompts)

@@ -12,7 +12,8 @@ from tina_azr.tasks.codec import heldout_from_json, heldout_to_json, task_from_j
 from tina_azr.tasks.heldout import heldout_keys, load_heldout, take_per_cell
 from tina_azr.tasks.identity import task_key
 from tina_azr.tasks.seeds import load_seeds
-from tina_azr.tasks.types import Example, HeldoutTask, PromptStyle, Task
+from tina_azr.tasks.types import Example, HeldoutTask, Task
+from tina_azr.text.style import PromptStyle
 
 TEXT = st.text(max_size=12)
 EXAMPLES = st.builds(Example, input=TEXT, output=TEXT)

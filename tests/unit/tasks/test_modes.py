@@ -5,7 +5,8 @@ import pytest
 from tina_azr.errors import ConfigError
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.modes import MODES
-from tina_azr.tasks.types import Example, PromptStyle, Reference, RejectReason, Task, TaskRejected
+from tina_azr.tasks.types import Example, Reference, RejectReason, Task, TaskRejected
+from tina_azr.text.style import PromptStyle
 
 REFERENCE = Reference(program="def f(x):\n    return x + 1", input="71", output="72")
 OTHER = Reference(program="def f(s):\n    return s.upper()", input="'abc'", output="'ABC'")

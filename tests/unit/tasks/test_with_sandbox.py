@@ -10,8 +10,9 @@ from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.grading import grade
 from tina_azr.tasks.identity import task_key
 from tina_azr.tasks.seeds import load_seeds
-from tina_azr.tasks.types import Example, PromptStyle, Proposal, RejectReason, Task, TaskRejected, Verdict
+from tina_azr.tasks.types import Example, Proposal, RejectReason, Task, TaskRejected, Verdict
 from tina_azr.tasks.validation import Validator
+from tina_azr.text.style import PromptStyle
 
 
 def call(program: str, given: str = "4") -> Proposal:

@@ -3,8 +3,8 @@
 import pytest
 from tokenizers import Tokenizer
 
-from tina_azr.tiny.vocabulary import SPECIAL_TOKENS, VOCABULARY_SIZE, render_prompt, save_vocabulary, train_vocabulary
 from tina_azr.text.chat import ChatTokenizer
+from tina_azr.tiny.vocabulary import SPECIAL_TOKENS, VOCABULARY_SIZE, render_prompt, save_vocabulary, train_vocabulary
 
 TEXT = "Predict the output.\n```python\ndef f(x):\n    x = x + 18\n    return x\n```\n```input\n'abcde'\n```\n"
 

@@ -19,7 +19,8 @@ from tina_azr.config import Config, load_config
 from tina_azr.errors import CheckpointError, RunError
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
-from tina_azr.tasks.types import PromptStyle, Task
+from tina_azr.tasks.types import Task
+from tina_azr.text.style import PromptStyle
 from tina_azr.train import checkpoint as module
 from tina_azr.train.checkpoint import find_checkpoint, read_checkpoint, save_checkpoint
 from tina_azr.train.metrics import HeldoutMetrics, StepMetrics

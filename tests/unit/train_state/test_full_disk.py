@@ -89,5 +89,5 @@ def test_other_errors_pass_unchanged(run: RunFolder) -> None:
 
 def test_metrics_on_a_device_that_is_always_full(run: RunFolder, step_metrics: Callable[..., StepMetrics]) -> None:
     run.metrics_file.symlink_to("/dev/full")  # the kernel's own full device
-    with pytest.raises(RunError, match="could not write metrics.jsonl"):
+    with pytest.raises(RunError, match=r"could not write metrics\.jsonl"):
         MetricsWriter(run).on_step(step_metrics(1))

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from tina_azr.config import TasksConfig
 from tina_azr.sandbox.types import Executor
-from tina_azr.tasks.types import Example, PromptStyle, Proposal, Reference, Task, Verdict
+from tina_azr.tasks.types import Example, Proposal, Reference, Task, Verdict
+from tina_azr.text.style import PromptStyle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from tina_azr.sandbox.types import Executor
 from tina_azr.tasks import compact_prompts
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.modes.single_call import SingleCall, first_reference, last_block, propose_in_words
-from tina_azr.tasks.types import PromptStyle, Reference, Task, Verdict
+from tina_azr.tasks.types import Reference, Task, Verdict
 from tina_azr.tasks.values import same_value
+from tina_azr.text.style import PromptStyle
 
 WANTED = "The solver is shown the program and the input and must predict the exact output."
 

@@ -13,8 +13,9 @@ from tina_azr.tasks.leaks import gives_away
 from tina_azr.tasks.modes.base import Draft
 from tina_azr.tasks.modes.single_call import first_reference, last_block, only_block
 from tina_azr.tasks.modes.wording import DIFFICULTY, INPUT_FORM, PROGRAM_FORM, reference_blocks
-from tina_azr.tasks.types import Example, PromptStyle, Proposal, Reference, RejectReason, Task, TaskRejected, Verdict
+from tina_azr.tasks.types import Example, Proposal, Reference, RejectReason, Task, TaskRejected, Verdict
 from tina_azr.tasks.values import call_of, same_value
+from tina_azr.text.style import PromptStyle
 
 WORDED_INPUTS = 10
 """Inputs that the worded prompt asks for, as in the original; `TasksConfig.induction_inputs` says how many are used."""

@@ -1,0 +1,1 @@
+"""Self-play: what the model does with itself in one step, and how that is rewarded."""
