@@ -90,7 +90,9 @@ fn find(engine: &Engine, folder: &Path, prefix: &str) -> Result<Option<Component
 
 fn files(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix) && name.ends_with(".bin"));
+    let named = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix) && name.ends_with(".bin"))
+    };
     entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(named).collect()
 }
 

@@ -24,13 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            fuel: 1_000_000_000,
-            wall: Duration::from_secs(10),
-            memory_bytes: 128 << 20,
-            output_bytes: 64 << 10,
-            source_bytes: 64 << 10,
-        }
+        Self { fuel: 1_000_000_000, wall: Duration::from_secs(10), memory_bytes: 128 << 20, output_bytes: 64 << 10, source_bytes: 64 << 10 }
     }
 }
 
@@ -38,7 +32,10 @@ impl Limits {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let refuse = |what: String| Err(Error::Limits(what));
         if self.memory_bytes < LEAST_MEMORY {
-            return refuse(format!("{} bytes of memory are not enough for the interpreter: give at least {LEAST_MEMORY}", self.memory_bytes));
+            return refuse(format!(
+                "{} bytes of memory are not enough for the interpreter: give at least {LEAST_MEMORY}",
+                self.memory_bytes
+            ));
         }
         if self.memory_bytes > 4 << 30 {
             return refuse(format!("{} bytes of memory: the interpreter can address 4 GiB", self.memory_bytes));

@@ -78,7 +78,15 @@ pub struct Outcome {
 
 impl Outcome {
     pub(crate) fn refused(error: String) -> Self {
-        Self { kind: Kind::Rejected, value: None, error: Some(error), stdout: String::new(), fuel: 0, wall: Duration::ZERO, memory_bytes: 0 }
+        Self {
+            kind: Kind::Rejected,
+            value: None,
+            error: Some(error),
+            stdout: String::new(),
+            fuel: 0,
+            wall: Duration::ZERO,
+            memory_bytes: 0,
+        }
     }
 
     /// Whether a value came back.

@@ -1,13 +1,24 @@
-//! The static check before a run.
+//! The static check before a run: reads the source with a real parser and refuses early, with a position.
+//!
+//! The wall is WebAssembly. A policy is there for readable rejections, and to keep out what makes results depend on more than the program;
+//! it does not have to be, and is not, impossible to get around.
+
+mod depth;
+mod lists;
+mod walk;
 
 use std::fmt;
 
-/// What a program may contain. The wall is WebAssembly; a policy rejects early and readably.
+use ruff_python_ast::visitor::source_order::SourceOrderVisitor;
+use ruff_python_parser::{parse_expression, parse_module};
+use ruff_text_size::TextSize;
+
+/// What a program may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Policy {
-    /// No imports, no attribute access.
+    /// No imports, no attribute access (the original Absolute Zero executor's rule).
     Strict,
-    /// Allow-listed deterministic standard library; no underscore or frame attributes, no I/O.
+    /// Allow-listed deterministic standard library; no underscore or frame attributes, no I/O, nothing that evaluates text.
     Standard,
     /// Anything that parses.
     Open,
@@ -30,10 +41,49 @@ impl fmt::Display for Rejection {
     }
 }
 
-pub(crate) fn check_program(_source: &str, _policy: Policy) -> Result<(), Rejection> {
-    Ok(())
+impl Rejection {
+    fn at(source: &str, offset: TextSize, message: String) -> Self {
+        let mut end = offset.to_usize().min(source.len());
+        while !source.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &source[..end];
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1, message }
+    }
 }
 
-pub(crate) fn check_call(_source: &str, _policy: Policy) -> Result<(), Rejection> {
-    Ok(())
+/// A module's source against a policy.
+pub(crate) fn check_program(source: &str, policy: Policy) -> Result<(), Rejection> {
+    depth::check(source)?;
+    let parsed = parse_module(source).map_err(|error| Rejection::at(source, error.location.start(), syntax(&error.error)))?;
+    if policy == Policy::Open {
+        return Ok(());
+    }
+    let mut bound = walk::Bound::default();
+    parsed.suite().iter().for_each(|statement| bound.visit_stmt(statement));
+    let mut check = walk::Check::new(policy, bound);
+    parsed.suite().iter().for_each(|statement| check.visit_stmt(statement));
+    check.verdict(source)
 }
+
+/// The source of one expression against a policy.
+pub(crate) fn check_call(source: &str, policy: Policy) -> Result<(), Rejection> {
+    depth::check(source)?;
+    // As `eval` does.
+    let expression = source.trim_start_matches([' ', '\t']);
+    let parsed = parse_expression(expression).map_err(|error| Rejection::at(expression, error.location.start(), syntax(&error.error)))?;
+    if policy == Policy::Open {
+        return Ok(());
+    }
+    let mut check = walk::Check::new(policy, walk::Bound::default());
+    check.visit_expr(parsed.expr());
+    check.verdict(expression)
+}
+
+fn syntax(error: &impl fmt::Display) -> String {
+    format!("syntax error: {error}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -39,9 +39,8 @@ impl Guest {
         let linker: Linker<Meter> = Linker::new(component.engine());
         // Nothing is linked: the guest has no imports, and if it had, this would fail.
         let pre = linker.instantiate_pre(component).map_err(Error::engine("linking"))?;
-        let export = |name: &'static str| {
-            component.get_export_index(None, name).ok_or_else(|| Error::Image(format!("it does not export `{name}`")))
-        };
+        let export =
+            |name: &'static str| component.get_export_index(None, name).ok_or_else(|| Error::Image(format!("it does not export `{name}`")));
         Ok(Self { prepare: export("prepare")?, call: export("call")?, pre })
     }
 

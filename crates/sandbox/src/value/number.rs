@@ -57,7 +57,8 @@ impl Number {
         if rest.contains("NaN") {
             return Some(Self::NotANumber);
         }
-        let (digits, exponent) = rest.split_once('E').map_or((rest, 0), |(digits, exponent)| (digits, exponent.parse().unwrap_or(i64::MAX)));
+        let (digits, exponent) =
+            rest.split_once('E').map_or((rest, 0), |(digits, exponent)| (digits, exponent.parse().unwrap_or(i64::MAX)));
         let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
         let power = exponent.checked_sub(part.len() as i64)?;
         if power.abs() > LARGEST_EXPONENT {
@@ -73,7 +74,11 @@ impl Number {
     pub(super) fn order(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Exact(left, below_left), Self::Exact(right, below_right)) => {
-                if below_left == below_right { left.cmp(right) } else { (left * below_right).cmp(&(right * below_left)) }
+                if below_left == below_right {
+                    left.cmp(right)
+                } else {
+                    (left * below_right).cmp(&(right * below_left))
+                }
             }
             _ => self.rank().cmp(&other.rank()),
         }

@@ -51,7 +51,11 @@ pub(super) fn order(left: &Value, right: &Value) -> Ordering {
 }
 
 fn in_turn(left: &[Value], right: &[Value]) -> Ordering {
-    left.iter().zip(right).map(|(left, right)| order(left, right)).find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| order(left, right))
+        .find(|order| order.is_ne())
+        .unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
 fn by_key(pairs: &[(Value, Value)]) -> Vec<&(Value, Value)> {

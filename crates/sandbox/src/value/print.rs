@@ -56,7 +56,13 @@ fn row(out: &mut Formatter<'_>, open: &str, items: &[Value], close: &str) -> fmt
 /// The shortest digits that read back as the same number, laid out as Python does it.
 fn float(number: f64) -> String {
     if !number.is_finite() {
-        let name = if number.is_nan() { "nan" } else if number > 0.0 { "inf" } else { "-inf" };
+        let name = if number.is_nan() {
+            "nan"
+        } else if number > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        };
         return format!("float('{name}')");
     }
     let scientific = format!("{number:e}");
