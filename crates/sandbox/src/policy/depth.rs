@@ -65,7 +65,11 @@ fn excess(source: &str) -> Option<&'static str> {
                 here = around.pop().unwrap_or_default();
             }
             TokenKind::Name | TokenKind::Int | TokenKind::Float | TokenKind::Complex | TokenKind::String => {}
-            TokenKind::FStringMiddle | TokenKind::TStringMiddle | TokenKind::Comment | TokenKind::NonLogicalNewline => {}
+            TokenKind::FStringMiddle
+            | TokenKind::TStringMiddle
+            | TokenKind::Comment
+            | TokenKind::NonLogicalNewline
+            | TokenKind::Unknown => {}
             _ => nests = 1,
         }
         here.chain += nests;
