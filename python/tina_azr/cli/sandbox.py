@@ -1,0 +1,186 @@
+"""`tina-azr sandbox`: run one program, check it, measure the sandbox, say what it is made of."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tina_azr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tina_azr.sandbox import Outcome, Sandbox
+    from tina_azr.sandbox.benchmark import Figures
+
+BUILT_IN_PROGRAMS = 2_000
+EPILOG = """\b
+Examples:
+  tina-azr sandbox run squares.py --call 'f(4)'
+  echo 'def f(x): return {x, 1}' | tina-azr sandbox check - --call 'f(2)' --json
+  tina-azr sandbox bench --peers
+
+\b
+The object of --json: outcome (ok, or the name of what ended the program), value (its literal), error, stdout, fuel, wall_ms,
+memory_bytes. Exit status: 0 ok, 1 the program did not end ok, 2 wrong flag.
+"""
+
+
+@click.group(epilog=EPILOG)
+def sandbox() -> None:
+    """Run untrusted Python: in WebAssembly, with no files, network, clock or randomness, and exact limits."""
+
+
+def _program_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    for add in reversed(
+        (
+            click.argument("file", type=click.File(encoding="utf-8")),
+            click.option("--call", default="None", metavar="EXPRESSION", help="Evaluated after the program, such as 'f(3)'."),
+            click.option("--policy", default="standard", show_default=True, type=click.Choice(["strict", "standard", "open"])),
+            click.option("--fuel", type=click.IntRange(min=1), metavar="N", help="Most WebAssembly instructions, about."),
+            click.option("--wall-ms", type=click.IntRange(min=1), metavar="MS", help="Watchdog behind fuel."),
+            click.option("--memory-mb", type=click.IntRange(min=1, max=4096), metavar="MB", help="Memory, interpreter included."),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also when the program failed."),
+        )
+    ):
+        command = add(command)
+    return command
+
+
+@sandbox.command()
+@_program_arguments
+def run(file: Any, **options: Any) -> None:
+    """Run the program in FILE (`-`: standard input) and print the value of --call."""
+    _show(lambda box, program, call: box.run(program, call), file, **options)
+
+
+@sandbox.command()
+@_program_arguments
+def check(file: Any, **options: Any) -> None:
+    """As run, on two images of the interpreter: `ok` only if hash seeds and addresses do not show in the result."""
+    _show(lambda box, program, call: box.check(program, call), file, **options)
+
+
+def _show(
+    act: "Callable[[Sandbox, str, str], Outcome]",
+    file: Any,
+    *,
+    call: str,
+    policy: str,
+    fuel: int | None,
+    wall_ms: int | None,
+    memory_mb: int | None,
+    as_json: bool,
+) -> None:
+    from tina_azr.sandbox import Limits, Policy, Sandbox
+
+    given = {"fuel": fuel, "wall_ms": wall_ms, "memory_bytes": None if memory_mb is None else memory_mb << 20}
+    try:
+        program = file.read()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file.name} is not UTF-8 text: {error}") from error
+    try:
+        box = Sandbox(limits=Limits(**{name: value for name, value in given.items() if value is not None}), policy=Policy(policy))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    with box:
+        outcome = act(box, program, call)
+    if as_json:
+        click.echo(json.dumps(_plain(outcome), ensure_ascii=True))
+    else:
+        click.echo(outcome.stdout, nl=False)
+        if outcome.ok:
+            click.echo(outcome.value)
+        else:
+            click.echo(f"{outcome.kind}: {outcome.error}", err=True)
+        click.echo(f"fuel {outcome.fuel:,}, {outcome.wall_ms:.1f} ms, {outcome.memory_bytes >> 20} MB", err=True)
+    if not outcome.ok:
+        raise click.exceptions.Exit(1)
+
+
+def _plain(outcome: "Outcome") -> dict[str, Any]:
+    return {
+        "outcome": outcome.kind.value,
+        "value": outcome.value,
+        "error": outcome.error,
+        "stdout": outcome.stdout,
+        "fuel": outcome.fuel,
+        "wall_ms": round(outcome.wall_ms, 3),
+        "memory_bytes": outcome.memory_bytes,
+    }
+
+
+@sandbox.command()
+@click.option("--corpus", multiple=True, type=click.Path(path_type=Path, exists=True), help="JSONL of tasks, or a folder of them.")
+@click.option("--peers", is_flag=True, help="Also exec and subprocess, which run the corpus UNPROTECTED: only for one you trust.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Most programs, drawn evenly from the corpus.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def bench(corpus: tuple[Path, ...], peers: bool, limit: int | None, as_json: bool) -> None:
+    """Measure programs a second, time a program, and agreement with recorded outputs; without --corpus on a small loop."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tina_azr.sandbox import Sandbox
+    from tina_azr.sandbox.benchmark import (
+        PEERS,
+        SUBPROCESS_LIMIT,
+        built_in_corpus,
+        read_corpus,
+        time_peer,
+        time_sandbox,
+    )
+
+    with (
+        Sandbox() as box,
+        Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+        ) as progress,
+    ):
+        rows = read_corpus(corpus, box, limit) if corpus else built_in_corpus(limit or BUILT_IN_PROGRAMS)
+
+        def bar(name: str, total: int) -> Callable[[int], None]:
+            task = progress.add_task(name, total=total)
+            return lambda done: progress.advance(task, done)
+
+        results = {"sandbox": time_sandbox(box, rows, bar("sandbox", len(rows)))}
+        for name in PEERS if peers else ():
+            part = rows[:: -(-len(rows) // SUBPROCESS_LIMIT)] if name == "subprocess" else rows
+            results[name] = time_peer(name, box, part, bar(name, len(part)))
+    if as_json:
+        others = {name: figures.to_json() for name, figures in results.items() if name != "sandbox"}
+        click.echo(json.dumps({**results["sandbox"].to_json(), "peers": others}))
+    else:
+        _print_table(results)
+
+
+def _print_table(results: "dict[str, Figures]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "programs", "a second", "p50", "p99", "agreement", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, figures in results.items():
+        agreement = "-" if figures.agreement is None else f"{figures.agreement:.2%}"
+        times: Sequence[str] = [f"{us:,.0f} us" for us in (figures.p50_us, figures.p99_us)]
+        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, agreement)
+    Console().print(table)
+
+
+@sandbox.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(as_json: bool) -> None:
+    """Say what the sandbox is made of: engine, images, cache."""
+    from tina_azr.sandbox import Sandbox
+
+    facts = Sandbox().info()
+    click.echo(json.dumps(facts) if as_json else "\n".join(f"{name:13} {value}" for name, value in facts.items()))
+
+
+@sandbox.command()
+def warm() -> None:
+    """Compile the interpreter now, so that no first run waits for it."""
+    from tina_azr.sandbox.sandbox import warm as warm_up
+
+    warm_up()
+    click.echo("ready")

@@ -1,0 +1,154 @@
+"""Programs a second through the sandbox, beside two ways to run Python that isolate nothing.
+
+A corpus is JSON Lines in the form that Absolute Zero Reasoner published its tasks in: `snippet`, `imports`, and `input` with `output` or
+`inputs` with `outputs`. Outputs are compared as canonical literals.
+"""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from tina_azr.errors import ConfigError
+from tina_azr.sandbox.sandbox import Sandbox
+
+SUBPROCESS_LIMIT = 200
+"""Programs that the subprocess peer runs at most: each takes the start of an interpreter."""
+SUBPROCESS_TIMEOUT_S = 10.0
+BATCH = 256
+BUILT_IN = "def f(n):\n    total = 0\n    for i in range(n):\n        total += i * i\n    return total"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One program, one call, and what the corpus says comes out; None if it says nothing that is a literal."""
+
+    program: str
+    call: str
+    expected: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Of one way of running programs."""
+
+    programs: int
+    programs_per_second: float
+    """Throughput, on all workers where there are several."""
+    p50_us: float
+    """Median time of one program, in microseconds, without waiting for a worker."""
+    p99_us: float
+    agreement: float | None
+    """Share of the rows with an expected output whose result equals it."""
+
+    def to_json(self) -> dict[str, float | int | None]:
+        return asdict(self)
+
+
+def built_in_corpus(count: int) -> list[Row]:
+    """A small loop with other arguments each time."""
+    return [Row(BUILT_IN, f"f({n % 50})", str(sum(i * i for i in range(n % 50)))) for n in range(count)]
+
+
+def read_corpus(paths: Sequence[Path], sandbox: Sandbox, limit: int | None) -> list[Row]:
+    """Rows of all files, and of all `*.jsonl` in folders. Raises ConfigError naming the file and line that cannot be read."""
+    raw: list[tuple[str, str, str]] = []
+    for path in paths:
+        for file in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
+            raw += _rows(file)
+    if not raw:
+        raise ConfigError(f"no tasks in {', '.join(map(str, paths))}: give a JSONL file of tasks, or a folder of such files")
+    if limit is not None:
+        # Evenly from everywhere, so that a short look sees every file.
+        raw = [raw[index * len(raw) // limit] for index in range(min(limit, len(raw)))]
+    expected = sandbox.literals([output for _, _, output in raw])
+    return [Row(program, call, literal) for (program, call, _), literal in zip(raw, expected, strict=True)]
+
+
+def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                task = json.loads(line)
+                program = "\n".join([*task.get("imports", []), task["snippet"]])
+                inputs, outputs = (task["inputs"], task["outputs"]) if "inputs" in task else ([task["input"]], [task["output"]])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigError(
+                    f"{file}, line {number}: not a task ({error!r}); a line needs snippet, input and output"
+                ) from error
+            yield from ((program, f"f({given})", str(output)) for given, output in zip(inputs, outputs, strict=False))
+
+
+def time_sandbox(sandbox: Sandbox, rows: Sequence[Row], on_progress: Callable[[int], None]) -> Figures:
+    """Each row in a fresh instance, on all workers."""
+    sandbox.run("", "None")  # so that nothing below waits for the compiler
+    values: list[str | None] = []
+    wall_us: list[float] = []
+    start = perf_counter()
+    for first in range(0, len(rows), BATCH):
+        outcomes = sandbox.run_many([(row.program, row.call) for row in rows[first : first + BATCH]])
+        values += [outcome.value for outcome in outcomes]
+        wall_us += [outcome.wall_ms * 1e3 for outcome in outcomes]
+        on_progress(len(outcomes))
+    return _figures(rows, values, wall_us, perf_counter() - start)
+
+
+def _exec(program: str, call: str) -> str | None:
+    space: dict[str, Any] = {}
+    try:
+        with redirect_stdout(io.StringIO()):
+            exec(program, space)  # noqa: S102
+            return repr(eval(call, space))  # noqa: S307
+    except Exception:  # noqa: BLE001 - a program may raise anything
+        return None
+
+
+def _subprocess(program: str, call: str) -> str | None:
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-I", "-c", f"{program}\nprint(repr({call}))"],
+            capture_output=True,
+            text=True,
+            timeout=SUBPROCESS_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return ended.stdout.rpartition("\n")[0].rpartition("\n")[2] if ended.returncode == 0 else None
+
+
+PEERS: dict[str, Callable[[str, str], str | None]] = {"in-process exec": _exec, "subprocess": _subprocess}
+"""They run a corpus unprotected: only for one that is trusted."""
+
+
+def time_peer(name: str, sandbox: Sandbox, rows: Sequence[Row], on_progress: Callable[[int], None]) -> Figures:
+    """One program after the other, in this process or in a fresh one each."""
+    run = PEERS[name]
+    texts: list[str | None] = []
+    wall_us: list[float] = []
+    for row in rows:
+        start = perf_counter()
+        texts.append(run(row.program, row.call))
+        wall_us.append((perf_counter() - start) * 1e6)
+        on_progress(1)
+    values = sandbox.literals(["" if text is None else text for text in texts])
+    return _figures(rows, values, wall_us, sum(wall_us) / 1e6)
+
+
+def _figures(rows: Sequence[Row], values: Sequence[str | None], wall_us: Sequence[float], seconds: float) -> Figures:
+    told = [(row.expected, value) for row, value in zip(rows, values, strict=True) if row.expected is not None]
+    return Figures(
+        programs=len(rows),
+        programs_per_second=round(len(rows) / seconds, 1),
+        p50_us=round(float(np.percentile(wall_us, 50)), 1),
+        p99_us=round(float(np.percentile(wall_us, 99)), 1),
+        agreement=round(sum(expected == value for expected, value in told) / len(told), 4) if told else None,
+    )

@@ -1,0 +1,104 @@
+"""`tina-azr sandbox` on the real sandbox."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tina_azr.cli.main import cli
+
+KEYS = {"outcome", "value", "error", "stdout", "fuel", "wall_ms", "memory_bytes"}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    file = tmp_path / "program.py"
+    file.write_text("def f(n):\n    print('f', n)\n    return [n * n]\n", encoding="utf-8")
+    return file
+
+
+def call(*arguments: str | Path, text: str | None = None) -> Result:
+    return CliRunner().invoke(cli, ["sandbox", *map(str, arguments)], input=text)
+
+
+def test_a_value_goes_to_stdout_after_what_was_printed(program: Path) -> None:
+    result = call("run", program, "--call", "f(4)")
+    assert (result.exit_code, result.stdout) == (0, "f 4\n[16]\n")
+
+
+def test_json_is_one_object_with_the_documented_keys(program: Path) -> None:
+    result = call("run", program, "--call", "f(4)", "--json")
+    answer = json.loads(result.stdout)
+    assert set(answer) == KEYS
+    assert (answer["outcome"], answer["value"], answer["error"], answer["stdout"]) == ("ok", "[16]", None, "f 4\n")
+    assert answer["fuel"] > 0 < answer["memory_bytes"]
+
+
+def test_a_program_that_fails_is_told_by_the_same_object_and_the_exit_status(program: Path) -> None:
+    result = call("run", program, "--call", "f([])", "--json")
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, set(answer), answer["outcome"]) == (1, KEYS, "exception")
+    assert answer["error"].startswith("TypeError")
+
+
+def test_the_policy_is_the_standard_one_unless_another_is_named() -> None:
+    source = "import random\ndef f(x):\n    return x"
+    refused = json.loads(call("run", "-", "--call", "f(1)", "--json", text=source).stdout)
+    assert refused["outcome"] == "rejected"
+    assert "line 1" in refused["error"]
+    assert call("run", "-", "--call", "f(1)", "--policy", "open", text=source).stdout == "1\n"
+
+
+@pytest.mark.parametrize(("flag", "value", "outcome"), [("--fuel", "1000", "fuel"), ("--wall-ms", "50", "timeout")])
+def test_a_limit_is_an_outcome_of_its_own(flag: str, value: str, outcome: str) -> None:
+    result = call("run", "-", flag, value, "--json", text="while True: pass")
+    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (1, outcome)
+
+
+def test_check_needs_determinism_as_well() -> None:
+    source = "def f(x):\n    return list({str(n) for n in range(x)})"
+    assert json.loads(call("run", "-", "--call", "f(9)", "--json", text=source).stdout)["outcome"] == "ok"
+    result = call("check", "-", "--call", "f(9)", "--json", text=source)
+    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (1, "nondeterministic")
+
+
+def test_without_a_call_the_program_alone_is_run() -> None:
+    assert call("run", "-", text="print(3)").stdout == "3\nNone\n"
+
+
+def test_a_missing_file_and_impossible_limits_are_usage_errors(program: Path) -> None:
+    assert call("run", "nowhere.py").exit_code == 2
+    result = call("run", program, "--memory-mb", "1")
+    assert result.exit_code == 2
+    assert "at least" in result.stderr
+
+
+def test_bench_compares_with_recorded_outputs(tmp_path: Path) -> None:
+    rows = [
+        {"snippet": "def f(a):\n    return a + 1", "imports": [], "input": "1", "output": "2"},
+        {"snippet": "def f(a):\n    return math.floor(a)", "imports": ["import math"], "inputs": ["2.5"], "outputs": ["3"]},
+    ]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = call("bench", "--corpus", tmp_path, "--peers", "--json")
+    answer = json.loads(result.stdout)
+    assert (answer["programs"], answer["agreement"]) == (2, 0.5)
+    assert answer["programs_per_second"] > 0 < answer["p50_us"] <= answer["p99_us"]
+    assert {name: (peer["programs"], peer["agreement"]) for name, peer in answer["peers"].items()} == {
+        "in-process exec": (2, 0.5),
+        "subprocess": (2, 0.5),
+    }
+
+
+def test_a_corpus_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_text('{"snippet": "def f(a): return a"}\n')
+    result = call("bench", "--corpus", file)
+    assert result.exit_code == 2
+    assert f"{file}, line 1" in result.stderr
+
+
+def test_info_names_engine_and_images() -> None:
+    facts = json.loads(call("info", "--json").stdout)
+    assert facts["engine"].startswith("wasmtime ")
+    assert facts["image"] != facts["second_image"]

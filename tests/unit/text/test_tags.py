@@ -1,0 +1,52 @@
+"""Spans and think tokens, against a loop that anyone can check."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tina_azr.text.tags import Span, count_think_tokens, find_spans
+
+OPEN, CLOSE = 1, 2
+IDS = st.lists(st.integers(0, 4), max_size=40)
+
+
+def spans_by_hand(ids: Sequence[int], start_inside: bool) -> list[Span]:
+    spans, start = [], 0 if start_inside else None
+    for position, one in enumerate(ids):
+        if start is None and one == OPEN:
+            start = position + 1
+        elif start is not None and one == CLOSE:
+            spans.append(Span(start, position, True))
+            start = None
+    if start is not None:
+        spans.append(Span(start, len(ids), False))
+    return spans
+
+
+@given(IDS, st.booleans(), st.sampled_from([np.int32, np.int64]))
+def test_spans_are_those_of_the_loop(ids: list[int], start_inside: bool, dtype: type) -> None:
+    found = find_spans(np.array(ids, dtype=dtype), OPEN, CLOSE, start_inside=start_inside)
+    assert found == spans_by_hand(ids, start_inside)
+
+
+@given(st.lists(IDS, max_size=6), st.booleans(), st.sampled_from([np.int32, np.int64]))
+def test_counts_are_the_lengths_of_the_spans(rows: list[list[int]], start_inside: bool, dtype: type) -> None:
+    counts = count_think_tokens([np.array(row, dtype=dtype) for row in rows], OPEN, CLOSE, start_inside=start_inside)
+    assert counts == [sum(span.stop - span.start for span in spans_by_hand(row, start_inside)) for row in rows]
+
+
+def test_a_completion_of_a_thinking_model_has_only_the_closing_tag() -> None:
+    assert find_spans(np.array([7, 8, CLOSE, 9]), OPEN, CLOSE) == [Span(0, 2, True)]
+
+
+def test_ids_of_another_type_are_refused() -> None:
+    with pytest.raises(TypeError, match="int32 or int64"):
+        find_spans(np.array([1.0]), OPEN, CLOSE)  # type: ignore[arg-type]
+
+
+def test_an_array_with_gaps_is_refused_rather_than_copied() -> None:
+    with pytest.raises(TypeError, match="contiguous"):
+        find_spans(np.arange(10)[::2], OPEN, CLOSE)
