@@ -58,7 +58,6 @@ pub(super) const NAMES: &[&str] = &[
     "get_type_hints",
     "getattr",
     "globals",
-    "hasattr",
     "locals",
     "methodcaller",
     "setattr",
@@ -70,6 +69,7 @@ pub(super) const BUILTINS: &[&str] =
 
 /// Attributes that lead to frames, code and namespaces, or evaluate text.
 pub(super) const ATTRIBUTES: &[&str] = &[
+    "Formatter",
     "attrgetter",
     "evaluate_forward_ref",
     "f_back",
@@ -95,8 +95,11 @@ pub(super) const ATTRIBUTE_PREFIXES: &[&str] = &["ag_", "co_", "cr_", "gi_", "tb
 
 /// Modules that allowed modules have imported for themselves: `enum.sys` is no way to `sys`.
 pub(super) const INNER_MODULES: &[&str] = &[
+    "annotationlib",
+    "bltns",
     "builtins",
-    "functools",
+    "codecs",
+    "copyreg",
     "importlib",
     "inspect",
     "io",

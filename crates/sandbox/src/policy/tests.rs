@@ -42,6 +42,12 @@ fn standard_refuses_other_modules() {
     assert!(refused("from enum import sys", Policy::Standard).contains("sys"));
     assert!(refused("import enum as e\ne.sys.modules", Policy::Standard).contains("sys"));
     assert!(refused("from . import a", Policy::Standard).contains("import"));
+    for route in
+        ["import collections.abc\ncollections.abc.sys", "import contextlib as c\nc.os", "import statistics\nstatistics.random.random()"]
+    {
+        assert!(refused(route, Policy::Standard).contains("another module's import"), "{route}");
+    }
+    assert_eq!(check_program("class A:\n    sys = 1\nA().sys", Policy::Standard), Ok(()));
 }
 
 #[test]
@@ -91,6 +97,52 @@ fn standard_refuses_routes_to_attributes() {
     refused("match f:\n    case object(__globals__=g):\n        pass", Policy::Standard);
     refused("match f:\n    case object(gi_frame=g):\n        pass", Policy::Standard);
     refused("class A:\n    __match_args__ = ('a',)", Policy::Standard);
+}
+
+#[test]
+fn standard_refuses_star_imports() {
+    let rejection = check_program("from math import *", Policy::Standard).expect_err("star");
+    assert_eq!((rejection.line, rejection.column), (1, 18));
+    assert!(rejection.message.contains("math"), "{rejection}");
+    assert_eq!(check_program("from math import sqrt, pi", Policy::Standard), Ok(()));
+}
+
+#[test]
+fn standard_refuses_async() {
+    for source in [
+        "async def f(x):\n    return x",
+        "def f(x):\n    return [y async for y in x]",
+        "def f(x):\n    await x",
+        "def f(x):\n    async for y in x:\n        pass",
+        "def f(x):\n    async with x:\n        pass",
+    ] {
+        assert!(refused(source, Policy::Standard).contains("async"), "{source}");
+    }
+    assert_eq!(check_program("def f(x):\n    yield from x", Policy::Standard), Ok(()));
+}
+
+#[test]
+fn standard_refuses_format_texts_that_are_not_in_view() {
+    for source in [
+        "match 'a':\n    case str(format=g):\n        g(1)",
+        "from string import Formatter",
+        "import string\nstring.Formatter()",
+        "str.format('{0.real}', 1)",
+    ] {
+        assert!(refused(source, Policy::Standard).to_lowercase().contains("format"), "{source}");
+    }
+    assert_eq!(check_program("format(1.5, '.2f') + '%d' % 3 + '{:>{}}'.format(1, 5)", Policy::Standard), Ok(()));
+}
+
+#[test]
+fn standard_lets_a_program_use_names_of_its_own() {
+    for source in [
+        "def process_input(x):\n    return x\nprocess_input(1)",
+        "open = [1]\nopen.append(2)",
+        "for _ in range(3):\n    _x = hasattr(_, 'real')",
+    ] {
+        assert_eq!(check_program(source, Policy::Standard), Ok(()), "{source}");
+    }
 }
 
 #[test]

@@ -3,13 +3,20 @@
 use std::collections::HashSet;
 
 use ruff_python_ast::visitor::source_order::{
-    SourceOrderVisitor, TraversalSignal, walk_alias, walk_expr, walk_parameter, walk_pattern, walk_stmt,
+    SourceOrderVisitor, TraversalSignal, walk_alias, walk_comprehension, walk_expr, walk_parameter, walk_pattern, walk_stmt,
 };
-use ruff_python_ast::{Alias, AnyNodeRef, Expr, ExprAttribute, ExprContext, Identifier, Parameter, Pattern, Stmt};
+use ruff_python_ast::{
+    Alias, AnyNodeRef, Comprehension, Expr, ExprAttribute, ExprContext, Identifier, Parameter, Pattern, Stmt, StmtFor, StmtFunctionDef,
+    StmtWith,
+};
 use ruff_text_size::{Ranged, TextSize};
 
 use super::lists::{ATTRIBUTE_PREFIXES, ATTRIBUTES, BUILTINS, DUNDER_NAMES, DUNDERS, INNER_MODULES, MODULES, NAMES};
 use super::{Policy, Rejection};
+
+const NO_ASYNC: &str = "async and await: nothing in the sandbox runs them";
+const FORMAT: &str = "the method format is allowed on plain literal texts only: fields of a format text can reach attributes; an f-string \
+                      says the same";
 
 /// Every name that a program binds somewhere, whatever the scope, and those that are modules.
 #[derive(Debug, Default)]
@@ -106,10 +113,9 @@ impl<'a> Check<'a> {
             // `super().__init__(...)` is how classes are written.
         } else if name == "format" {
             if !is_plain_template(&attribute.value) {
-                let why = "fields of a format text can reach attributes; an f-string says the same";
-                self.refuse(&attribute.attr, format!("the method format is allowed on plain literal texts only: {why}"));
+                self.refuse(&attribute.attr, FORMAT.to_owned());
             }
-        } else if INNER_MODULES.contains(&name) && is_one_of(&attribute.value, &self.bound.modules) {
+        } else if INNER_MODULES.contains(&name) && is_inside(&attribute.value, &self.bound.modules) {
             self.refuse(&attribute.attr, format!("{name} is another module's import, not on the list of deterministic modules"));
         } else {
             self.attribute_name(&attribute.attr, name);
@@ -130,6 +136,9 @@ impl<'a> SourceOrderVisitor<'a> for Check<'a> {
                 let module = if import.level > 0 { "." } else { module };
                 self.import(import, module);
                 for alias in &import.names {
+                    if &*alias.name == "*" {
+                        self.refuse(alias, format!("import of all names from {module}: name those that are used"));
+                    }
                     self.name(alias, &alias.name);
                     self.attribute_name(alias, &alias.name);
                     if INNER_MODULES.contains(&alias.name.as_str()) {
@@ -137,6 +146,9 @@ impl<'a> SourceOrderVisitor<'a> for Check<'a> {
                     }
                 }
             }
+            Stmt::FunctionDef(StmtFunctionDef { is_async: true, .. })
+            | Stmt::For(StmtFor { is_async: true, .. })
+            | Stmt::With(StmtWith { is_async: true, .. }) => self.refuse(statement, NO_ASYNC.to_owned()),
             Stmt::FunctionDef(definition) if !is_dunder(&definition.name) => self.name(&definition.name, &definition.name),
             Stmt::ClassDef(definition) => self.name(&definition.name, &definition.name),
             _ => {}
@@ -162,8 +174,16 @@ impl<'a> SourceOrderVisitor<'a> for Check<'a> {
         match expression {
             Expr::Name(name) => self.name(name, &name.id),
             Expr::Attribute(attribute) => self.attribute(attribute),
+            Expr::Await(_) => self.refuse(expression, NO_ASYNC.to_owned()),
             _ => {}
         }
+    }
+
+    fn visit_comprehension(&mut self, comprehension: &'a Comprehension) {
+        if comprehension.is_async {
+            self.refuse(comprehension, NO_ASYNC.to_owned());
+        }
+        walk_comprehension(self, comprehension);
     }
 
     fn visit_pattern(&mut self, pattern: &'a Pattern) {
@@ -171,6 +191,9 @@ impl<'a> SourceOrderVisitor<'a> for Check<'a> {
             for keyword in &class.arguments.keywords {
                 if self.strict {
                     self.refuse(&keyword.attr, format!("attribute {}: the strict policy has no attribute access", keyword.attr));
+                }
+                if &*keyword.attr == "format" {
+                    self.refuse(&keyword.attr, FORMAT.to_owned());
                 }
                 self.attribute_name(&keyword.attr, &keyword.attr);
             }
@@ -187,8 +210,13 @@ fn is_super_call(value: &Expr) -> bool {
     matches!(value, Expr::Call(call) if matches!(&*call.func, Expr::Name(name) if name.id == "super"))
 }
 
-fn is_one_of(value: &Expr, modules: &HashSet<&str>) -> bool {
-    matches!(value, Expr::Name(name) if modules.contains(name.id.as_str()))
+/// A module, or an attribute of one, as in `collections.abc`.
+fn is_inside(value: &Expr, modules: &HashSet<&str>) -> bool {
+    match value {
+        Expr::Name(name) => modules.contains(name.id.as_str()),
+        Expr::Attribute(attribute) => is_inside(&attribute.value, modules),
+        _ => false,
+    }
 }
 
 /// A literal text none of whose fields goes into what it is given: no dot or bracket before the end of a field's name.
