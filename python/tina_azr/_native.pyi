@@ -6,6 +6,8 @@ from typing import TypeAlias, final
 from numpy import int32, int64
 from numpy.typing import NDArray
 
+__all__ = ["Sandbox", "argument_lists", "count_think_tokens", "find_spans", "literals", "warm"]
+
 _Ids: TypeAlias = NDArray[int32] | NDArray[int64]
 _Row: TypeAlias = tuple[str, str | None, str | None, str, int, float, int]
 

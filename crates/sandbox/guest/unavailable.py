@@ -8,6 +8,7 @@ import builtins
 import io
 import os
 import random
+import secrets
 import sys
 import time
 import uuid
@@ -96,6 +97,8 @@ def install():
     for name in ("uuid1", "uuid4", "uuid6", "uuid7", "getnode"):
         if hasattr(uuid, name):
             setattr(uuid, name, _refuse(f"uuid.{name}"))
+    for name in ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits", "choice", "SystemRandom"):
+        setattr(secrets, name, _refuse(f"secrets.{name}"))
     _randomness()
     sys.stdin = sys.__stdin__ = _Input()
     warnings.simplefilter("ignore")  # A warning would look for the source's file.

@@ -1,0 +1,34 @@
+"""The machine-code cache, from nothing: two first calls at once, then damage. Compiles some four times, so it is one test."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+RUN = "import json; from tina_azr.sandbox import Sandbox; print(json.dumps([Sandbox(workers=1).run('', '6 * 7').value]))"
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TINA_AZR_CACHE": str(folder)}
+    return subprocess.Popen([sys.executable, "-c", RUN], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What it said on stderr, after the right answer on stdout."""
+    stdout, stderr = process.communicate(timeout=300)
+    assert json.loads(stdout) == ["42"], stderr
+    return stderr
+
+
+def test_two_first_calls_compile_once_and_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
+    said = [ended(process) for process in [start(tmp_path), start(tmp_path)]]
+    assert sum("compiled in" in text for text in said) == 1
+    (code,) = tmp_path.rglob("*.bin")
+    assert "compiled in" not in ended(start(tmp_path))
+
+    whole = code.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:]):
+        code.write_bytes(damaged)
+        assert "compiled in" in ended(start(tmp_path))
+        assert code.read_bytes() == whole

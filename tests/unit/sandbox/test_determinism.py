@@ -1,0 +1,62 @@
+"""What depends on hash seeds or addresses is found; nothing else is accused."""
+
+import pytest
+
+from tina_azr.sandbox import OutcomeKind, Sandbox
+
+NONDETERMINISTIC = [
+    ("", "list({'ab', 'cd', 'ef', 'gh', 'ij'})"),
+    ("", "hash('a')"),
+    ("", "id([])"),
+    ("", "id(None)"),
+    ("", "repr(object())"),
+    ("", "repr([].append)"),
+    ("class A:\n    pass", "repr(A())"),
+    ("def f():\n    return str(f)", "f()"),
+    ("", "str(lambda: 0)"),
+    ("", "hash(object())"),
+    ("", "print({'ab', 'cd', 'ef', 'gh', 'ij'})"),
+    ("def f():\n    yield 1", "repr(f())"),
+    ("", "repr(iter([]))"),
+    ("def f():\n    return repr(object())", "f()"),
+]
+
+
+@pytest.mark.parametrize(("program", "call"), NONDETERMINISTIC)
+def test_it_shows_between_two_images(box: Sandbox, program: str, call: str) -> None:
+    assert box.run(program, call).ok
+    outcome = box.check(program, call)
+    assert outcome.kind is OutcomeKind.NONDETERMINISTIC
+    assert " and " in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("program", "call", "value"),
+    [
+        ("", "{'ab', 'cd', 'ef', 'gh', 'ij'} == {'ij', 'gh', 'ef', 'cd', 'ab'}", "True"),
+        ("", "sorted({'b', 'a'})", "['a', 'b']"),
+        ("", "{'b': 1, 'a': 2}", "{'b': 1, 'a': 2}"),
+        ("", "hash(7)", "7"),
+        ("def f(n):\n    return sum(i * i for i in range(n))", "f(100)", "328350"),
+        ("class A:\n    def __repr__(self):\n        return 'A'", "repr([A()])", "'[A]'"),
+        ("from collections import Counter", "Counter('abca').most_common()", "[('a', 2), ('b', 1), ('c', 1)]"),
+    ],
+)
+def test_what_is_deterministic_is_not_accused(box: Sandbox, program: str, call: str, value: str) -> None:
+    assert box.check(program, call).value == value
+
+
+def test_what_an_earlier_call_left_behind_is_found(box: Sandbox) -> None:
+    program = "import math\ndef f(n):\n    math.count = getattr(math, 'count', 0) + 1\n    return math.count"
+    (outcomes,) = box.check_many([(program, ["f(1)", "f(2)", "f(3)"])])
+    assert OutcomeKind.NONDETERMINISTIC in {outcome.kind for outcome in outcomes}
+
+
+def test_fuel_repeats_to_the_unit(box: Sandbox) -> None:
+    program = "def f(n):\n    return sorted(range(n), key=lambda i: -i)"
+    assert len({box.run(program, "f(50)").fuel for _ in range(5)}) == 1
+
+
+def test_an_exception_is_an_outcome_that_both_images_share(box: Sandbox) -> None:
+    outcome = box.check("", "[][1]")
+    assert (outcome.kind, outcome.error) == (OutcomeKind.EXCEPTION, "IndexError: list index out of range")
