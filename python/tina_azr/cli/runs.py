@@ -19,14 +19,17 @@ Examples:
   tina-azr runs elsewhere/       those below another folder
   tina-azr runs 20260304-1012-tiny
                                  one run: its closing table, its checkpoints
+  tina-azr runs long --against first
+                                 where the one has got to, seen from the other
   tina-azr runs --json | jq '.[] | select(.state == "finished") | .end.accuracy'
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("where", required=False, default="runs", metavar="[FOLDER | RUN]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of runs, or one run's report.")
-def runs(where: str, as_json: bool) -> None:
+@click.option("--against", metavar="RUN", help="Compare one run's last held-out evaluation with that of another, task by task.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of runs, one run's report, or the rows of a comparison.")
+def runs(where: str, against: str | None, as_json: bool) -> None:
     """List the runs in a folder (default: ./runs), or show one run."""
     from rich.console import Console
 
@@ -37,11 +40,15 @@ def runs(where: str, as_json: bool) -> None:
     named_run = not folder.exists() and (RUNS / where).is_dir()
     if named_run or (folder / "config.yaml").is_file():
         run = find_run(where)
-        if as_json:
+        if against is not None:
+            _print_comparison(run, find_run(against), as_json=as_json)
+        elif as_json:
             click.echo(json.dumps(_report_json(run), indent=2))
         else:
             _print_one(run, Console())
         return
+    if against is not None:
+        raise RunError(f"--against compares one run with another, and {where} is no run: tina-azr runs RUN --against RUN")
     if not folder.is_dir() and where != str(RUNS):
         raise RunError(f"no folder {where}, and no run of that name below ./{RUNS}.")
     summaries = sorted((_summary(run) for run in find_runs(folder)), key=lambda summary: str(summary["started"]))
@@ -51,6 +58,20 @@ def runs(where: str, as_json: bool) -> None:
         Console().print(_table(summaries))
     else:
         click.echo(f"no runs below {where}/ yet; `tina-azr train` makes one.")
+
+
+def _print_comparison(run: "RunFolder", other: "RunFolder", *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from tina_azr.train.report import closing_table, compare_runs, footnote
+
+    rows, what = compare_runs(run, other)
+    if as_json:
+        click.echo(json.dumps([row.to_json() for row in rows], indent=2))
+        return
+    console = Console()
+    console.print(closing_table(rows, what))
+    console.print(footnote(rows), style="dim", highlight=False)
 
 
 def _summary(run: "RunFolder") -> dict[str, object]:

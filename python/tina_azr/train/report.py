@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tina_azr.errors import RunError
 from tina_azr.train.comparison import Difference, Row, compare
 from tina_azr.train.durable import write_text
 from tina_azr.train.metrics import StepMetrics
-from tina_azr.train.metrics_file import History, read_outcomes
+from tina_azr.train.metrics_file import History, read_metrics, read_outcomes
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.status import RunStatus
 from tina_azr.train.wording import accuracy, duration, percent, points, rate, whole
@@ -79,6 +80,20 @@ def make_report(run: RunFolder, history: History, status: RunStatus) -> Report:
     return Report(name=run.name, status=status, start_step=start_step, end_step=end_step, rows=rows, totals=totals)
 
 
+def compare_runs(run: RunFolder, other: RunFolder) -> tuple[tuple[Row, ...], str]:
+    """The last evaluation of `run` against the last of `other`, paired by task where both kept the same tasks, and what they are called.
+
+    Raises RunError where one of them has not been evaluated.
+    """
+    last = [read_metrics(one).heldouts[-1:] for one in (other, run)]
+    for one, found in zip((other, run), last, strict=True):
+        if not found:
+            raise RunError(f"{one.path} has no held-out evaluation to compare: let it run, or name another run.")
+    ((start,), (end,)) = last
+    rows = compare(start, end, read_outcomes(other, start.step), read_outcomes(run, end.step))
+    return rows, f"{other.name} at step {start.step} against {run.name} at step {end.step}"
+
+
 def write_report(run: RunFolder, report: Report, plots: Sequence[Path]) -> None:
     """Write `report.json` and `report.md` (for people, with the plots)."""
     with run.writing("the report"):
@@ -89,21 +104,21 @@ def write_report(run: RunFolder, report: Report, plots: Sequence[Path]) -> None:
 def print_report(report: Report, console: Console) -> None:
     """The closing table and the facts, as `tina-azr train` ends with them."""
     if report.rows:
-        console.print(closing_table(report))
-        console.print(footnote(report), style="dim", highlight=False)
+        console.print(closing_table(report.rows, f"step {report.start_step} against step {report.end_step}"))
+        console.print(footnote(report.rows), style="dim", highlight=False)
         console.print()
     for fact in facts(report.totals) if report.totals else ():
         console.print(fact, highlight=False)
 
 
-def closing_table(report: Report) -> Table:
-    """The table that `tina-azr train` prints last; it fits into 80 columns."""
+def closing_table(rows: Sequence[Row], what: str) -> Table:
+    """The table that `tina-azr train` prints last; it fits into 80 columns. `what` names start and end."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", title_justify="left")
-    table.title = f"Held-out accuracy in %, step {report.start_step} against step {report.end_step}"
+    table.title = f"Held-out accuracy in %, {what}"
     table.add_column("\n")
     for name in ("T=1\nstart", "\nend", "\nchange", "greedy\nstart", "\nend", "\nchange", "think\ntokens"):
         table.add_column(name, justify="right", no_wrap=True)
-    for position, row in enumerate(report.rows):
+    for position, row in enumerate(rows):
         if row.label == "1 step":
             table.add_row()
         label, start, end, change, greedy_start, greedy_end, greedy_change, think = _cells(row)
@@ -113,10 +128,10 @@ def closing_table(report: Report) -> Table:
     return table
 
 
-def footnote(report: Report) -> str:
+def footnote(rows: Sequence[Row]) -> str:
     """What the table's numbers mean, in one line."""
-    how = "paired by task" if report.rows and report.rows[0].change.paired else "not paired"
-    return f"± one standard error; n = {report.rows[0].start.n if report.rows else 0}; changes in points, {how}"
+    how = "paired by task" if rows and rows[0].change.paired else "not paired"
+    return f"± one standard error; n = {rows[0].start.n if rows else 0}; changes in points, {how}"
 
 
 def facts(totals: Totals) -> list[str]:
@@ -183,7 +198,7 @@ def _markdown(run: RunFolder, report: Report, plots: Sequence[Path]) -> str:
         lines += ["", f"Held-out accuracy in percent at step {report.start_step} and step {report.end_step}.", ""]
         lines += ["| | start | end | change | greedy start | end | change | think tokens |", "|---|" + "---:|" * 7]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in report.rows]
-        lines += ["", footnote(report)]
+        lines += ["", footnote(report.rows)]
     if report.totals:
         lines += ["", *(f"- {fact}" for fact in facts(report.totals))]
     for plot in plots:

@@ -68,6 +68,22 @@ def test_a_run_that_can_go_on_says_how(runs: Runs) -> None:
     assert "go on with it: tina-azr train --resume runs/killed" in runs("killed").output
 
 
+def test_two_runs_are_compared_at_their_ends(runs: Runs) -> None:
+    other = RunFolder.create(Path("runs/other"), load_config())
+    MetricsWriter(other).on_heldout(_evaluation(0, 0.65))
+    result = runs("finished", "--against", "other")
+    assert "other at step 0 against finished at step 60" in " ".join(result.output.split())
+    assert "steps 1-3  65.0 ±2.0  75.0 ±2.0  +10.0 ±2.8" in result.output
+    (row, *_) = json.loads(runs("finished", "--against", "other", "--json").output)
+    assert row["change"]["value"] == pytest.approx(0.1)
+
+
+def test_a_run_without_an_evaluation_cannot_be_compared(runs: Runs) -> None:
+    result = runs("finished", "--against", "killed")
+    assert result.exit_code == 1
+    assert "has no held-out evaluation" in result.output
+
+
 def test_one_damaged_run_does_not_hide_the_others(runs: Runs) -> None:
     Path("runs/killed/run.json").write_text("{")
     result = runs()
