@@ -158,3 +158,10 @@ def test_the_documented_fields_of_an_evaluation_are_those_that_are_written() -> 
     cell = HeldoutCell(n=1, accuracy=0.0, stderr=0.0, accuracy_greedy=None, stderr_greedy=None, think_tokens=0.0)
     line = HeldoutMetrics(step=0, seconds=0.0, pooled=cell, by_mode={}, by_stratum={}).to_json()
     assert documented("kind: heldout") == list(line)
+
+
+def test_the_python_example_of_the_sandbox_page_is_true() -> None:
+    page = (DOCS / "sandbox.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert "assert" in example
+    exec(example, {})
