@@ -33,5 +33,6 @@ pub use image::Image;
 pub use limits::Limits;
 pub use outcome::{Kind, Outcome};
 pub use policy::{Policy, Rejection};
-pub use sandbox::{Info, Job, Sandbox};
+pub use program::Job;
+pub use sandbox::{Info, Sandbox};
 pub use value::{Value, parse_arguments};

@@ -3,9 +3,17 @@
 use std::time::Duration;
 
 use crate::running::{Guest, Session, Step, Stop};
-use crate::sandbox::Job;
 use crate::wire::{self, End};
 use crate::{Error, Kind, Limits, Outcome, Policy, policy};
+
+/// A program and the expressions to evaluate after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Python source of a module.
+    pub program: String,
+    /// Python source of one expression each, such as `f(3)`.
+    pub calls: Vec<String>,
+}
 
 /// Run a job's calls in order.
 pub(crate) fn run(guest: &Guest, job: &Job, limits: &Limits, policy: Policy) -> Result<Vec<Outcome>, Error> {

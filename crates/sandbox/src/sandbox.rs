@@ -4,16 +4,8 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::machine::Machine;
+use crate::program::Job;
 use crate::{Error, Image, Kind, Limits, Outcome, Policy, cache, pool, program};
-
-/// A program and the expressions to evaluate after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// Python source of a module.
-    pub program: String,
-    /// Python source of one expression each, such as `f(3)`.
-    pub calls: Vec<String>,
-}
 
 /// Runs programs, each isolated from the host and from all others.
 #[derive(Debug)]

@@ -71,13 +71,13 @@ pub(crate) struct Session {
 impl Session {
     /// Compile a program.
     pub fn prepare(&mut self, program: &[u8], fuel: u64, wall: Duration) -> Result<Step, Error> {
-        let function = self.prepare.clone();
+        let function = self.prepare;
         self.step(fuel, wall, |store| function.call(store, (program.to_vec(),)))
     }
 
     /// Define the program anew and evaluate an expression.
     pub fn call(&mut self, expression: &[u8], output_bytes: u32, fuel: u64, wall: Duration) -> Result<Step, Error> {
-        let function = self.call.clone();
+        let function = self.call;
         self.step(fuel, wall, |store| function.call(store, (expression.to_vec(), output_bytes)))
     }
 

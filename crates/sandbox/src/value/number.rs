@@ -14,7 +14,7 @@ const LARGEST_EXPONENT: i64 = 5_000;
 pub(super) enum Number {
     Exact(BigInt, BigInt),
     Infinite(Sign),
-    NotANumber,
+    Undefined,
 }
 
 impl Number {
@@ -33,7 +33,7 @@ impl Number {
 
     fn of_float(number: f64) -> Self {
         if number.is_nan() {
-            return Self::NotANumber;
+            return Self::Undefined;
         }
         if number.is_infinite() {
             return Self::Infinite(if number > 0.0 { Sign::Plus } else { Sign::Minus });
@@ -55,7 +55,7 @@ impl Number {
             return Some(Self::Infinite(if negative { Sign::Minus } else { Sign::Plus }));
         }
         if rest.contains("NaN") {
-            return Some(Self::NotANumber);
+            return Some(Self::Undefined);
         }
         let (digits, exponent) =
             rest.split_once('E').map_or((rest, 0), |(digits, exponent)| (digits, exponent.parse().unwrap_or(i64::MAX)));
@@ -89,7 +89,7 @@ impl Number {
             Self::Infinite(Sign::Minus) => 0,
             Self::Exact(..) => 1,
             Self::Infinite(_) => 2,
-            Self::NotANumber => 3,
+            Self::Undefined => 3,
         }
     }
 }
