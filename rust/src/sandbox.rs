@@ -24,7 +24,6 @@ pub struct Sandbox(tina_sandbox::Sandbox);
 impl Sandbox {
     #[new]
     #[pyo3(signature = (*, fuel, wall_ms, memory_bytes, output_bytes, source_bytes, policy, workers))]
-    #[expect(clippy::too_many_arguments, reason = "the fields of Limits, by keyword")]
     fn new(
         fuel: u64,
         wall_ms: u64,
