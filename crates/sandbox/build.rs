@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Bytes by which `padding.py` moves allocations: more in each image that is built. Not a multiple of a page: low bits differ as well.
 const PADDING: usize = (1 << 20) + 16;
-const MORE_PADDING: usize = (2 << 20) + 4096;
+const MORE_PADDING: usize = (64 << 10) + 4096 + 16;
 /// A hash seed is drawn anew by each build. One pair in eight is as different as can be, so four or five images do on average.
 const MOST_IMAGES: usize = 16;
 /// Hashes of one-letter strings differ between two seeds by one exclusive or. With all of the lowest three bits in it, every set of letters

