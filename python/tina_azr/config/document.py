@@ -30,8 +30,8 @@ for _side in (_Loader, _Dumper):
 def write_yaml(value: Any, *, inline: bool = False) -> str:
     """YAML that this module reads back as it was; `inline` puts a value on one line, with no line end."""
     if not inline:
-        return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=sys.maxsize)
+        return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=120)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=sys.maxsize)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
