@@ -11,9 +11,12 @@ from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
     from tina_azr.sandbox import Outcome, Sandbox
-    from tina_azr.sandbox.benchmark import Figures
+    from tina_azr.sandbox.benchmark import Figures, Row
 
-BUILT_IN_PROGRAMS = 2_000
+SEED_RUNS = 2_000
+"""Programs of a measurement without a corpus: the seed tasks, over and over."""
+MOST_FUEL = 1 << 62
+MOST_WALL_MS = 86_400_000
 EPILOG = """\b
 Examples:
   tina-azr sandbox run squares.py --call 'f(4)'
@@ -22,7 +25,8 @@ Examples:
 
 \b
 The object of --json: outcome (ok, or the name of what ended the program), value (its literal), error, stdout, fuel, wall_ms,
-memory_bytes. Exit status: 0 ok, 1 the program did not end ok, 2 wrong flag.
+memory_bytes. Without it, control characters in what the program printed are spelled out.
+Exit status: 0 ok, 1 the program did not end ok, 2 wrong flag or file.
 """
 
 
@@ -34,12 +38,12 @@ def sandbox() -> None:
 def _program_arguments(command: Callable[..., None]) -> Callable[..., None]:
     for add in reversed(
         (
-            click.argument("file", type=click.File(encoding="utf-8")),
+            click.argument("file", type=click.File(encoding="utf-8-sig")),
             click.option("--call", default="None", metavar="EXPRESSION", help="Evaluated after the program, such as 'f(3)'."),
             click.option("--policy", default="standard", show_default=True, type=click.Choice(["strict", "standard", "open"])),
-            click.option("--fuel", type=click.IntRange(min=1), metavar="N", help="Most WebAssembly instructions, about."),
-            click.option("--wall-ms", type=click.IntRange(min=1), metavar="MS", help="Watchdog behind fuel."),
-            click.option("--memory-mb", type=click.IntRange(min=1, max=4096), metavar="MB", help="Memory, interpreter included."),
+            click.option("--fuel", type=click.IntRange(1, MOST_FUEL), metavar="N", help="Most WebAssembly instructions, about."),
+            click.option("--wall-ms", type=click.IntRange(1, MOST_WALL_MS), metavar="MS", help="Watchdog behind fuel."),
+            click.option("--memory-mb", type=click.IntRange(1, 4096), metavar="MB", help="Memory, interpreter included."),
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also when the program failed."),
         )
     ):
@@ -88,14 +92,21 @@ def _show(
     if as_json:
         click.echo(json.dumps(_plain(outcome), ensure_ascii=True))
     else:
-        click.echo(outcome.stdout, nl=False)
-        if outcome.ok:
-            click.echo(outcome.value)
-        else:
-            click.echo(f"{outcome.kind}: {outcome.error}", err=True)
-        click.echo(f"fuel {outcome.fuel:,}, {outcome.wall_ms:.1f} ms, {outcome.memory_bytes >> 20} MB", err=True)
+        _print_outcome(outcome)
     if not outcome.ok:
         raise click.exceptions.Exit(1)
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    from tina_azr.train.wording import visible
+
+    printed = visible(outcome.stdout)
+    click.echo(printed, nl=bool(printed) and not printed.endswith("\n"))
+    if outcome.ok:
+        click.echo(outcome.value)
+    else:
+        click.echo(f"{outcome.kind}: {visible(outcome.error or '')}", err=True)
+    click.echo(f"fuel {outcome.fuel:,}, {outcome.wall_ms:.1f} ms, {outcome.memory_bytes >> 20} MB", err=True)
 
 
 def _plain(outcome: "Outcome") -> dict[str, Any]:
@@ -112,11 +123,16 @@ def _plain(outcome: "Outcome") -> dict[str, Any]:
 
 @sandbox.command()
 @click.option("--corpus", multiple=True, type=click.Path(path_type=Path, exists=True), help="JSONL of tasks, or a folder of them.")
-@click.option("--peers", is_flag=True, help="Also exec and subprocess, which run the corpus UNPROTECTED: only for one you trust.")
+@click.option(
+    "--peers",
+    is_flag=True,
+    help="Also exec in this process, and a fresh `python -I` for each of at most 200 programs. Both run the corpus UNPROTECTED, with "
+    "your files and your network, and exec without limits: only for a corpus you trust.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Most programs, drawn evenly from the corpus.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(corpus: tuple[Path, ...], peers: bool, limit: int | None, as_json: bool) -> None:
-    """Measure programs a second, time a program, and agreement with recorded outputs; without --corpus on a small loop."""
+    """Measure programs a second, time a program, and agreement with recorded outputs; without --corpus on the seed tasks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -124,7 +140,7 @@ def bench(corpus: tuple[Path, ...], peers: bool, limit: int | None, as_json: boo
     from tina_azr.sandbox.benchmark import (
         PEERS,
         SUBPROCESS_LIMIT,
-        built_in_corpus,
+        evenly,
         read_corpus,
         time_peer,
         time_sandbox,
@@ -136,7 +152,8 @@ def bench(corpus: tuple[Path, ...], peers: bool, limit: int | None, as_json: boo
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
         ) as progress,
     ):
-        rows = read_corpus(corpus, box, limit) if corpus else built_in_corpus(limit or BUILT_IN_PROGRAMS)
+        rows = read_corpus(corpus, box) if corpus else _seed_rows(limit or SEED_RUNS)
+        rows = rows if limit is None else evenly(rows, limit)
 
         def bar(name: str, total: int) -> Callable[[int], None]:
             task = progress.add_task(name, total=total)
@@ -144,13 +161,23 @@ def bench(corpus: tuple[Path, ...], peers: bool, limit: int | None, as_json: boo
 
         results = {"sandbox": time_sandbox(box, rows, bar("sandbox", len(rows)))}
         for name in PEERS if peers else ():
-            part = rows[:: -(-len(rows) // SUBPROCESS_LIMIT)] if name == "subprocess" else rows
+            part = evenly(rows, SUBPROCESS_LIMIT) if name == "subprocess" else rows
             results[name] = time_peer(name, box, part, bar(name, len(part)))
     if as_json:
         others = {name: figures.to_json() for name, figures in results.items() if name != "sandbox"}
         click.echo(json.dumps({**results["sandbox"].to_json(), "peers": others}))
     else:
         _print_table(results)
+
+
+def _seed_rows(count: int) -> "list[Row]":
+    from itertools import cycle, islice
+
+    from tina_azr.sandbox.benchmark import Row
+    from tina_azr.tasks.seeds import load_seeds
+    from tina_azr.text.style import PromptStyle
+
+    return [Row(seed.program, f"f({seed.input})", seed.output) for seed in islice(cycle(load_seeds(PromptStyle.FULL)), count)]
 
 
 def _print_table(results: "dict[str, Figures]") -> None:
@@ -164,7 +191,12 @@ def _print_table(results: "dict[str, Figures]") -> None:
         agreement = "-" if figures.agreement is None else f"{figures.agreement:.2%}"
         times: Sequence[str] = [f"{us:,.0f} us" for us in (figures.p50_us, figures.p99_us)]
         table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, agreement)
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    most = max(figures.programs for figures in results.values())
+    for name, figures in results.items():
+        if figures.programs < most:
+            console.print(f"{name} ran {figures.programs:,} of the {most:,} programs only, drawn evenly.", style="dim")
 
 
 @sandbox.command()

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
@@ -24,7 +25,6 @@ SUBPROCESS_LIMIT = 200
 """Programs that the subprocess peer runs at most: each takes the start of an interpreter."""
 SUBPROCESS_TIMEOUT_S = 10.0
 BATCH = 256
-BUILT_IN = "def f(n):\n    total = 0\n    for i in range(n):\n        total += i * i\n    return total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,13 @@ class Figures:
         return asdict(self)
 
 
-def built_in_corpus(count: int) -> list[Row]:
-    """A small loop with other arguments each time."""
-    return [Row(BUILT_IN, f"f({n % 50})", str(sum(i * i for i in range(n % 50)))) for n in range(count)]
+def evenly(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most `most` of the rows, drawn evenly from all of them, so that a short look sees every file."""
+    count = min(most, len(rows))
+    return [rows[index * len(rows) // count] for index in range(count)]
 
 
-def read_corpus(paths: Sequence[Path], sandbox: Sandbox, limit: int | None) -> list[Row]:
+def read_corpus(paths: Sequence[Path], sandbox: Sandbox) -> list[Row]:
     """Rows of all files, and of all `*.jsonl` in folders. Raises ConfigError naming the file and line that cannot be read."""
     raw: list[tuple[str, str, str]] = []
     for path in paths:
@@ -66,25 +67,26 @@ def read_corpus(paths: Sequence[Path], sandbox: Sandbox, limit: int | None) -> l
             raw += _rows(file)
     if not raw:
         raise ConfigError(f"no tasks in {', '.join(map(str, paths))}: give a JSONL file of tasks, or a folder of such files")
-    if limit is not None:
-        # Evenly from everywhere, so that a short look sees every file.
-        raw = [raw[index * len(raw) // limit] for index in range(min(limit, len(raw)))]
     expected = sandbox.literals([output for _, _, output in raw])
     return [Row(program, call, literal) for (program, call, _), literal in zip(raw, expected, strict=True)]
 
 
 def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             try:
                 task = json.loads(line)
-                program = "\n".join([*task.get("imports", []), task["snippet"]])
+                program = "\n".join([*(task.get("imports") or []), task["snippet"]])
                 inputs, outputs = (task["inputs"], task["outputs"]) if "inputs" in task else ([task["input"]], [task["output"]])
-            except (ValueError, KeyError, TypeError) as error:
+                calls = list(zip(inputs, outputs, strict=True))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ConfigError(
-                    f"{file}, line {number}: not a task ({error!r}); a line needs snippet, input and output"
+                    f"{file}, line {number}: not a task ({error!r}); a line is an object with snippet, input and output, "
+                    "or inputs and outputs of one length"
                 ) from error
-            yield from ((program, f"f({given})", str(output)) for given, output in zip(inputs, outputs, strict=False))
+            yield from ((program, f"f({given})", str(output)) for given, output in calls)
 
 
 def time_sandbox(sandbox: Sandbox, rows: Sequence[Row], on_progress: Callable[[int], None]) -> Figures:
@@ -107,22 +109,24 @@ def _exec(program: str, call: str) -> str | None:
         with redirect_stdout(io.StringIO()):
             exec(program, space)  # noqa: S102
             return repr(eval(call, space))  # noqa: S307
-    except Exception:  # noqa: BLE001 - a program may raise anything
+    except (Exception, SystemExit):  # noqa: BLE001 - a program may raise anything
         return None
 
 
 def _subprocess(program: str, call: str) -> str | None:
     try:
         ended = subprocess.run(
-            [sys.executable, "-I", "-c", f"{program}\nprint(repr({call}))"],
+            [sys.executable, "-I", "-X", "utf8", "-c", f"{program}\nprint(repr({call}))"],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
             timeout=SUBPROCESS_TIMEOUT_S,
             check=False,
         )
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, ValueError, OSError):
+        # The last two: a zero byte or half a surrogate pair in the program, or a program too long for a command line.
         return None
-    return ended.stdout.rpartition("\n")[0].rpartition("\n")[2] if ended.returncode == 0 else None
+    lines = ended.stdout.decode("utf-8", "replace").splitlines()
+    return lines[-1] if ended.returncode == 0 and lines else None
 
 
 PEERS: dict[str, Callable[[str, str], str | None]] = {"in-process exec": _exec, "subprocess": _subprocess}
@@ -134,11 +138,13 @@ def time_peer(name: str, sandbox: Sandbox, rows: Sequence[Row], on_progress: Cal
     run = PEERS[name]
     texts: list[str | None] = []
     wall_us: list[float] = []
-    for row in rows:
-        start = perf_counter()
-        texts.append(run(row.program, row.call))
-        wall_us.append((perf_counter() - start) * 1e6)
-        on_progress(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Those of the programs, which are the programs' own.
+        for row in rows:
+            start = perf_counter()
+            texts.append(run(row.program, row.call))
+            wall_us.append((perf_counter() - start) * 1e6)
+            on_progress(1)
     values = sandbox.literals(["" if text is None else text for text in texts])
     return _figures(rows, values, wall_us, sum(wall_us) / 1e6)
 

@@ -21,7 +21,10 @@ class Sandbox:
     def __init__(self, *, limits: Limits | None = None, policy: Policy = Policy.STANDARD, workers: int | None = None) -> None:
         self.limits = limits if limits is not None else Limits()
         self.policy = policy
-        self._native = _native.Sandbox(**asdict(self.limits), policy=policy.value, workers=workers)
+        try:
+            self._native = _native.Sandbox(**asdict(self.limits), policy=policy.value, workers=workers)
+        except OverflowError as error:
+            raise ValueError(f"a limit must be between 0 and 2**64 - 1: {self.limits}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tina_azr.cli.main import cli
+from tina_azr.sandbox import benchmark
 
 KEYS = {"outcome", "value", "error", "stdout", "fuel", "wall_ms", "memory_bytes"}
 
@@ -25,6 +26,18 @@ def call(*arguments: str | Path, text: str | None = None) -> Result:
 def test_a_value_goes_to_stdout_after_what_was_printed(program: Path) -> None:
     result = call("run", program, "--call", "f(4)")
     assert (result.exit_code, result.stdout) == (0, "f 4\n[16]\n")
+
+
+def test_what_was_printed_cannot_talk_to_the_terminal_and_ends_its_line() -> None:
+    source = "print('\\x1b[31mred', end='')"
+    assert call("run", "-", text=source).stdout == "\\x1b[31mred\nNone\n"
+    assert json.loads(call("run", "-", "--json", text=source).stdout)["stdout"] == "\x1b[31mred"
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("def f(x):\n    return x", encoding="utf-8-sig")
+    assert call("run", file, "--call", "f(1)").stdout == "1\n"
 
 
 def test_json_is_one_object_with_the_documented_keys(program: Path) -> None:
@@ -72,6 +85,16 @@ def test_a_missing_file_and_impossible_limits_are_usage_errors(program: Path) ->
     result = call("run", program, "--memory-mb", "1")
     assert result.exit_code == 2
     assert "at least" in result.stderr
+    assert call("run", program, "--fuel", "9" * 25).exit_code == 2
+    assert call("run", program, "--policy", "lax").exit_code == 2
+
+
+def test_a_program_that_is_no_text_is_a_usage_error(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_bytes(b"x = '\xff'")
+    result = call("run", file)
+    assert result.exit_code == 2
+    assert "not UTF-8" in result.stderr
 
 
 def test_bench_compares_with_recorded_outputs(tmp_path: Path) -> None:
@@ -90,12 +113,68 @@ def test_bench_compares_with_recorded_outputs(tmp_path: Path) -> None:
     }
 
 
-def test_a_corpus_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+def test_peers_survive_what_a_program_does_to_them(tmp_path: Path) -> None:
+    programs = [
+        "import sys; sys.exit()",
+        "return 1 / 0",
+        "return '\0'",
+        "return '\ud800'",
+        "print('9'); return 1",
+        "return input()",
+    ]
+    rows = [{"snippet": f"def f(a):\n    {program}", "input": "1", "output": "1"} for program in programs]
     file = tmp_path / "tasks.jsonl"
-    file.write_text('{"snippet": "def f(a): return a"}\n')
+    file.write_text("\n\n".join(json.dumps(row) for row in rows))
+    answer = json.loads(call("bench", "--corpus", file, "--peers", "--json").stdout)
+    shares = [answer["agreement"], *(peer["agreement"] for peer in answer["peers"].values())]
+    assert shares == [pytest.approx(1 / 6, abs=1e-3)] * 3
+
+
+def test_bench_without_a_corpus_runs_the_seed_tasks() -> None:
+    answer = json.loads(call("bench", "--limit", "14", "--json").stdout)
+    assert (answer["programs"], answer["agreement"], answer["peers"]) == (14, 1.0, {})
+
+
+def test_the_subprocess_peer_says_that_it_ran_a_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "SUBPROCESS_LIMIT", 3)
+    result = call("bench", "--limit", "10", "--peers")
+    assert "subprocess ran 3 of the 10 programs" in result.stdout
+
+
+def test_a_short_look_at_a_corpus_is_drawn_evenly() -> None:
+    rows = [benchmark.Row("", str(number), None) for number in range(10)]
+    assert [row.call for row in benchmark.evenly(rows, 4)] == ["0", "2", "5", "7"]
+    assert benchmark.evenly(rows, 99) == rows
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"snippet": "def f(a): return a"}',
+        b"[1]",
+        b"\xff",
+        b"{",
+        b'{"snippet": "def f(a): return a", "inputs": ["1", "2"], "outputs": ["1"]}',
+    ],
+    ids=["no input", "no object", "not UTF-8", "not JSON", "an output is missing"],
+)
+def test_a_corpus_that_is_none_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_bytes(b"\n" + line + b"\n")
     result = call("bench", "--corpus", file)
     assert result.exit_code == 2
-    assert f"{file}, line 1" in result.stderr
+    assert f"{file}, line 2" in result.stderr
+
+
+def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
+    result = call("bench", "--corpus", tmp_path)
+    assert result.exit_code == 2
+    assert "no tasks" in result.stderr
+
+
+def test_warm_says_when_it_is_done() -> None:
+    result = call("warm")
+    assert (result.exit_code, result.stdout) == (0, "ready\n")
 
 
 def test_info_names_engine_and_images() -> None:

@@ -50,3 +50,13 @@ def test_ids_of_another_type_are_refused() -> None:
 def test_an_array_with_gaps_is_refused_rather_than_copied() -> None:
     with pytest.raises(TypeError, match="contiguous"):
         find_spans(np.arange(10)[::2], OPEN, CLOSE)
+
+
+def test_a_tag_that_no_id_of_the_array_can_equal_is_refused() -> None:
+    with pytest.raises(ValueError, match="int32"):
+        find_spans(np.zeros(3, np.int32), OPEN, 1 << 40)
+
+
+def test_rows_of_two_types_are_counted_together() -> None:
+    rows = [np.array([7, CLOSE], np.int32), np.array([7, 8, 9], np.int64), np.array([], np.int64)]
+    assert count_think_tokens(rows, OPEN, CLOSE) == [1, 3, 0]
