@@ -188,9 +188,8 @@ def _print_table(results: "dict[str, Figures]") -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, figures in results.items():
-        agreement = "-" if figures.agreement is None else f"{figures.agreement:.2%}"
         times: Sequence[str] = [f"{us:,.0f} us" for us in (figures.p50_us, figures.p99_us)]
-        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, agreement)
+        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, f"{figures.agreement:.2%}")
     console = Console(highlight=False)
     console.print(table)
     most = max(figures.programs for figures in results.values())

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -46,10 +47,10 @@ class Figures:
     p50_us: float
     """Median time of one program, in microseconds, without waiting for a worker."""
     p99_us: float
-    agreement: float | None
-    """Share of the rows with an expected output whose result equals it."""
+    agreement: float
+    """Share of all programs whose result is the recorded output, as canonical literals. A record that is no literal agrees with nothing."""
 
-    def to_json(self) -> dict[str, float | int | None]:
+    def to_json(self) -> dict[str, float | int]:
         return asdict(self)
 
 
@@ -138,7 +139,8 @@ def time_peer(name: str, sandbox: Sandbox, rows: Sequence[Row], on_progress: Cal
     run = PEERS[name]
     texts: list[str | None] = []
     wall_us: list[float] = []
-    with warnings.catch_warnings():
+    # What programs write by a relative name shall not lie about in the caller's folder. This is tidiness, and no protection.
+    with TemporaryDirectory() as folder, chdir(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Those of the programs, which are the programs' own.
         for row in rows:
             start = perf_counter()
@@ -150,11 +152,11 @@ def time_peer(name: str, sandbox: Sandbox, rows: Sequence[Row], on_progress: Cal
 
 
 def _figures(rows: Sequence[Row], values: Sequence[str | None], wall_us: Sequence[float], seconds: float) -> Figures:
-    told = [(row.expected, value) for row, value in zip(rows, values, strict=True) if row.expected is not None]
+    agreeing = sum(row.expected is not None and row.expected == value for row, value in zip(rows, values, strict=True))
     return Figures(
         programs=len(rows),
         programs_per_second=round(len(rows) / seconds, 1),
         p50_us=round(float(np.percentile(wall_us, 50)), 1),
         p99_us=round(float(np.percentile(wall_us, 99)), 1),
-        agreement=round(sum(expected == value for expected, value in told) / len(told), 4) if told else None,
+        agreement=round(agreeing / len(rows), 4),
     )

@@ -130,6 +130,22 @@ def test_peers_survive_what_a_program_does_to_them(tmp_path: Path) -> None:
     assert shares == [pytest.approx(1 / 6, abs=1e-3)] * 3
 
 
+def test_files_that_peers_write_do_not_lie_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"snippet": "def f(a): return open('litter', 'w').write(a)", "input": "'abc'", "output": "3"}
+    Path("tasks.jsonl").write_text(json.dumps(row))
+    answer = json.loads(call("bench", "--corpus", "tasks.jsonl", "--peers", "--json").stdout)
+    assert [answer["agreement"], *(peer["agreement"] for peer in answer["peers"].values())] == [0.0, 1.0, 1.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["tasks.jsonl"]
+
+
+def test_a_record_that_is_no_literal_agrees_with_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    rows = [{"snippet": "def f(a): return a", "input": given, "output": output} for given, output in (("1", "1"), ("len", "<cut"))]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert json.loads(call("bench", "--corpus", file, "--json").stdout)["agreement"] == 0.5
+
+
 def test_bench_without_a_corpus_runs_the_seed_tasks() -> None:
     answer = json.loads(call("bench", "--limit", "14", "--json").stdout)
     assert (answer["programs"], answer["agreement"], answer["peers"]) == (14, 1.0, {})
