@@ -1,7 +1,12 @@
 """The standard library that programs can import: an instance has no files to import from, so all of it is imported beforehand."""
 
+import sys
+
+# Written in C they ask for the clock where `unavailable` cannot refuse; each has a twin in Python.
+sys.modules["_datetime"] = sys.modules["_zoneinfo"] = None
+
 import __future__
-import _pydatetime
+import _strptime
 import abc
 import argparse
 import array
@@ -81,7 +86,6 @@ import string
 import string.templatelib
 import stringprep
 import struct
-import sys
 import textwrap
 import threading
 import time

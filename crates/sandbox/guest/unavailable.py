@@ -7,10 +7,13 @@ instance has no imports.
 import builtins
 import io
 import os
+import queue
 import random
 import secrets
 import sys
+import threading
 import time
+import tokenize
 import uuid
 import warnings
 
@@ -40,12 +43,13 @@ class _Input:
 
 _CLOCKS = (
     "time", "time_ns", "sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "process_time_ns",
-    "thread_time", "thread_time_ns", "clock_gettime", "clock_gettime_ns", "clock_getres", "localtime", "gmtime", "ctime",
+    "thread_time", "thread_time_ns", "clock_gettime", "clock_gettime_ns", "clock_getres", "get_clock_info",
 )  # fmt: skip
 _FILES = (
     "open", "listdir", "scandir", "stat", "lstat", "mkdir", "makedirs", "remove", "unlink", "rename", "replace", "rmdir", "walk", "chdir",
     "getcwd", "getcwdb", "system", "popen", "urandom", "getrandom", "read", "write", "close", "link", "symlink", "readlink", "utime",
-    "access", "fdopen", "fstat", "lseek", "dup", "pipe", "truncate", "ftruncate", "fsync", "isatty", "get_terminal_size",
+    "access", "fdopen", "fstat", "lseek", "dup", "pipe", "truncate", "ftruncate", "fsync", "isatty", "get_terminal_size", "times", "_exit",
+    "abort",
 )  # fmt: skip
 
 
@@ -83,6 +87,27 @@ def _randomness():
     random.SystemRandom = _refuse("random.SystemRandom")
 
 
+def _only_with_a_time(name):
+    """Without one it would be the clock's."""
+    format_time = getattr(time, name)
+    least = 2 if name == "strftime" else 1
+
+    def of_a_time(*arguments):
+        if len(arguments) < least:
+            raise OSError(f"time.{name} without a time is not available in the sandbox")
+        return format_time(*arguments)
+
+    of_a_time.__name__ = of_a_time.__qualname__ = name
+    setattr(time, name, of_a_time)
+
+
+def _waiting():
+    """There is one thread: whoever waits for another would wait for ever."""
+    threading.Condition.wait = _refuse("Condition.wait", RuntimeError)
+    queue.SimpleQueue = queue._PySimpleQueue
+    queue.time = threading._time = time.monotonic
+
+
 def install():
     """Called once, when the image is built."""
     for name in ("open", "input", "breakpoint"):
@@ -91,6 +116,10 @@ def install():
     for name in _CLOCKS:
         if hasattr(time, name):
             setattr(time, name, _refuse(f"time.{name}"))
+    for name in ("asctime", "ctime", "gmtime", "localtime", "strftime"):
+        _only_with_a_time(name)
+    _waiting()
+    tokenize._builtin_open = _refuse("open")
     for name in _FILES:
         if hasattr(os, name):
             setattr(os, name, _refuse(f"os.{name}"))

@@ -126,6 +126,6 @@ fn stopped(stop: &Stop, limits: &Limits) -> (Kind, String) {
         Stop::Fuel => (Kind::Fuel, format!("used all of its {} fuel", limits.fuel)),
         Stop::Timeout => (Kind::Timeout, format!("still running after {} ms", limits.wall.as_millis())),
         Stop::Memory(wanted) => (Kind::Memory, format!("asked for {wanted} bytes of memory, {} are allowed", limits.memory_bytes)),
-        Stop::Crash(trap) => (Kind::Crash, format!("the interpreter stopped: {trap} (it may have asked for a clock, a file or the like)")),
+        Stop::Crash(trap) => (Kind::Crash, format!("the interpreter stopped: {trap}")),
     }
 }

@@ -109,6 +109,10 @@ fn stop(error: &wasmtime::Error) -> Stop {
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Stop::Fuel,
         Some(Trap::Interrupt) => Stop::Timeout,
+        Some(Trap::UnreachableCodeReached) => {
+            Stop::Crash("it asked for a clock, a file or something else that is not there, or aborted itself".to_owned())
+        }
+        Some(Trap::StackOverflow) => Stop::Crash("its stack is exhausted".to_owned()),
         Some(trap) => Stop::Crash(trap.to_string()),
         None => Stop::Crash(format!("{:#}", error)),
     }
