@@ -9,13 +9,15 @@ NONDETERMINISTIC = [
     ("", "hash('a')"),
     ("", "id([])"),
     ("", "id(None)"),
+    ("", "print({'ab', 'cd', 'ef', 'gh', 'ij'})"),
+]
+ADDRESSES = [
     ("", "repr(object())"),
     ("", "repr([].append)"),
     ("class A:\n    pass", "repr(A())"),
     ("def f():\n    return str(f)", "f()"),
     ("", "str(lambda: 0)"),
     ("", "hash(object())"),
-    ("", "print({'ab', 'cd', 'ef', 'gh', 'ij'})"),
     ("def f():\n    yield 1", "repr(f())"),
     ("", "repr(iter([]))"),
     ("def f():\n    return repr(object())", "f()"),
@@ -28,6 +30,13 @@ def test_it_shows_between_two_images(box: Sandbox, program: str, call: str) -> N
     outcome = box.check(program, call)
     assert outcome.kind is OutcomeKind.NONDETERMINISTIC
     assert " and " in str(outcome.error)
+
+
+def test_an_address_in_a_result_nearly_always_shows(box: Sandbox) -> None:
+    # Where an object lies is the allocator's choice, and it may choose the same place in both images.
+    found = [box.check(program, call).kind is OutcomeKind.NONDETERMINISTIC for program, call in ADDRESSES]
+    assert all(box.run(program, call).ok for program, call in ADDRESSES)
+    assert sum(found) >= len(ADDRESSES) - 2
 
 
 @pytest.mark.parametrize(
