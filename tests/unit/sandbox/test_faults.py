@@ -71,13 +71,25 @@ def test_e3_a_long_output_is_whole_or_none_at_all(box: Sandbox) -> None:
         ("list(set(x.split()))", "sorted(set(x.split()))"),
         ("' '.join({*x.split()})", "' '.join(sorted({*x.split()}))"),
         ("{w: 1 for w in set(x.split())}", "{w: 1 for w in sorted(set(x.split()))}"),
-        ("[w for w in frozenset(x.split())][0]", "min(frozenset(x.split()))"),
     ],
 )
 def test_e4_the_order_of_a_set_is_seen(box: Sandbox, body: str, sorted_body: str) -> None:
     call = "f('delta alpha omega beta gamma zeta eta theta')"
     assert box.check(f"def f(x):\n    return {body}", call).kind is OutcomeKind.NONDETERMINISTIC
     assert box.check(f"def f(x):\n    return {sorted_body}", call).ok
+
+
+def test_e4_the_first_element_of_a_set_is_nearly_always_seen(box: Sandbox) -> None:
+    # Hash seeds are drawn when the images are built: one element in eight is the first in both.
+    words = ["delta", "alpha", "omega", "beta", "gamma", "zeta", "eta", "theta", "iota", "kappa", "lambda", "sigma"]
+    programs = ["def f(x):\n    return [w for w in frozenset(x)][0]", "def f(x):\n    return set(x).pop()"]
+    calls = [f"f({[word * n for word in words]!r})" for n in range(1, 21)]
+    found = [
+        outcome.kind is OutcomeKind.NONDETERMINISTIC
+        for outcomes in box.check_many([(program, calls) for program in programs])
+        for outcome in outcomes
+    ]
+    assert sum(found) >= len(found) / 2
 
 
 def test_e4_a_set_itself_has_no_order_to_depend_on(box: Sandbox) -> None:
