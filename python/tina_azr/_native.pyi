@@ -25,6 +25,8 @@ class Sandbox:
         source_bytes: int,
         policy: str,
         workers: int | None,
+        way: str | None,
+        verify_every: int,
     ) -> Sandbox: ...
     def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], policy: str | None) -> list[list[_Row]]:
         """For each (program, calls) a row a call: kind, value, error, stdout, fuel, milliseconds, bytes of memory."""
@@ -40,7 +42,7 @@ class Sandbox:
         """What the sandbox is made of."""
 
 def warm() -> None:
-    """Compile and load both images, if that has not been done."""
+    """Prepare and load both images, if that has not been done."""
 
 def literals(texts: Sequence[str]) -> list[str | None]:
     """Canonical form of each text read as one literal, or None."""

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tina_sandbox::{Error, Job, Limits, Outcome, Policy, Value, parse_arguments};
+use tina_sandbox::{Error, Job, Limits, Outcome, Policy, Value, Way, parse_arguments};
 
 pyo3::import_exception!(tina_azr.errors, SandboxError);
 
@@ -23,7 +23,8 @@ pub struct Sandbox(tina_sandbox::Sandbox);
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (*, fuel, wall_ms, memory_bytes, output_bytes, source_bytes, policy, workers))]
+    #[pyo3(signature = (*, fuel, wall_ms, memory_bytes, output_bytes, source_bytes, policy, workers, way, verify_every))]
+    #[expect(clippy::too_many_arguments, reason = "all by name")]
     fn new(
         fuel: u64,
         wall_ms: u64,
@@ -32,10 +33,20 @@ impl Sandbox {
         source_bytes: usize,
         policy: &str,
         workers: Option<usize>,
+        way: Option<&str>,
+        verify_every: u64,
     ) -> PyResult<Self> {
         let limits = Limits { fuel, wall: Duration::from_millis(wall_ms), memory_bytes, output_bytes, source_bytes };
         let workers = workers.map(|count| NonZero::new(count).ok_or_else(|| PyValueError::new_err("a sandbox needs at least one worker")));
-        tina_sandbox::Sandbox::new(limits, named(policy)?, workers.transpose()?).map(Self).map_err(raised)
+        let verify_every =
+            NonZero::new(verify_every).ok_or_else(|| PyValueError::new_err("verify_every is 1 at least, which is always"))?;
+        let sandbox = tina_sandbox::Sandbox::new(limits, named(policy)?, workers.transpose()?).map_err(raised)?.verify_every(verify_every);
+        Ok(Self(match way {
+            None => sandbox,
+            Some("reset") => sandbox.way(Way::Reset),
+            Some("fresh") => sandbox.way(Way::Fresh),
+            Some(other) => return Err(PyValueError::new_err(format!("no way of running is called {other:?}: reset or fresh"))),
+        }))
     }
 
     /// For each (program, calls): a row for each call.
@@ -61,6 +72,7 @@ impl Sandbox {
         let info = self.0.info().map_err(raised)?;
         let facts = PyDict::new(py);
         facts.set_item("engine", info.engine)?;
+        facts.set_item("way", info.way.name())?;
         facts.set_item("image", info.images[0])?;
         facts.set_item("second_image", info.images[1])?;
         facts.set_item("image_bytes", info.image_bytes)?;
@@ -71,7 +83,7 @@ impl Sandbox {
     }
 }
 
-/// Compile and load both images, if that has not been done.
+/// Prepare and load both images, if that has not been done.
 #[pyfunction]
 pub fn warm(py: Python<'_>) -> PyResult<()> {
     py.detach(tina_sandbox::Sandbox::warm).map_err(raised)

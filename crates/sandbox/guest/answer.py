@@ -33,7 +33,7 @@ def _build(
     date_repr=datetime.date.isoformat, decimal_repr=decimal.Decimal.__str__, numerator=fractions.Fraction.numerator.fget,
     denominator=fractions.Fraction.denominator.fget, range_parts=(range.start.__get__, range.stop.__get__, range.step.__get__),
     default_context=decimal.DefaultContext.copy, set_context=decimal.setcontext, ValueError=ValueError, TypeError=TypeError,
-    cut=str.__getitem__, clear=dict.clear, names_in_calls=NAMES_IN_CALLS, TooMuch=_TooMuchOutput,
+    cut=str.__getitem__, names_in_calls=NAMES_IN_CALLS, TooMuch=_TooMuchOutput,
 ):  # fmt: skip
     """Functions that hold on to the pristine interpreter."""
     none_type = type(None)
@@ -42,7 +42,7 @@ def _build(
     written = []
     budget = [0, False]  # Bytes that may still be written; whether more was.
     longest = [0]  # Fields of a result, two a value at most, beyond which its literal is too long in any case.
-    room = [0]  # The same for the bytes of its texts.
+    room = [0, 0]  # The same for the bytes of its texts; and how many bytes the limit allows.
 
     class Output:
         """`sys.stdout` of a program."""
@@ -192,42 +192,41 @@ def _build(
 
     output = Output()
     nowhere = Nowhere()
-    prepared = [None]
+    prepared = [None]  # The namespace of the program.
     slice_2000 = slice(2000)
 
-    def prepare(program):
-        try:
-            prepared[0] = compile(decode(program, "utf-8"), "<program>", "exec", 0, True)
-        except BaseException as error:
-            return b"e" + text(error)
-        return b"k"
-
-    def call(expression, output_bytes):
+    def prepare(program, output_bytes):
         written.clear()
         budget[0] = output_bytes
         budget[1] = False
         longest[0] = 2 * output_bytes + 16
-        room[0] = output_bytes
+        room[:] = output_bytes, output_bytes
         sys.stdout = sys.__stdout__ = output
         sys.stderr = sys.__stderr__ = nowhere
         set_context(default_context())
-        space = {"__name__": "program", "__builtins__": builtins}
+        space = prepared[0] = {"__name__": "program", "__builtins__": builtins}
         try:
-            exec(prepared[0], space)
+            exec(compile(decode(program, "utf-8"), "<program>", "exec", 0, True), space)
+        except BaseException as error:
+            return ended(b"e", text(error))
+        return ended(b"k", b"")
+
+    def call(expression):
+        space = prepared[0]
+        try:
             code = compile(decode(expression, "utf-8"), "<call>", "eval", 0, True)
             for name in code.co_names:
                 if name in names_in_calls and name not in space:
                     space[name] = names_in_calls[name]
             value = eval(code, space)
         except BaseException as error:
-            end = b"e", text(error)
-        else:
-            end = spelled(value)
-        # A namespace is a cycle: what it holds would stay until the collector comes by.
-        clear(space)
+            return ended(b"e", text(error))
+        return ended(*spelled(value))
+
+    def ended(how, rest):
         if budget[1]:
-            end = b"o", pack(output_bytes - budget[0], 8, "little", signed=True)
-        return end[0] + field(join(written)) + end[1]
+            how, rest = b"o", pack(room[1] - budget[0], 8, "little", signed=True)
+        return how + field(join(written)) + rest
 
     def spelled(value):
         out = []

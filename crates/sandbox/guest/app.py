@@ -1,6 +1,7 @@
 """The interpreter's side: runs a program and a call, and spells the result so that the host can read it without evaluating anything.
 
-All of this module runs once, while the image is built; an instance starts from the memory it leaves behind.
+All of this module runs once, while the component is built. The host then warms it up and lets it `settle`; an instance starts from the
+memory that this leaves behind.
 """
 
 import gc
@@ -13,6 +14,7 @@ import padding  # First: it moves what is allocated after it.
 import library
 import unavailable
 import answer
+import rest
 
 unavailable.install()
 
@@ -21,21 +23,20 @@ class WitWorld:
     """The world's exports."""
 
     def __init__(self) -> None:
-        """Called once, at the end of the image's making: importing this module has left its garbage behind."""
+        """Called once, at the end of the component's making: importing this module has left its garbage behind."""
         global mark
-        # What the first program of all replaces, such as the decimal context, is freed now rather than under the eyes of a program.
-        answer.prepare(b"pass")
-        answer.call(b"lambda: 0", 1000)
         gc.collect()
         padding.fill()
-        gc.freeze()
         # For build.rs, which looks for it in the image: what must differ between the two. New objects are where a program's will be.
-        mark = b"".join((b"TINA-", b"IMAGE %x %x,%x,%x;" % (hash("a"), id(object()), id([]), id(lambda: 0))))
+        digits = b"".join(b"%o" % (hash("tina-azr"[:length]) & 7) for length in range(1, 9))
+        mark = b"".join((b"TINA-", b"IMAGE %b %x,%x,%x;" % (digits, id(object()), id([]), id(lambda: 0))))
         padding.move_ids()
 
-    def prepare(self, program: bytes) -> bytes:
-        padding.before_a_program()
-        return answer.prepare(program)
+    def prepare(self, program: bytes, output_bytes: int) -> bytes:
+        return answer.prepare(program, output_bytes)
 
-    def call(self, expression: bytes, output_bytes: int) -> bytes:
-        return answer.call(expression, output_bytes)
+    def call(self, expression: bytes) -> bytes:
+        return answer.call(expression)
+
+    def settle(self) -> bytes:
+        return rest.settle()

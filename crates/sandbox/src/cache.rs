@@ -1,7 +1,7 @@
-//! Machine code on disk: compiled once a machine, mapped afterwards.
+//! The interpreter on disk, its machine code and its memories: made once a machine, mapped afterwards.
 //!
 //! A file's name carries the key (image, engine, settings) and the checksum of its content: one rename makes both true at once, and the
-//! checksum is compared before the engine is asked to trust the bytes as code.
+//! checksum is compared before the engine is asked to trust the bytes as code. It finds damage, not malice: each start waits for it.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::Error;
 use crate::image::{Image, hex};
+use crate::{Error, making, memory};
+
+/// What is made of the same images, and how, is said here.
+const RECIPE: [&str; 3] = [include_str!("making.rs"), include_str!("flatten/emit.rs"), include_str!("flatten/reach.rs")];
 
 /// Takes whatever the engine hashes to say which machine code it can run.
 struct Fingerprint(Sha256);
@@ -29,34 +32,85 @@ impl Hasher for Fingerprint {
     }
 }
 
-/// The image as machine code: from the cache, or compiled and put there.
-pub(crate) fn load(engine: &Engine, image: Image) -> Result<Component, Error> {
+/// What of the interpreter is asked for.
+#[derive(Clone, Copy)]
+enum Part {
+    Code,
+    Memory(Image),
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Memory(Image::First) => "memory-1",
+            Self::Memory(Image::Second) => "memory-2",
+        }
+    }
+}
+
+/// The interpreter's machine code.
+pub(crate) fn code(engine: &Engine) -> Result<Module, Error> {
+    let path = load(engine, Part::Code)?;
+    map(engine, &path)
+}
+
+/// What an image's memory holds when a program starts.
+pub(crate) fn memory(engine: &Engine, image: Image) -> Result<memory::Image, Error> {
+    let path = load(engine, Part::Memory(image))?;
+    File::open(&path).and_then(memory::Image::open).map_err(|source| Error::Cache { path, source })
+}
+
+/// The file of a part: from the cache, or made and put there, with all others.
+fn load(engine: &Engine, part: Part) -> Result<PathBuf, Error> {
     let folder = folder()?;
     let fault = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Cache { path, source }
     };
     fs::create_dir_all(&folder).map_err(fault(&folder))?;
-    let prefix = format!("guest-{}-", key(engine, image));
-    if let Some(component) = find(engine, &folder, &prefix)? {
-        return Ok(component);
+    let key = key(engine);
+    if let Some(path) = find(&folder, &key, part) {
+        return Ok(path);
     }
-    // Held until the end of the function: of several processes one compiles, and the others find what it left.
-    let lock_file = folder.join("compiling.lock");
+    // Held until the end of the function: of several processes one makes it, and the others find what it left.
+    let lock_file = folder.join("making.lock");
     let lock = File::create(&lock_file).map_err(fault(&lock_file))?;
     lock.lock().map_err(fault(&lock_file))?;
-    if let Some(component) = find(engine, &folder, &prefix)? {
-        return Ok(component);
+    if let Some(path) = find(&folder, &key, part) {
+        return Ok(path);
     }
-    remove_all(&folder, &prefix);
-    let code = compile(engine, image, &folder)?;
-    let path = folder.join(format!("{prefix}{}.bin", hex(&Sha256::digest(&code))));
-    let partial = folder.join(format!("{prefix}{}.partial", std::process::id()));
-    fs::write(&partial, &code).and_then(|()| fs::rename(&partial, &path)).map_err(|source| {
-        let _ = fs::remove_file(&partial);
-        Error::Cache { path: path.clone(), source }
+    eprintln!("tina-azr: preparing the sandbox's interpreter for this machine; this is done once and takes some 20 seconds ...");
+    let start = Instant::now();
+    let scratch = folder.join(format!("{key}-{}.partial", std::process::id()));
+    let partial = Partial(&scratch);
+    let made = making::make(engine, || {
+        // A file without a name: what starts from it keeps it open.
+        let _ = fs::remove_file(&scratch);
+        File::options().read(true).write(true).create_new(true).open(&scratch).map_err(fault(&scratch))
     })?;
-    map(engine, &path)
+    for (part, content) in
+        [(Part::Code, &made.code), (Part::Memory(Image::First), &made.memories[0]), (Part::Memory(Image::Second), &made.memories[1])]
+    {
+        // Damaged ones: nothing usable was found.
+        for path in files(&folder, &key, part) {
+            let _ = fs::remove_file(path);
+        }
+        let path = folder.join(format!("{key}-{}-{}.bin", part.name(), checksum(content)));
+        fs::write(&scratch, content).and_then(|()| fs::rename(&scratch, &path)).map_err(fault(&path))?;
+    }
+    drop(partial);
+    eprintln!("tina-azr: done in {:.0} s, kept in {}", start.elapsed().as_secs_f64(), folder.display());
+    find(&folder, &key, part).ok_or_else(|| fault(&folder)(io::Error::other("what was just written there cannot be read")))
+}
+
+/// Half of a file is removed, however its making ends.
+struct Partial<'a>(&'a Path);
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
+    }
 }
 
 /// `TINA_AZR_CACHE`, else the user's cache folder.
@@ -69,62 +123,50 @@ pub(crate) fn folder() -> Result<PathBuf, Error> {
     base.map(|base| base.join("tina-azr")).ok_or(Error::NoCacheFolder)
 }
 
-fn key(engine: &Engine, image: Image) -> String {
+/// Of the images, and of the engine with its settings.
+fn key(engine: &Engine) -> String {
     let mut fingerprint = Fingerprint(Sha256::new());
-    fingerprint.write(image.digest().as_bytes());
+    for image in [Image::First, Image::Second] {
+        fingerprint.write(image.digest().as_bytes());
+    }
+    RECIPE.iter().for_each(|source| fingerprint.write(source.as_bytes()));
     engine.precompile_compatibility_hash().hash(&mut fingerprint);
     hex(&fingerprint.0.finalize())[..32].to_owned()
 }
 
-/// The cached code whose content is what its name says. A damaged file is as good as none.
-fn find(engine: &Engine, folder: &Path, prefix: &str) -> Result<Option<Component>, Error> {
-    for path in files(folder, prefix) {
-        let Some(checksum) = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.rsplit('-').next()) else { continue };
-        let Ok(code) = fs::read(&path) else { continue };
-        if hex(&Sha256::digest(&code)) == checksum {
-            return map(engine, &path).map(Some);
-        }
-    }
-    Ok(None)
+/// The cached file whose content is what its name says. A damaged one is as good as none.
+fn find(folder: &Path, key: &str, part: Part) -> Option<PathBuf> {
+    files(folder, key, part).into_iter().find(|path| {
+        let named = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.rsplit('-').next());
+        let content = || File::open(path).and_then(memory::Image::open);
+        named.is_some_and(|named| content().is_ok_and(|content| checksum(content.bytes()) == named))
+    })
 }
 
-fn files(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+fn checksum(content: &[u8]) -> String {
+    hex(&xxh3_128(content).to_be_bytes())
+}
+
+fn files(folder: &Path, key: &str, part: Part) -> Vec<PathBuf> {
+    let prefix = format!("{key}-{}-", part.name());
+    binaries(folder).into_iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))).collect()
+}
+
+fn binaries(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let named = |path: &PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix) && name.ends_with(".bin"))
-    };
-    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(named).collect()
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "bin")).collect()
 }
 
-/// Called with the lock held, after nothing usable was found.
-fn remove_all(folder: &Path, prefix: &str) {
-    for path in files(folder, prefix) {
-        // Where it cannot be removed, writing fails as well and says why.
-        let _ = fs::remove_file(path);
-    }
-}
-
-#[allow(unsafe_code)]
-fn map(engine: &Engine, path: &Path) -> Result<Component, Error> {
-    // SAFETY: the content was written by `Engine::precompile_component` of this version, settings and target: the name's key says which,
+#[allow(unsafe_code, reason = "machine code is trusted where it was made")]
+fn map(engine: &Engine, path: &Path) -> Result<Module, Error> {
+    // SAFETY: the content was written by `Engine::precompile_module` of this version, settings and target: the name's key says which,
     // its checksum that nothing has changed since. Who can replace a file of the user's cache can replace this library as well.
-    unsafe { Component::deserialize_file(engine, path) }.map_err(Error::engine("mapping machine code"))
+    unsafe { Module::deserialize_file(engine, path) }.map_err(Error::engine("mapping machine code"))
 }
 
-fn compile(engine: &Engine, image: Image, folder: &Path) -> Result<Vec<u8>, Error> {
-    let which = match image {
-        Image::First => "",
-        Image::Second => " again, for the determinism check",
-    };
-    eprintln!("tina-azr: compiling the sandbox's interpreter{which}; this is done once and takes some 20 seconds ...");
-    let start = Instant::now();
-    let code = engine.precompile_component(&image.unpack()?).map_err(Error::engine("compiling the interpreter"))?;
-    eprintln!("tina-azr: compiled in {:.0} s, kept in {}", start.elapsed().as_secs_f64(), folder.display());
-    Ok(code)
-}
-
-/// Bytes of machine code in the cache, for all images and versions.
+/// Bytes in the cache, for all versions.
 pub(crate) fn size() -> Result<u64, Error> {
-    let sizes = files(&folder()?, "guest-").into_iter().map(|path| fs::metadata(path).map(|data| data.len()));
+    let sizes = binaries(&folder()?).into_iter().map(|path| fs::metadata(path).map(|data| data.len()));
     Ok(sizes.sum::<io::Result<u64>>().unwrap_or(0))
 }

@@ -32,6 +32,14 @@ pub enum Error {
         /// The engine's own words.
         message: String,
     },
+    /// An instance did not return to where it should start from: nothing that it ran can be trusted.
+    #[error(
+        "the sandbox's memory differs from its image at address {0:#x} after a reset: please report this; `Way::Fresh` does without resets"
+    )]
+    Reset(usize),
+    /// The kernel was asked which pages were written, and failed.
+    #[error("the kernel does not say which pages were written: {0}")]
+    Scan(io::Error),
     /// A worker thread could not be started, or panicked.
     #[error("a worker of the sandbox failed: {0}")]
     Worker(String),

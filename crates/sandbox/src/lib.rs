@@ -16,9 +16,12 @@
 
 mod cache;
 mod error;
+mod flatten;
 mod image;
 mod limits;
 mod machine;
+mod making;
+mod memory;
 mod outcome;
 mod policy;
 mod pool;
@@ -34,5 +37,6 @@ pub use limits::Limits;
 pub use outcome::{Kind, Outcome};
 pub use policy::{Policy, Rejection};
 pub use program::Job;
+pub use running::Way;
 pub use sandbox::{Info, Sandbox};
 pub use value::{Value, parse_arguments};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Error;
 
 /// The image itself, and room for a small program. Below this nothing runs.
-const LEAST_MEMORY: usize = 48 << 20;
+const LEAST_MEMORY: usize = 64 << 20;
 
 /// What one run may use. Each limit ends a run in an outcome of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

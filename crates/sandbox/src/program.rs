@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::running::{Guest, Session, Step, Stop};
+use crate::running::{Guest, Plan, Session, Step, Stop};
 use crate::wire::{self, End};
 use crate::{Error, Kind, Limits, Outcome, Policy, policy};
 
@@ -15,25 +15,42 @@ pub struct Job {
     pub calls: Vec<String>,
 }
 
-/// Run a job's calls in order.
-pub(crate) fn run(guest: &Guest, job: &Job, limits: &Limits, policy: Policy) -> Result<Vec<Outcome>, Error> {
+/// Run a job's calls, each from the state that the program's definition left.
+pub(crate) fn run(guest: &Guest, job: &Job, limits: &Limits, policy: Policy, plan: Plan) -> Result<Vec<Outcome>, Error> {
     if let Err(reason) = admit("program", &job.program, limits, |source| policy::check_program(source, policy)) {
         return Ok(vec![Outcome::refused(reason); job.calls.len()]);
     }
-    let mut prepared: Option<Prepared> = None;
+    let mut prepared: Option<Prepared<'_>> = None;
     let mut outcomes = Vec::with_capacity(job.calls.len());
-    for call in &job.calls {
+    for (index, call) in job.calls.iter().enumerate() {
         if let Err(reason) = admit("call", call, limits, |source| policy::check_call(source, policy)) {
             outcomes.push(Outcome::refused(reason));
             continue;
         }
-        let ready = match prepared.take() {
+        let mut ready = match prepared.take() {
             Some(ready) => ready,
-            None => Prepared::start(guest, &job.program, limits)?,
+            None => match Prepared::start(guest, &job.program, limits, plan)? {
+                Ok(ready) => ready,
+                // So it ends for every call.
+                Err(outcome) => {
+                    outcomes.extend(job.calls[index..].iter().map(|_| outcome.clone()));
+                    break;
+                }
+            },
         };
-        let (outcome, left) = ready.call(call, limits)?;
-        outcomes.push(outcome);
-        prepared = left;
+        let more = index + 1 < job.calls.len();
+        if more {
+            ready.mark()?;
+        }
+        outcomes.push(ready.call(call, limits)?);
+        if more && ready.rewind()? {
+            prepared = Some(ready);
+        } else {
+            ready.session.finish()?;
+        }
+    }
+    if let Some(ready) = prepared {
+        ready.session.finish()?;
     }
     Ok(outcomes)
 }
@@ -45,70 +62,75 @@ fn admit(what: &str, source: &str, limits: &Limits, check: impl Fn(&str) -> Resu
     check(source).map_err(|rejection| format!("{what}, {rejection}"))
 }
 
-/// A program in an interpreter, and what it took to compile it.
-struct Prepared {
-    /// `Err`: the outcome of every call, since the program did not get that far.
-    session: Result<Session, Outcome>,
+/// A program in an interpreter, and what it took to define it.
+struct Prepared<'a> {
+    session: Session<'a>,
+    marked: bool,
     fuel: u64,
     wall: Duration,
 }
 
-impl Prepared {
-    fn start(guest: &Guest, program: &str, limits: &Limits) -> Result<Self, Error> {
-        let mut session = guest.start(limits)?;
-        let step = session.prepare(program.as_bytes(), limits.fuel, limits.wall)?;
-        let failure = match &step.answer {
-            Err(stop) => Some(stopped(stop, limits)),
-            Ok(answer) => match wire::prepared(answer) {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some((Kind::Exception, error)),
-                Err(problem) => Some((Kind::Crash, problem)),
-            },
-        };
-        let session = match failure {
-            None => Ok(session),
-            Some((kind, error)) => Err(outcome(kind, Some(error), &step)),
-        };
-        Ok(Self { session, fuel: step.fuel, wall: step.wall })
+impl<'a> Prepared<'a> {
+    /// `Err`: the outcome, where the program did not get as far as to be called.
+    fn start(guest: &'a Guest, program: &str, limits: &Limits, plan: Plan) -> Result<Result<Self, Outcome>, Error> {
+        let mut session = guest.start(limits, plan)?;
+        let step = session.prepare(program.as_bytes(), output_bytes(limits), limits.fuel, limits.wall)?;
+        match finished(&step, limits) {
+            None => Ok(Ok(Self { session, marked: false, fuel: step.fuel, wall: step.wall })),
+            Some(outcome) => {
+                session.finish()?;
+                Ok(Err(outcome))
+            }
+        }
     }
 
-    /// The outcome, and the interpreter unless the call has ended it.
-    fn call(self, call: &str, limits: &Limits) -> Result<(Outcome, Option<Self>), Error> {
-        let mut session = match &self.session {
-            Err(outcome) => return Ok((outcome.clone(), Some(self))),
-            Ok(_) => self.session,
-        };
-        let Ok(running) = &mut session else { return Err(Error::Worker("no interpreter".to_owned())) };
+    fn mark(&mut self) -> Result<(), Error> {
+        if !self.marked {
+            self.marked = self.session.mark()?;
+        }
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> Result<bool, Error> {
+        Ok(self.marked && self.session.rewind()?)
+    }
+
+    fn call(&mut self, call: &str, limits: &Limits) -> Result<Outcome, Error> {
         let fuel = limits.fuel.saturating_sub(self.fuel);
-        // validate() keeps it within 32 bits.
-        let output_bytes = u32::try_from(limits.output_bytes).unwrap_or(u32::MAX);
-        let step = running.call(call.as_bytes(), output_bytes, fuel, limits.wall.saturating_sub(self.wall))?;
-        let mut outcome = finished(&step, limits);
+        let step = self.session.call(call.as_bytes(), fuel, limits.wall.saturating_sub(self.wall))?;
+        let crash = || outcome(Kind::Crash, Some("the interpreter gave the answer to another request".to_owned()), &step);
+        let mut outcome = finished(&step, limits).unwrap_or_else(crash);
         outcome.fuel += self.fuel;
         outcome.wall += self.wall;
-        let usable = step.answer.is_ok();
-        Ok((outcome, usable.then_some(Self { session, ..self })))
+        Ok(outcome)
     }
+}
+
+/// `validate()` keeps it within 32 bits.
+fn output_bytes(limits: &Limits) -> u32 {
+    u32::try_from(limits.output_bytes).unwrap_or(u32::MAX)
 }
 
 fn outcome(kind: Kind, error: Option<String>, step: &Step) -> Outcome {
     Outcome { kind, value: None, error, stdout: String::new(), fuel: step.fuel, wall: step.wall, memory_bytes: step.memory }
 }
 
-fn finished(step: &Step, limits: &Limits) -> Outcome {
+/// How a step ended the run; `None` where a program has been defined and waits to be called.
+fn finished(step: &Step, limits: &Limits) -> Option<Outcome> {
     let answer = match &step.answer {
         Ok(answer) => answer,
         Err(stop) => {
             let (kind, error) = stopped(stop, limits);
-            return outcome(kind, Some(error), step);
+            return Some(outcome(kind, Some(error), step));
         }
     };
-    let (end, stdout) = match wire::called(answer, limits.output_bytes) {
+    let (end, stdout) = match wire::read(answer, limits.output_bytes) {
         Ok(read) => read,
-        Err(problem) => return outcome(Kind::Crash, Some(problem), step),
+        Err(problem) => return Some(outcome(Kind::Crash, Some(problem), step)),
     };
     let allowed = limits.output_bytes;
     let (kind, value, error) = match end {
+        End::Defined => return None,
         End::Value(value) => match value.to_string() {
             literal if literal.len() <= allowed => (Kind::Ok, Some(literal), None),
             literal => (Kind::Output, None, Some(format!("returned {} bytes, {allowed} are allowed", literal.len()))),
@@ -118,7 +140,7 @@ fn finished(step: &Step, limits: &Limits) -> Outcome {
         End::Printed(bytes) => (Kind::Output, None, Some(format!("printed {bytes} bytes, {allowed} are allowed"))),
         End::Returned => (Kind::Output, None, Some(format!("returned more than the {allowed} bytes that are allowed"))),
     };
-    Outcome { value, stdout, ..outcome(kind, error, step) }
+    Some(Outcome { value, stdout, ..outcome(kind, error, step) })
 }
 
 fn stopped(stop: &Stop, limits: &Limits) -> (Kind, String) {

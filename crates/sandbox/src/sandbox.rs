@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::machine::Machine;
 use crate::program::Job;
-use crate::{Error, Image, Kind, Limits, Outcome, Policy, cache, pool, program};
+use crate::running::Plan;
+use crate::{Error, Image, Kind, Limits, Outcome, Policy, Way, cache, pool, program};
+
+/// How often a reset is verified unless something else is asked for: rarely enough to cost nothing, often enough to be found out.
+const VERIFY_EVERY: NonZero<u64> = NonZero::new(5_000).expect("it is not zero");
 
 /// Runs programs, each isolated from the host and from all others.
 #[derive(Debug)]
@@ -13,6 +17,7 @@ pub struct Sandbox {
     limits: Limits,
     policy: Policy,
     workers: usize,
+    plan: Plan,
     programs_run: AtomicU64,
 }
 
@@ -21,6 +26,8 @@ pub struct Sandbox {
 pub struct Info {
     /// The WebAssembly engine and its version.
     pub engine: &'static str,
+    /// How interpreters are brought into the state in which a program starts.
+    pub way: Way,
     /// Digests of the two images.
     pub images: [&'static str; 2],
     /// Bytes of one image, as WebAssembly.
@@ -38,7 +45,23 @@ impl Sandbox {
     pub fn new(limits: Limits, policy: Policy, workers: Option<NonZero<usize>>) -> Result<Self, Error> {
         limits.validate()?;
         let workers = workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-        Ok(Self { limits, policy, workers, programs_run: AtomicU64::new(0) })
+        let plan = Plan { way: Way::best(), verify_every: VERIFY_EVERY };
+        Ok(Self { limits, policy, workers, plan, programs_run: AtomicU64::new(0) })
+    }
+
+    /// The same, in another way than the best that this system has.
+    #[must_use]
+    pub fn way(mut self, way: Way) -> Self {
+        self.plan.way = way;
+        self
+    }
+
+    /// The same, with a reset in so many compared with the image, every byte of it: [`Error::Reset`] where they differ. 1 is for tests; a
+    /// comparison takes some milliseconds.
+    #[must_use]
+    pub fn verify_every(mut self, resets: NonZero<u64>) -> Self {
+        self.plan.verify_every = resets;
+        self
     }
 
     /// Run one program and one call.
@@ -51,32 +74,25 @@ impl Sandbox {
         single(self.check_calls(&[Job { program: program.to_owned(), calls: vec![call.to_owned()] }], None)?)
     }
 
-    /// Run jobs on all workers; order kept. Each job has an instance of its own, in which every call starts with the program defined anew.
+    /// Run jobs on all workers; order kept. A program is defined once, and each of its calls starts from the state that this has left.
     pub fn run_calls(&self, jobs: &[Job], policy: Option<Policy>) -> Result<Vec<Vec<Outcome>>, Error> {
         let machine = Machine::shared()?;
         let guest = machine.guest(Image::First)?;
         pool::in_parallel(&machine.engine, self.workers, jobs.len(), |index| {
-            let outcomes = program::run(&guest, &jobs[index], &self.limits, policy.unwrap_or(self.policy))?;
+            let outcomes = program::run(&guest, &jobs[index], &self.limits, policy.unwrap_or(self.policy), self.plan)?;
             self.count(&outcomes);
             Ok(outcomes)
         })
     }
 
-    /// As [`Sandbox::run_calls`], a second time on the second image and with the calls in reverse order: whatever depends on hash seeds, on
-    /// addresses, or on what an earlier call left behind ends as [`Kind::Nondeterministic`].
+    /// As [`Sandbox::run_calls`], a second time on the second image: whatever depends on hash seeds or on addresses ends as
+    /// [`Kind::Nondeterministic`].
     pub fn check_calls(&self, jobs: &[Job], policy: Option<Policy>) -> Result<Vec<Vec<Outcome>>, Error> {
         let machine = Machine::shared()?;
         let guests = [machine.guest(Image::First)?, machine.guest(Image::Second)?];
         let runs = pool::in_parallel(&machine.engine, self.workers, 2 * jobs.len(), |index| {
             let (job, policy) = (&jobs[index / 2], policy.unwrap_or(self.policy));
-            let outcomes = if index % 2 == 0 {
-                program::run(&guests[0], job, &self.limits, policy)?
-            } else {
-                let reversed = Job { program: job.program.clone(), calls: job.calls.iter().rev().cloned().collect() };
-                let mut outcomes = program::run(&guests[1], &reversed, &self.limits, policy)?;
-                outcomes.reverse();
-                outcomes
-            };
+            let outcomes = program::run(&guests[index % 2], job, &self.limits, policy, self.plan)?;
             self.count(&outcomes);
             Ok(outcomes)
         })?;
@@ -106,6 +122,7 @@ impl Sandbox {
     pub fn info(&self) -> Result<Info, Error> {
         Ok(Info {
             engine: concat!("wasmtime ", "48.0.8"),
+            way: self.plan.way,
             images: [Image::First.digest(), Image::Second.digest()],
             image_bytes: Image::First.bytes(),
             cache: cache::folder()?.display().to_string(),
@@ -141,7 +158,7 @@ fn agreed(first: Outcome, second: Outcome) -> Outcome {
     } else {
         ("the result", shown(&first), shown(&second))
     };
-    let error = format!("{what} depends on hash seed, addresses or earlier calls: {} and {}", short(&left), short(&right));
+    let error = format!("{what} depends on hash seed or addresses: {} and {}", short(&left), short(&right));
     Outcome { kind: Kind::Nondeterministic, value: None, error: Some(error), ..first }
 }
 

@@ -13,9 +13,11 @@ const ROOM: usize = 1024;
 /// A value takes at most this much more here than in its literal.
 const MOST_BYTES_A_CHARACTER: usize = 16;
 
-/// What a call came to.
+/// What a request came to.
 #[derive(Debug, PartialEq)]
 pub(crate) enum End {
+    /// A program is defined and can be called.
+    Defined,
     Value(Value),
     Exception(String),
     NotLiteral(String),
@@ -25,17 +27,8 @@ pub(crate) enum End {
     Returned,
 }
 
-/// The answer to `prepare`.
-pub(crate) fn prepared(answer: &[u8]) -> Result<Result<(), String>, String> {
-    match answer.split_first() {
-        Some((b'k', [])) => Ok(Ok(())),
-        Some((b'e', text)) => Ok(Err(lossy(text))),
-        _ => Err(unreadable("its first letter")),
-    }
-}
-
-/// The answer to `call`, and what was printed.
-pub(crate) fn called(answer: &[u8], output_bytes: usize) -> Result<(End, String), String> {
+/// An answer of the guest, and what was printed.
+pub(crate) fn read(answer: &[u8], output_bytes: usize) -> Result<(End, String), String> {
     let mut reader = Reader { rest: answer };
     let letter = reader.byte()?;
     let printed = lossy(reader.field()?);
@@ -46,6 +39,7 @@ pub(crate) fn called(answer: &[u8], output_bytes: usize) -> Result<(End, String)
             // Only a program that tampers with the types of the standard library gets here.
             Err(problem) => End::NotLiteral(problem),
         },
+        b'k' => End::Defined,
         b'e' => End::Exception(lossy(reader.rest)),
         b'n' => End::NotLiteral(lossy(reader.rest)),
         b'l' => End::Returned,

@@ -30,7 +30,7 @@ class SandboxConfig(Section):
     policy: Literal["strict", "standard", "open"] = choice("standard")
     """Static check before a run. The wall is WebAssembly; this only rejects early and readably."""
     fuel: int = setting(200_000_000, unit="instructions", ge=1_000_000, le=1_000_000_000_000)
-    """WebAssembly instructions, about. A trivial program takes 0.5 M, 100 k loop iterations 141 M. Exact: it never flakes."""
+    """WebAssembly instructions, about. A trivial program takes 0.5 M, 100 k turns of a loop 100 M. Exact: it never flakes."""
     wall_ms: int = setting(5_000, unit="milliseconds", ge=50, le=600_000)
     """Coarse watchdog behind fuel."""
     memory_mb: int = setting(128, unit="MiB", ge=64, le=4_096)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from tina_azr import _native
-from tina_azr.sandbox.types import Limits, Outcome, OutcomeKind, Policy
+from tina_azr.sandbox.types import Limits, Outcome, OutcomeKind, Policy, Way
 
 Row = tuple[str, str | None, str | None, str, int, float, int]
 
@@ -14,17 +14,29 @@ Row = tuple[str, str | None, str | None, str, int, float, int]
 class Sandbox:
     """Runs programs, each in an interpreter of its own; implements `Executor`.
 
-    The first run of an installation compiles the interpreter, which takes half a minute and is said on stderr. Raises SandboxError when
-    the sandbox itself fails, and ValueError for limits under which nothing can run.
+    The first run of an installation prepares the interpreter, which takes some ten seconds and is said on stderr. `way` of None is the
+    best that this system has. After one reset in `verify_every` the whole memory is compared with its image. Raises SandboxError when the
+    sandbox itself fails, a reset that is found to differ included, and ValueError for limits under which nothing can run.
     """
 
-    def __init__(self, *, limits: Limits | None = None, policy: Policy = Policy.STANDARD, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        policy: Policy = Policy.STANDARD,
+        workers: int | None = None,
+        way: Way | None = None,
+        verify_every: int = 5_000,
+    ) -> None:
         self.limits = limits if limits is not None else Limits()
         self.policy = policy
         try:
-            self._native = _native.Sandbox(**asdict(self.limits), policy=policy.value, workers=workers)
+            self._native = _native.Sandbox(
+                **asdict(self.limits), policy=policy.value, workers=workers, way=way and way.value, verify_every=verify_every
+            )
         except OverflowError as error:
-            raise ValueError(f"a limit must be between 0 and 2**64 - 1: {self.limits}") from error
+            given = f"{self.limits}, workers={workers}, verify_every={verify_every}"
+            raise ValueError(f"a limit must be between 0 and 2**64 - 1: {given}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +53,7 @@ class Sandbox:
         return self._native.programs_run
 
     def info(self) -> dict[str, str | int]:
-        """Engine, image digests, cache: what to note beside a result."""
+        """Engine, way, image digests, cache: what to note beside a result."""
         return self._native.info()
 
     def run(self, program: str, call: str, *, policy: Policy | None = None) -> Outcome:
@@ -53,15 +65,15 @@ class Sandbox:
         return self.check_many([(program, [call])], policy=policy)[0][0]
 
     def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: Policy | None = None) -> list[Outcome]:
-        """Run (program, call) pairs, each in a fresh instance, on all workers; order kept."""
+        """Run (program, call) pairs, each from the same start, on all workers; order kept."""
         return [outcomes[0] for outcomes in self.run_calls([(program, [call]) for program, call in jobs], policy=policy)]
 
     def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
-        """For each (program, calls): the program defined once per call, all calls of one program in one instance."""
+        """For each (program, calls): the program is defined once, and each call starts from the state that this has left."""
         return _outcomes(self._native.run_calls(_readable(jobs), _name(policy)))
 
     def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
-        """As `run_calls`, on both images, on the second in reverse order: an outcome that differs becomes `NONDETERMINISTIC`."""
+        """As `run_calls`, on both images: an outcome that differs between them becomes `NONDETERMINISTIC`."""
         return _outcomes(self._native.check_calls(_readable(jobs), _name(policy)))
 
     def literals(self, texts: Sequence[str]) -> list[str | None]:
@@ -74,7 +86,7 @@ class Sandbox:
 
 
 def warm() -> None:
-    """Compile and load the interpreter now rather than at the first run."""
+    """Prepare the interpreter now rather than at the first run."""
     _native.warm()
 
 

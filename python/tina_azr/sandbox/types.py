@@ -17,6 +17,15 @@ class Policy(StrEnum):
     """Anything that parses."""
 
 
+class Way(StrEnum):
+    """How an interpreter gets into the state in which a program starts. Outcomes do not depend on it."""
+
+    RESET = "reset"
+    """It is kept, and what the last program wrote is copied back. Needs Linux 6.7."""
+    FRESH = "fresh"
+    """It is made anew for each program and each call: the reference, some times slower."""
+
+
 class OutcomeKind(StrEnum):
     """How a run ended."""
 
@@ -43,7 +52,7 @@ class Limits:
     """What one run may use. Fuel is exact and repeats to the unit on one image."""
 
     fuel: int = 1_000_000_000
-    """WebAssembly instructions, about; a trivial program takes 0.5 M, 100 k loop iterations 141 M."""
+    """WebAssembly instructions, about; a trivial program takes 0.5 M, 100 k turns of a loop 100 M."""
     wall_ms: int = 10_000
     """A coarse watchdog behind fuel."""
     memory_bytes: int = 128 * 1024 * 1024
@@ -75,11 +84,11 @@ class Executor(Protocol):
     """What the layers above need of a sandbox; `tina_azr.sandbox.Sandbox` is the real one."""
 
     def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: Policy | None = None) -> list[Outcome]:
-        """Run (program, call) pairs, each in a fresh instance, on all workers; order kept."""
+        """Run (program, call) pairs, each from the same start, on all workers; order kept."""
         ...
 
     def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
-        """For each (program, calls): the program defined once per call, all calls of one program in one instance."""
+        """For each (program, calls): the program is defined once, and each call starts from the state that this has left."""
         ...
 
     def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list[list[Outcome]]:

@@ -1,13 +1,13 @@
-"""One real sandbox for the folder: it holds nothing between runs, which is what is tested here."""
+"""Real sandboxes for the folder, one for each way of running: nothing is held between runs, which is what is tested here."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tina_azr.sandbox import Policy, Sandbox
+from tina_azr.sandbox import Policy, Sandbox, Way
 
 
-@pytest.fixture(scope="session")
-def box() -> Iterator[Sandbox]:
-    with Sandbox(policy=Policy.OPEN) as sandbox:
+@pytest.fixture(scope="session", params=list(Way))
+def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    with Sandbox(policy=Policy.OPEN, way=request.param, verify_every=1) as sandbox:
         yield sandbox

@@ -26,8 +26,14 @@ pub(crate) enum Exceeded {
 }
 
 impl Meter {
-    pub fn new(memory_limit: usize) -> Self {
-        Self { memory_limit, memory: 0, deadline: Instant::now() }
+    /// A store without limits: until [`Meter::start`] nothing of a program runs in it.
+    pub fn new() -> Self {
+        Self { memory_limit: usize::MAX, memory: 0, deadline: Instant::now() }
+    }
+
+    /// From now on, for an instance that has so much memory already.
+    pub fn start(&mut self, memory_limit: usize, memory: usize) {
+        (self.memory_limit, self.memory) = (memory_limit, memory);
     }
 
     /// At a tick of the clock.

@@ -1,14 +1,45 @@
-//! The way of running the guest: an instance of the component, made for one program and thrown away.
+//! The way of running the guest: an instance that starts from the image's memory, and returns to it.
 //!
-//! Everything above sees [`Guest`], [`Session`] and [`Step`] only; another way of running replaces this folder.
+//! Everything above sees [`Guest`], [`Session`] and [`Step`] only. A session starts in the state in which the image was made; what differs
+//! between the two [`Way`]s is how it gets there, and tests hold that nothing else does.
 
-mod component;
+mod guest;
+mod instance;
 mod meter;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-pub(crate) use component::{Guest, Session, engine};
+use crate::memory::Scanner;
+
+pub(crate) use guest::{Guest, Plan, Session};
+pub(crate) use instance::{Instance, engine};
 pub(crate) use meter::Ticker;
+
+/// How an instance gets into the state in which a program starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// An instance is kept, and the pages that the last program wrote are copied back. Needs Linux 6.7, for `PAGEMAP_SCAN`.
+    Reset,
+    /// An instance is made for each program and each call, and thrown away: the reference that the other is compared with.
+    Fresh,
+}
+
+impl Way {
+    /// As it is written on the command line and in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Fresh => "fresh",
+        }
+    }
+
+    /// [`Way::Reset`] where the kernel can say which pages were written.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Way> = OnceLock::new();
+        *BEST.get_or_init(|| if Scanner::new().is_ok() { Self::Reset } else { Self::Fresh })
+    }
+}
 
 /// Why the guest did not come to its own end.
 #[derive(Debug)]
