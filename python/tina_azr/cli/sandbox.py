@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,48 +127,56 @@ def _plain(outcome: "Outcome") -> dict[str, Any]:
 @click.option(
     "--peers",
     is_flag=True,
-    help="Also exec in this process, and a fresh `python -I` for each of at most 200 programs. Both run the corpus UNPROTECTED, with "
-    "your files and your network, and exec without limits: only for a corpus you trust.",
+    help="Also exec in this process, a fresh `python -I` for each of at most 200 programs, and pydantic-monty if it is installed. They run "
+    "the corpus UNPROTECTED, with your files and your network, and exec without limits: only for a corpus you trust.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Each way runs once a round; medians are shown."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Most programs, drawn evenly from the corpus.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(corpus: tuple[Path, ...], peers: bool, limit: int | None, as_json: bool) -> None:
-    """Measure programs a second, time a program, and agreement with recorded outputs; without --corpus on the seed tasks."""
+def bench(corpus: tuple[Path, ...], peers: bool, rounds: int, limit: int | None, as_json: bool) -> None:
+    """Measure programs a second on one core and agreement with recorded outputs; without --corpus on the seed tasks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tina_azr.sandbox import Sandbox
     from tina_azr.sandbox.benchmark import (
-        PEERS,
-        SUBPROCESS_LIMIT,
+        Contestant,
+        disagreements,
         evenly,
+        measure,
+        prepared_programs,
         read_corpus,
-        time_peer,
-        time_sandbox,
+        whole_programs,
     )
+    from tina_azr.sandbox.peers import EXEC
+    from tina_azr.sandbox.peers import peers as open_peers
 
     with (
-        Sandbox() as box,
+        Sandbox(workers=1) as box,
+        Sandbox(workers=2) as two,
+        ExitStack() as stack,
         Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
         ) as progress,
     ):
         rows = read_corpus(corpus, box) if corpus else _seed_rows(limit or SEED_RUNS)
         rows = rows if limit is None else evenly(rows, limit)
-
-        def bar(name: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(name, total=total)
-            return lambda done: progress.advance(task, done)
-
-        results = {"sandbox": time_sandbox(box, rows, bar("sandbox", len(rows)))}
-        for name in PEERS if peers else ():
-            part = evenly(rows, SUBPROCESS_LIMIT) if name == "subprocess" else rows
-            results[name] = time_peer(name, box, part, bar(name, len(part)))
+        contestants = [
+            Contestant("sandbox", whole_programs(box)),
+            Contestant("prepared calls", prepared_programs(box)),
+            Contestant("two threads", whole_programs(two)),
+            *(stack.enter_context(open_peers(box)) if peers else ()),
+        ]
+        task = progress.add_task("rounds", total=(rounds + 1) * len(contestants))
+        results = measure(contestants, EXEC if peers else None, box, rows, rounds, lambda: progress.advance(task))
+        reasons = disagreements(box, rows)
     if as_json:
-        others = {name: figures.to_json() for name, figures in results.items() if name != "sandbox"}
-        click.echo(json.dumps({**results["sandbox"].to_json(), "peers": others}))
+        others_json = {name: figures.to_json() for name, figures in results.items() if name != "sandbox"}
+        click.echo(json.dumps({**results["sandbox"].to_json(), "disagreements": reasons, "others": others_json}))
     else:
-        _print_table(results)
+        _print_table(results, reasons)
 
 
 def _seed_rows(count: int) -> "list[Row]":
@@ -180,22 +189,30 @@ def _seed_rows(count: int) -> "list[Row]":
     return [Row(seed.program, f"f({seed.input})", seed.output) for seed in islice(cycle(load_seeds(PromptStyle.FULL)), count)]
 
 
-def _print_table(results: "dict[str, Figures]") -> None:
+def _print_table(results: "dict[str, Figures]", reasons: dict[str, int]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "programs", "a second", "p50", "p99", "agreement", box=None)
+    from tina_azr.sandbox.peers import EXEC, MONTY
+
+    table = Table("on one core", "programs", "a second", "p50", "p99", "faults", "agreement", "share of exec", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, figures in results.items():
         times: Sequence[str] = [f"{us:,.0f} us" for us in (figures.p50_us, figures.p99_us)]
-        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, f"{figures.agreement:.2%}")
+        share = "" if figures.share is None else f"{figures.share:.3f}"
+        faults, agreement = f"{figures.page_faults:,.1f}", f"{figures.agreement:.2%}"
+        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, faults, agreement, share)
     console = Console(highlight=False)
     console.print(table)
     most = max(figures.programs for figures in results.values())
     for name, figures in results.items():
         if figures.programs < most:
             console.print(f"{name} ran {figures.programs:,} of the {most:,} programs only, drawn evenly.", style="dim")
+    if EXEC in results and MONTY not in results:
+        console.print("pydantic-monty is not installed; `pip install pydantic-monty` adds it to the comparison.", style="dim")
+    for reason, count in reasons.items():
+        console.print(f"sandbox, no agreement: {count:,} {reason}")
 
 
 @sandbox.command()

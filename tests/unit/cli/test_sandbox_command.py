@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tina_azr.cli.main import cli
-from tina_azr.sandbox import benchmark
+from tina_azr.sandbox import benchmark, peers
 
+OTHERS = ("prepared calls", "two threads", "in-process exec", "subprocess")
 KEYS = {"outcome", "value", "error", "stdout", "fuel", "wall_ms", "memory_bytes"}
 
 
@@ -103,14 +104,13 @@ def test_bench_compares_with_recorded_outputs(tmp_path: Path) -> None:
         {"snippet": "def f(a):\n    return math.floor(a)", "imports": ["import math"], "inputs": ["2.5"], "outputs": ["3"]},
     ]
     (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = call("bench", "--corpus", tmp_path, "--peers", "--json")
+    result = call("bench", "--corpus", tmp_path, "--peers", "--rounds", "2", "--json")
     answer = json.loads(result.stdout)
-    assert (answer["programs"], answer["agreement"]) == (2, 0.5)
+    assert (answer["programs"], answer["agreement"], answer["disagreements"]) == (2, 0.5, {"another value": 1})
     assert answer["programs_per_second"] > 0 < answer["p50_us"] <= answer["p99_us"]
-    assert {name: (peer["programs"], peer["agreement"]) for name, peer in answer["peers"].items()} == {
-        "in-process exec": (2, 0.5),
-        "subprocess": (2, 0.5),
-    }
+    assert 0 < answer["share"] < answer["others"]["in-process exec"]["share"] == 1
+    others = {name: (other["programs"], other["agreement"]) for name, other in answer["others"].items()}
+    assert {name: others[name] for name in OTHERS} == dict.fromkeys(OTHERS, (2, 0.5))
 
 
 def test_peers_survive_what_a_program_does_to_them(tmp_path: Path) -> None:
@@ -125,17 +125,19 @@ def test_peers_survive_what_a_program_does_to_them(tmp_path: Path) -> None:
     rows = [{"snippet": f"def f(a):\n    {program}", "input": "1", "output": "1"} for program in programs]
     file = tmp_path / "tasks.jsonl"
     file.write_text("\n\n".join(json.dumps(row) for row in rows))
-    answer = json.loads(call("bench", "--corpus", file, "--peers", "--json").stdout)
-    shares = [answer["agreement"], *(peer["agreement"] for peer in answer["peers"].values())]
-    assert shares == [pytest.approx(1 / 6, abs=1e-3)] * 3
+    answer = json.loads(call("bench", "--corpus", file, "--peers", "--rounds", "1", "--json").stdout)
+    shares = [answer["agreement"], *(answer["others"][name]["agreement"] for name in OTHERS)]
+    assert shares == [pytest.approx(1 / 6, abs=1e-3)] * 5
+    assert answer["disagreements"] == {"ended: rejected": 2, "ended: exception": 2, "ended: not_literal": 1}
 
 
 def test_files_that_peers_write_do_not_lie_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     row = {"snippet": "def f(a): return open('litter', 'w').write(a)", "input": "'abc'", "output": "3"}
     Path("tasks.jsonl").write_text(json.dumps(row))
-    answer = json.loads(call("bench", "--corpus", "tasks.jsonl", "--peers", "--json").stdout)
-    assert [answer["agreement"], *(peer["agreement"] for peer in answer["peers"].values())] == [0.0, 1.0, 1.0]
+    answer = json.loads(call("bench", "--corpus", "tasks.jsonl", "--peers", "--rounds", "1", "--json").stdout)
+    assert [answer["others"][name]["agreement"] for name in OTHERS] == [0.0, 0.0, 1.0, 1.0]
+    assert answer["disagreements"] == {"ended: rejected": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.jsonl"]
 
 
@@ -143,17 +145,18 @@ def test_a_record_that_is_no_literal_agrees_with_nothing(tmp_path: Path) -> None
     file = tmp_path / "tasks.jsonl"
     rows = [{"snippet": "def f(a): return a", "input": given, "output": output} for given, output in (("1", "1"), ("len", "<cut"))]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert json.loads(call("bench", "--corpus", file, "--json").stdout)["agreement"] == 0.5
+    assert json.loads(call("bench", "--corpus", file, "--rounds", "1", "--json").stdout)["agreement"] == 0.5
 
 
 def test_bench_without_a_corpus_runs_the_seed_tasks() -> None:
-    answer = json.loads(call("bench", "--limit", "14", "--json").stdout)
-    assert (answer["programs"], answer["agreement"], answer["peers"]) == (14, 1.0, {})
+    answer = json.loads(call("bench", "--limit", "14", "--rounds", "1", "--json").stdout)
+    assert (answer["programs"], answer["agreement"], answer["share"], answer["disagreements"]) == (14, 1.0, None, {})
+    assert list(answer["others"]) == ["prepared calls", "two threads"]
 
 
 def test_the_subprocess_peer_says_that_it_ran_a_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "SUBPROCESS_LIMIT", 3)
-    result = call("bench", "--limit", "10", "--peers")
+    monkeypatch.setattr(peers, "SUBPROCESS_LIMIT", 3)
+    result = call("bench", "--limit", "10", "--rounds", "1", "--peers")
     assert "subprocess ran 3 of the 10 programs" in result.stdout
 
 

@@ -104,7 +104,7 @@ struct Private {
 impl Private {
     fn map(image: Arc<Image>, reserved: usize, guard: usize) -> io::Result<Self> {
         let bytes = image.pages.bytes;
-        if bytes == 0 || bytes % super::PAGE != 0 || bytes > reserved {
+        if bytes == 0 || !bytes.is_multiple_of(super::PAGE) || bytes > reserved {
             return Err(io::Error::other(format!("an image of {bytes} bytes is not one of the engine's memories")));
         }
         // SAFETY: a new mapping at an address of the kernel's choice; without access, so that what is not mapped below traps.
