@@ -55,7 +55,7 @@ def runs(where: str, against: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summaries, indent=2))
     elif summaries:
-        Console().print(_table(summaries))
+        Console(markup=False).print(_table(summaries))
     else:
         click.echo(f"no runs below {where}/ yet; `tina-azr train` makes one.")
 
@@ -141,14 +141,15 @@ def _report_json(run: "RunFolder") -> dict[str, object]:
 
 
 def _print_one(run: "RunFolder", console: "Console") -> None:
+    from rich.markup import escape
+
     from tina_azr.train.metrics_file import read_metrics
     from tina_azr.train.report import make_report, print_report
 
     status = run.read_status()
+    where = f"model {escape(status.model)}, seed {status.seed}"
     report = make_report(run, read_metrics(run), status)
-    console.print(
-        f"[bold]{run.path}[/bold]  {status.state.value} at step {status.step} of {status.steps}, model {status.model}, seed {status.seed}"
-    )
+    console.print(f"[bold]{escape(str(run.path))}[/bold]  {status.state.value} at step {status.step} of {status.steps}, {where}")
     if status.message:
         console.print(status.message, markup=False)
     print_report(report, console)

@@ -78,13 +78,11 @@ def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str
         task = each.task
         row = (task.key[:KEY_DIGITS], task.mode, str(each.step), percent(each.pass_rate, 0), visible(_one_line(task.program)))
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # Programs have brackets of their own.
     console.print(table)
     summary = summarise(run.tasks_file)
     modes = ", ".join(f"{count} {name}" for name, count in summary.by_mode.items()) or "none"
-    console.print(
-        f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", style="dim", markup=False
-    )
+    console.print(f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", style="dim")
 
 
 def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json: bool) -> None:

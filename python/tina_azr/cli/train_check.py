@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tina_azr.cli.train_plan import Plan
 from tina_azr.config import Config
@@ -26,11 +27,11 @@ def check_plan(plan: Plan, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("run", _run(plan))
-    table.add_row("settings", "\n".join(_changes(plan.config)) or "the defaults")
+    table.add_row("run", Text(_run(plan)))
+    table.add_row("settings", Text("\n".join(_changes(plan.config)) or "the defaults"))
     table.add_row("work", _work(plan.config))
     folder = _model_folder(plan)
-    table.add_row("model", _model(plan.config.model.name, folder))
+    table.add_row("model", Text(_model(plan.config.model.name, folder)))
     table.add_row("memory", _memory(plan.config, folder))
     table.add_row("sandbox", _sandbox(plan.config))
     table.add_row("held-out", _heldout(plan.config))

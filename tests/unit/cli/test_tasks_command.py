@@ -23,7 +23,7 @@ Tasks = Callable[..., Result]
 DEDUCTION = Task(
     key="a1" * 32,
     mode="deduction",
-    program="def f(x):\n    x = x + 1\n    return x",
+    program="def f(x):\n    x = [x][0] + 1\n    return x",
     input="1",
     output="2",
     structure="s1",
@@ -101,7 +101,7 @@ def tasks(tmp_path: Path) -> Tasks:
 def test_the_list_has_a_line_for_each_task(tasks: Tasks) -> None:
     lines = tasks().output.splitlines()
     assert lines[1].split() == ["b2b2b2b2b2b2", "induction", "4", "0", "%", "def", "f(x):", "/", "return", "x", "*", "2"]
-    assert lines[2].startswith("a1a1a1a1a1a1  deduction     3    50 %  def f(x): / x = x + 1 / return x")
+    assert lines[2].startswith("a1a1a1a1a1a1  deduction     3    50 %  def f(x): / x = [x][0] + 1 / return x")
     assert "2 of 2 tasks (1 deduction, 1 induction)" in " ".join(lines[3:])
 
 
@@ -125,7 +125,7 @@ def test_one_task_shows_program_history_and_rollouts(tasks: Tasks) -> None:
     for part in (
         "deduction  " + DEDUCTION.key,
         "from step 3; 1 step; solved 50 %, 2 attempts",
-        "x = x + 1",
+        "x = [x][0] + 1",
         "f(1) = 2",
         "attempts: 1/2 at step 3",
         "proposed at step 3, reward +0.50",
@@ -168,7 +168,7 @@ def test_an_evicted_task_is_still_found_in_the_rollouts(tasks: Tasks, tmp_path: 
         pass
     output = tasks("a1a1").output
     assert "evicted from the buffer" in output
-    assert "x = x + 1" in output
+    assert "x = [x][0] + 1" in output
     assert "tried at step 3: 50 % correct" in output
 
 
