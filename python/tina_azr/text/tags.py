@@ -32,9 +32,22 @@ def find_spans(ids_T: Ids, open_id: int, close_id: int, *, start_inside: bool = 
     return [Span(*span) for span in _native.find_spans(ids_T, open_id, close_id, start_inside)]
 
 
-def count_think_tokens(rows: Sequence[Ids], open_id: int, close_id: int, *, start_inside: bool = True) -> list[int]:
-    """Ids inside spans, for each row of a ragged batch; the tags themselves are not counted."""
+def count_think_tokens(
+    ids: Ids | Sequence[Ids], open_id: int, close_id: int, *, offsets: Ids | None = None, start_inside: bool = True
+) -> list[int]:
+    """Ids inside spans, for each row of a ragged batch; the tags themselves are not counted.
+
+    A batch is a sequence of arrays, which are joined, or one flat array with `offsets`, which is read where it lies: row i is
+    `ids[offsets[i]:offsets[i + 1]]`. Raises ValueError for offsets that do not begin with 0, fall, or end elsewhere than the ids do.
+    """
+    if offsets is not None:
+        if not isinstance(ids, np.ndarray):
+            raise TypeError("offsets cut one flat array into rows, and these ids are a sequence of rows: leave the offsets out")
+        return _native.count_think_tokens(ids, offsets, open_id, close_id, start_inside)
+    if isinstance(ids, np.ndarray) and ids.ndim == 1:
+        raise TypeError("one flat array needs offsets that cut it into rows; for a single row, give a list that holds it")
+    rows = list(ids)
     if not rows:
         return []
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    return _native.count_think_tokens(np.concatenate(list(rows)), offsets, open_id, close_id, start_inside)
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return _native.count_think_tokens(np.concatenate(rows), ends, open_id, close_id, start_inside)
