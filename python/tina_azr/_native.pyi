@@ -6,7 +6,7 @@ from typing import TypeAlias, final
 from numpy import int32, int64
 from numpy.typing import NDArray
 
-__all__ = ["Sandbox", "argument_lists", "count_think_tokens", "find_spans", "literals", "warm"]
+__all__ = ["Sandbox", "TagStream", "argument_lists", "count_think_tokens", "find_spans", "literals", "warm"]
 
 _Ids: TypeAlias = NDArray[int32] | NDArray[int64]
 _Row: TypeAlias = tuple[str, str | None, str | None, str, int, float, int]
@@ -55,3 +55,19 @@ def find_spans(ids: _Ids, open_id: int, close_id: int, start_inside: bool) -> li
 
 def count_think_tokens(ids: _Ids, offsets: _Ids, open_id: int, close_id: int, start_inside: bool) -> list[int]:
     """Ids inside spans, for each row `ids[offsets[i]:offsets[i + 1]]`."""
+
+@final
+class TagStream:
+    """Think tokens of a sequence that arrives in pieces."""
+
+    def __new__(cls, open_id: int, close_id: int, start_inside: bool) -> TagStream: ...
+    def feed(self, ids: _Ids) -> int:
+        """The next ids. Returns how many lie inside spans so far."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether the next id lies inside a span, unless it closes it."""
+
+    @property
+    def think_tokens(self) -> int:
+        """Ids inside spans so far."""

@@ -4,7 +4,7 @@ use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::scanner::{self, Tags};
+use crate::scanner::{self, Stream, Tags};
 
 /// `(start, stop, closed)` of each span of one sequence of ids.
 #[pyfunction]
@@ -46,6 +46,43 @@ pub fn count_think_tokens(
         scanner::count_inside(contiguous(wide(&buffer)?)?, offsets, tags(open_id, close_id, start_inside)?)
     };
     counts.map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// Think tokens of a sequence that arrives in pieces.
+#[pyclass(module = "tina_azr._native")]
+pub struct TagStream(Stream<i64>);
+
+#[pymethods]
+impl TagStream {
+    #[new]
+    fn new(open_id: i64, close_id: i64, start_inside: bool) -> Self {
+        Self(Stream::new(Tags { open: open_id, close: close_id, start_inside }))
+    }
+
+    /// The next ids. Returns how many lie inside spans so far.
+    fn feed(&mut self, ids: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let buffer = PyUntypedBuffer::get(ids)?;
+        if let Ok(narrow) = buffer.as_typed::<i32>() {
+            // Pieces are short: a decode step, or a line.
+            let wide: Vec<i64> = contiguous(narrow)?.iter().copied().map(i64::from).collect();
+            self.0.feed(&wide);
+        } else {
+            self.0.feed(contiguous(wide(&buffer)?)?);
+        }
+        Ok(self.0.counted)
+    }
+
+    /// Whether the next id lies inside a span, unless it closes it.
+    #[getter]
+    fn inside(&self) -> bool {
+        self.0.inside()
+    }
+
+    /// Ids inside spans so far.
+    #[getter]
+    fn think_tokens(&self) -> usize {
+        self.0.counted
+    }
 }
 
 trait Id: Element + PartialEq + TryFrom<i64> {}

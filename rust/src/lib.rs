@@ -12,7 +12,7 @@ pub mod scanner;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::ids::{count_think_tokens, find_spans};
+    use crate::ids::{TagStream, count_think_tokens, find_spans};
     #[pymodule_export]
     use crate::sandbox::{Sandbox, argument_lists, literals, warm};
 }

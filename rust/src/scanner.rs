@@ -82,6 +82,37 @@ impl<T: Copy + PartialEq> Iterator for Spans<'_, T> {
     }
 }
 
+/// A sequence that arrives in pieces: what [`spans`] would count in all of them, put together.
+#[derive(Clone, Debug)]
+pub struct Stream<T> {
+    tags: Tags<T>,
+    /// Ids inside spans so far.
+    pub counted: usize,
+}
+
+impl<T: Copy + PartialEq> Stream<T> {
+    /// Nothing has arrived.
+    pub fn new(tags: Tags<T>) -> Self {
+        Self { tags, counted: 0 }
+    }
+
+    /// Whether the next id lies inside a span, unless it closes it.
+    pub fn inside(&self) -> bool {
+        self.tags.start_inside
+    }
+
+    /// The next piece.
+    pub fn feed(&mut self, ids: &[T]) {
+        let mut scan = spans(ids, self.tags);
+        let mut open = false;
+        for span in scan.by_ref() {
+            self.counted += span.stop - span.start;
+            open = !span.closed;
+        }
+        self.tags.start_inside = open;
+    }
+}
+
 /// Whole blocks first, without a branch for each id: this is what makes the compiler use vector instructions.
 fn find<T: Copy + PartialEq>(ids: &[T], wanted: T) -> Option<usize> {
     let blocks = ids.chunks_exact(LANES);
@@ -129,6 +160,24 @@ mod tests {
     fn rows_are_counted_apart() {
         let ids = [8, 9, 2, 7, 8, 2, 1, 8, 8];
         assert_eq!(count_inside(&ids, &[0, 4, 4, 9], INSIDE), Ok(vec![2, 0, 3]));
+    }
+
+    #[test]
+    fn pieces_count_as_the_whole() {
+        let ids = [8, 9, 2, 7, 1, 1, 8, 2, 1, 8, 8];
+        for tags in [OUTSIDE, INSIDE] {
+            let whole: usize = spans(&ids, tags).map(|span| span.stop - span.start).sum();
+            for size in 1..=ids.len() {
+                let mut stream = Stream::new(tags);
+                ids.chunks(size).for_each(|piece| stream.feed(piece));
+                assert_eq!((stream.counted, stream.inside()), (whole, true));
+            }
+        }
+        let mut stream = Stream::new(INSIDE);
+        stream.feed(&[]);
+        assert!(stream.inside());
+        stream.feed(&[8, 2]);
+        assert_eq!((stream.counted, stream.inside()), (1, false));
     }
 
     #[test]

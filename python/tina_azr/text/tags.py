@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tina_azr import _native
+from tina_azr._native import TagStream
+
+__all__ = ["Ids", "Span", "TagStream", "count_think_tokens", "find_spans"]
 
 Ids = NDArray[np.int32] | NDArray[np.int64]
 

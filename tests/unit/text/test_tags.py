@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tina_azr.text.tags import Ids, Span, count_think_tokens, find_spans
+from tina_azr.text.tags import Ids, Span, TagStream, count_think_tokens, find_spans
 
 OPEN, CLOSE = 1, 2
 IDS = st.lists(st.integers(0, 4), max_size=40)
@@ -87,3 +87,14 @@ def test_a_flat_array_and_a_sequence_of_rows_are_not_confused() -> None:
         count_think_tokens(np.array([7, CLOSE]), OPEN, CLOSE)
     with pytest.raises(TypeError, match="leave the offsets out"):
         count_think_tokens([np.array([7, CLOSE])], OPEN, CLOSE, offsets=np.array([0, 2]))
+
+
+@given(st.lists(IDS, max_size=6), st.booleans(), st.sampled_from([np.int32, np.int64]))
+def test_pieces_of_a_stream_count_as_the_whole(pieces: list[list[int]], start_inside: bool, dtype: type) -> None:
+    stream = TagStream(OPEN, CLOSE, start_inside)
+    seen: list[int] = []
+    for piece in pieces:
+        seen += piece
+        spans = spans_by_hand(seen, start_inside)
+        assert stream.feed(np.array(piece, dtype)) == stream.think_tokens == sum(span.stop - span.start for span in spans)
+        assert stream.inside == (bool(spans) and not spans[-1].closed)

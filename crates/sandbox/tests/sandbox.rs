@@ -1,0 +1,98 @@
+//! The crate as its users see it: real images, real programs, both ways of running.
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use tina_sandbox::{Error, Job, Kind, Limits, Outcome, Policy, Sandbox, Way};
+
+const WAYS: [Way; 2] = [Way::Reset, Way::Fresh];
+
+/// One worker, so that programs follow one another in one instance; each reset is compared with the image.
+fn sandbox(way: Way, limits: Limits) -> Sandbox {
+    let sandbox = Sandbox::new(limits, Policy::Open, NonZero::new(1)).expect("limits that can be used");
+    sandbox.way(way).verify_every(NonZero::<u64>::MIN)
+}
+
+fn job(program: &str, calls: &[&str]) -> Job {
+    Job { program: program.to_owned(), calls: calls.iter().map(ToString::to_string).collect() }
+}
+
+/// All of an outcome that must not depend on the way; time does.
+fn lasting(outcomes: Vec<Vec<Outcome>>) -> Vec<(Kind, Option<String>, Option<String>, String, u64)> {
+    outcomes.into_iter().flatten().map(|one| (one.kind, one.value, one.error, one.stdout, one.fuel)).collect()
+}
+
+fn jobs() -> Vec<Job> {
+    vec![
+        job("def f(n):\n    print(n)\n    return {n: [n] * 3}", &["f(1)", "f('a')", "f(None)"]),
+        job("seen = []\ndef f(n):\n    seen.append(n)\n    return seen", &["f(1)", "f(2)", "f(3)"]),
+        job("import builtins\nbuiltins.len = None\nx = bytearray(3 << 20)", &["len", "x[0]"]),
+        job("def f():\n    return len('abc')", &["f()", "f(", "1 / 0", "lambda: 0"]),
+        job("def f():\n    while True: pass", &["f()", "1"]),
+        job("x = []\nwhile True: x.append(bytes(1 << 20))", &["1", "2"]),
+        job("import posix\nposix.abort()", &["1"]),
+        job("def f(n): return n if n < 2 else f(n - 1) + f(n - 2)", &["f(15)", "f(10)", "f(15)"]),
+        job("this is no program", &["1", "2"]),
+        job("", &[]),
+    ]
+}
+
+#[test]
+fn both_ways_come_to_the_same_and_repeat_to_the_unit_of_fuel() {
+    let limits = Limits { fuel: 100_000_000, memory_bytes: 96 << 20, ..Limits::default() };
+    let [reset, fresh] = WAYS.map(|way| sandbox(way, limits.clone()));
+    let expected = lasting(fresh.run_calls(&jobs(), None).expect("fresh"));
+    for _ in 0..3 {
+        assert_eq!(lasting(reset.run_calls(&jobs(), None).expect("reset")), expected);
+    }
+    let kinds: Vec<Kind> = expected.iter().map(|one| one.0).collect();
+    use Kind::{Crash, Exception, Fuel, Memory, NotLiteral, Ok, Rejected};
+    let of_each = [
+        vec![Ok; 3],
+        vec![Ok; 3],
+        vec![Ok, Ok],
+        vec![Ok, Rejected, Exception, NotLiteral],
+        vec![Fuel, Ok],
+        vec![Memory; 2],
+        vec![Crash],
+        vec![Ok; 3],
+        vec![Rejected; 2],
+    ];
+    assert_eq!(kinds, of_each.concat());
+}
+
+#[test]
+fn each_call_starts_where_the_program_left_off() {
+    for way in WAYS {
+        let outcomes = sandbox(way, Limits::default()).run_calls(&jobs()[1..2], None).expect("it runs");
+        let values: Vec<_> = outcomes[0].iter().map(|one| one.value.as_deref()).collect();
+        assert_eq!(values, [Some("[1]"), Some("[2]"), Some("[3]")]);
+    }
+}
+
+#[test]
+fn what_differs_between_the_images_is_found() {
+    for way in WAYS {
+        let sandbox = sandbox(way, Limits::default());
+        let outcome = sandbox.check("", "list({'one', 'two', 'three', 'four', 'five'})").expect("it runs");
+        assert_eq!(outcome.kind, Kind::Nondeterministic, "{outcome:?}");
+        assert_eq!(sandbox.check("", "sorted({'one', 'two'})").expect("it runs").value.as_deref(), Some("['one', 'two']"));
+    }
+}
+
+#[test]
+fn a_stalled_program_costs_its_own_time() {
+    let limits = Limits { fuel: u64::MAX, wall: Duration::from_millis(200), ..Limits::default() };
+    for way in WAYS {
+        let outcomes = sandbox(way, limits.clone()).run_calls(&[job("", &["[1 for _ in iter(int, 1)]", "1 + 1"])], None).expect("it runs");
+        let [stalled, next] = &outcomes[0][..] else { panic!("two calls, two outcomes: {outcomes:?}") };
+        assert_eq!((stalled.kind, next.value.as_deref()), (Kind::Timeout, Some("2")));
+        assert!(stalled.wall < Duration::from_secs(5), "{stalled:?}");
+    }
+}
+
+#[test]
+fn limits_under_which_nothing_runs_are_refused() {
+    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    assert!(matches!(Sandbox::new(limits, Policy::Open, None), Err(Error::Limits(_))));
+}
