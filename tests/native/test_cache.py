@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 RUN = "import json; from tina_azr.sandbox import Sandbox; print(json.dumps([Sandbox(workers=1).run('', '6 * 7').value]))"
@@ -28,9 +29,14 @@ def test_two_first_calls_compile_once_and_a_damaged_cache_is_made_anew(tmp_path:
     assert [file.name.split("-", 1)[1].rsplit("-", 1)[0] for file in files] == ["code", "memory-1", "memory-2"]
     assert "preparing" not in ended(start(tmp_path))
 
+    others = [files[0].with_name(f"{age}-code-0.bin") for age in (10, 40)]
+    for age, other in zip((10, 40), others, strict=True):
+        other.touch()
+        os.utime(other, times=(time.time() - age * 86_400,) * 2)
     for file in files[:2]:
         whole = file.read_bytes()
         for damaged in (whole[: len(whole) // 2], whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:]):
             file.write_bytes(damaged)
             assert "preparing" in ended(start(tmp_path))
             assert file.read_bytes() == whole
+    assert [other.exists() for other in others] == [True, False], "what is older than 30 days is removed when something new is made"

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, Module};
@@ -18,6 +18,9 @@ use crate::{Error, making, memory};
 
 /// What is made of the same images, and how, is said here.
 const RECIPE: [&str; 3] = [include_str!("making.rs"), include_str!("flatten/emit.rs"), include_str!("flatten/reach.rs")];
+
+/// An interpreter takes some 130 MB here, and each build of the library has its own.
+const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Takes whatever the engine hashes to say which machine code it can run.
 struct Fingerprint(Sha256);
@@ -100,8 +103,20 @@ fn load(engine: &Engine, part: Part) -> Result<PathBuf, Error> {
         fs::write(&scratch, content).and_then(|()| fs::rename(&scratch, &path)).map_err(fault(&path))?;
     }
     drop(partial);
+    remove_old(&folder, &key);
     eprintln!("tina-azr: done in {:.0} s, kept in {}", start.elapsed().as_secs_f64(), folder.display());
     find(&folder, &key, part).ok_or_else(|| fault(&folder)(io::Error::other("what was just written there cannot be read")))
+}
+
+/// What other builds and settings have left here long ago. One that is still in use makes it again, in some ten seconds.
+fn remove_old(folder: &Path, key: &str) {
+    for path in binaries(folder) {
+        let other = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with(key));
+        let age = fs::metadata(&path).and_then(|data| data.modified()).ok().and_then(|made| made.elapsed().ok());
+        if other && age.is_some_and(|age| age > OLD) {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// Half of a file is removed, however its making ends.

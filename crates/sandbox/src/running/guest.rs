@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::marker::PhantomData;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,7 +69,7 @@ impl Guest {
         if plan.way == Way::Reset {
             kept.written.watch().map_err(Error::Scan)?;
         }
-        Ok(Session { guest: self, plan, kept, start: Snapshot::default(), usable: true })
+        Ok(Session { guest: self, plan, kept, start: Snapshot::default(), usable: true, stays: PhantomData })
     }
 
     /// An instance that nothing has run in.
@@ -118,6 +119,8 @@ pub(crate) struct Session<'a> {
     start: Snapshot,
     /// After a [`Stop`](super::Stop) it is not.
     usable: bool,
+    /// A session stays on its thread, whose page faults it counts.
+    stays: PhantomData<*const ()>,
 }
 
 impl Session<'_> {
