@@ -33,9 +33,9 @@ native: $(INSTALLED) ## build and install, if pyproject.toml or a Rust source ha
 lint: lint-python lint-rust ## formatting, lints and types, Python and Rust
 
 lint-python: $(INSTALLED) ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 lint-rust: $(INSTALLED) ## rustfmt and clippy
 	cargo fmt --all --check
@@ -47,11 +47,11 @@ test-rust: $(INSTALLED) ## cargo test
 	PATH="$(abspath $(BIN)):$$PATH" PYO3_PYTHON="$(abspath $(BIN))/python" cargo test --workspace --release --locked
 
 test-python: $(INSTALLED) ## pytest
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 format: $(INSTALLED) ## rewrite sources as the formatters want them
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 	cargo fmt --all
 
 configs: $(INSTALLED) ## write configs/tiny_self_play.yaml anew, after a setting has changed
