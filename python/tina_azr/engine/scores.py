@@ -185,9 +185,9 @@ def interval(
         chosen = random.integers(len(clusters), size=len(clusters))
         index = order[chosen] if len(clusters) == n else np.concatenate([clusters[i] for i in chosen])
         found[draw] = statistic(*(array[index] for array in values))
-    found = found[~np.isnan(found)]
-    tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail]) if found.size else (float("nan"), float("nan"))
+    found = np.sort(found[~np.isnan(found)])
+    edge = int((1 - level) / 2 * (found.size - 1))  # a draw itself, never a mean of two: one of them may be infinite
+    low, high = (found[edge], found[-1 - edge]) if found.size else (np.nan, np.nan)
     return Interval(value=float(statistic(*values)), low=float(low), high=float(high), n=n)
 
 
