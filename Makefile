@@ -57,7 +57,7 @@ test-python: $(INSTALLED) ## pytest
 # Needs a C++ compiler, for libFuzzer: not a part of `lint`. With the other crates' target folder most is there already.
 lint-fuzz: ## rustfmt and clippy of the fuzz targets
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
-	cargo clippy --manifest-path $(FUZZ)/Cargo.toml --target-dir target --all-targets --release --locked -- -D warnings
+	cargo clippy --manifest-path $(FUZZ)/Cargo.toml --target-dir target --lib --bins --release --locked -- -D warnings
 
 # Without a sanitizer: what is tried has no unsafe code, and so a stable toolchain does. Without comparisons, which cost most of the speed:
 # dictionaries name what they would find. Optimised little: most of a short run is building.
