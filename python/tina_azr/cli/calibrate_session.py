@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tina_azr.config import Config, load_config
-from tina_azr.engine.calibration import Calibration
+from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.engine.fitting import Method
 from tina_azr.engine.introspector import Introspector
-from tina_azr.engine.opening import CALIBRATION, model_folder, tokenizer_digest
+from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
 from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_heads, weights_digest
@@ -24,7 +24,7 @@ from tina_azr.selfplay.seeding import Phase, request_seeds
 from tina_azr.tasks.browsing import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
 from tina_azr.train.assembly import load_heldout_sets, open_sandbox
-from tina_azr.train.calibrating import Claimed, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
+from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
 from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, draw_calibration
 from tina_azr.train.head_labels import is_calibration
 from tina_azr.train.refitting import refit_heads
@@ -141,11 +141,9 @@ def _report(
         calibration = fit_calibration(
             raw,
             method=cast("Method", options.method),
-            digests={
-                "policy_digest": weights_digest(policy.module),
-                "heads_digest": weights_digest(one),
-                "tokenizer_digest": tokenizer_digest(policy.folder),
-            },
+            digests=Digests(
+                policy=weights_digest(policy.module), heads=weights_digest(one), tokenizer=tokenizer_digest(policy.folder)
+            ),
             today=datetime.now(UTC).date(),
             seed=options.seed,
         )

@@ -48,6 +48,15 @@ class Claimed:
     used_group_N: NDArray[np.str_]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What a calibration belongs to."""
+
+    policy: str
+    heads: str
+    tokenizer: str
+
+
 def try_tasks(
     policy: Policy,
     executor: Executor,
@@ -116,7 +125,7 @@ def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
 
 
 def fit_calibration(
-    claimed: Claimed, *, method: Method, digests: Mapping[str, str], today: date, seed: int = 0, draws: int = 1_000
+    claimed: Claimed, *, method: Method, digests: Digests, today: date, seed: int = 0, draws: int = 1_000
 ) -> Calibration:
     """Maps of both confidences and factors of the budget. Raises ScoreError where there are too few labels, or of one kind."""
     return Calibration(
@@ -124,7 +133,9 @@ def fit_calibration(
         c0=fit_confidence(claimed.c0, method=method, seed=seed, draws=draws),
         cE=fit_confidence(claimed.cE, method=method, seed=seed, draws=draws),
         budget=fit_budget(claimed.forecasts, claimed.used_N, claimed.used_group_N, seed=seed, draws=draws),
-        **digests,
+        policy_digest=digests.policy,
+        heads_digest=digests.heads,
+        tokenizer_digest=digests.tokenizer,
     )
 
 

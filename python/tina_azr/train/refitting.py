@@ -50,8 +50,9 @@ def refit_heads(
             params=params,
             seeds=request_seeds(config.seed, step, Phase.HEADS, len(chosen)),
         )
-        verdicts, seen = grade_tries(executor, tries), insights.of_groups(step, tries, frozenset(), Phases())
-        learner.update(step, [solved_task(*group, rewards, insight) for *group, insight in zip(tries, verdicts, seen, strict=True)])
+        seen = insights.of_groups(step, tries, frozenset(), Phases())
+        graded = zip(tries, grade_tries(executor, tries), seen, strict=True)
+        learner.update(step, [solved_task(group, verdicts, rewards, insight) for group, verdicts, insight in graded])
         if on_progress is not None:
             on_progress(min(start + CHUNK, len(tasks)), len(tasks))
     return learner
