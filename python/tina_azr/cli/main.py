@@ -24,6 +24,7 @@ class Subcommand:
 SUBCOMMANDS: dict[str, Subcommand] = {
     "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
     "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
+    "calibrate": Subcommand("tina_azr.cli.calibrate", "Fit confidences and budgets to held-out labels."),
     "tasks": Subcommand("tina_azr.cli.tasks", "Look at the tasks that a run invented."),
     "config": Subcommand("tina_azr.cli.config", "Show, check and describe configuration files."),
     "doctor": Subcommand("tina_azr.cli.doctor", "Check this installation and say what to do about each fault."),
