@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tina_azr.config import Config, load_config
-from tina_azr.engine.calibration import Calibration
+from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.engine.fitting import Method
 from tina_azr.engine.introspector import Introspector
-from tina_azr.engine.opening import CALIBRATION, model_folder, tokenizer_digest
+from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
 from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_heads, weights_digest
