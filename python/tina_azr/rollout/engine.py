@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.session import DecodeSession, PromptHook
-from tina_azr.rollout.types import Completion, RolloutGroup, RolloutRequest
+from tina_azr.rollout.session import DecodeSession
+from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest
 
 REFILL_SHARE = 0.25
 """Share of slots that must be free before waiting prompts are prefilled: few large prefills, not many small ones."""
@@ -36,6 +37,8 @@ class DecodeEngine:
 
         `on_prompts` may set a wall for each prompt from its tapped states; it is called with indices into `requests`.
         """
+        if on_prompts is not None and not self._taps:
+            raise ModelError("this decode engine taps nothing, so no wall can depend on what is in a prompt's states")
         order = sorted(range(len(requests)), key=lambda number: len(requests[number].prompt_ids))
         number_of: dict[int, int] = {}
 

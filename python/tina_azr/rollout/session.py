@@ -6,7 +6,7 @@ waiting requests take their place. Axes: `_N` admitted prompts, `_L` tapped laye
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,7 @@ from tina_azr.rollout.layers import Rotary
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slots import Occupant, Slots
 from tina_azr.rollout.step import decode_step
-from tina_azr.rollout.types import Completion, RolloutRequest, StopCause
+from tina_azr.rollout.types import Completion, PromptHook, RolloutRequest, StopCause
 
 DROP_SHARE = 0.25
 """Share of a wave's rows that must have ended before the rest is moved together."""
@@ -30,10 +30,6 @@ MAX_WAVES = 4
 """Attention reads waves one after the other; beyond this many, neighbours of like length become one."""
 PIECE_TOKENS = 8_192
 """Most padded prompt tokens in one forward."""
-
-PromptHook = Callable[[Sequence[int], NDArray[np.float32]], Sequence[int | None]]
-"""Tickets of N prompts and their tapped states [N, L, H] -> the wall of each; None leaves the request's own."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
@@ -93,7 +89,7 @@ class DecodeSession:
         piece_tokens: int = PIECE_TOKENS,
         kv_tokens: int | None = None,
     ) -> None:
-        """See the parameters' names; two want words.
+        """`on_prompts` gets tickets.
 
         `refill_share`: part of the slots that must be free before waiting prompts are admitted beside running ones. Few large prefills
         are cheaper, many small ones keep nobody waiting. `kv_tokens`: most tokens, over all rows, whose keys and values are held at
@@ -120,9 +116,11 @@ class DecodeSession:
         self._waves: list[Wave] = []
         self._waiting: deque[_Block] = deque()
         self._entering: tuple[Prefill, list[_Block]] | None = None
+        self._open: dict[int, int] = {}
+        """Completions of each request that have not ended."""
         self._followed: set[int] = set()
         self._walls: dict[int, int | None] = {}
-        """What the hook said of tickets some of whose completions still wait."""
+        """What the hook said of each request."""
         self._tickets = 0
 
     # Requests.
@@ -131,6 +129,7 @@ class DecodeSession:
         """Queue a request. `follow` reports its tokens as they come. Raises ModelError for one that can never be done."""
         self._check(request)
         self._tickets += 1
+        self._open[self._tickets] = request.group_size
         if follow:
             self._followed.add(self._tickets)
         each = len(request.prompt_ids) + request.params.max_tokens
@@ -140,15 +139,21 @@ class DecodeSession:
             self._waiting.append(_Block(ticket=self._tickets, request=request, indices=indices, tokens=each * len(indices)))
         return self._tickets
 
-    def cancel(self, ticket: int) -> list[Ended]:
-        """End a request now: what it has so far, also of completions that never began. Unknown and ended tickets are ignored."""
+    def cancel(self, ticket: int, index: int | None = None) -> list[Ended]:
+        """End a request, or one running completion of it, now. Unknown and ended tickets are ignored.
+
+        Returns what there is so far; completions that never began are empty.
+        """
         ended = []
         for row in self._slots.rows_of(ticket):
-            self._slots.end(row)
-            ended.append(self._finish(row))
+            if index is None or self._slots.occupants[row].index == index:
+                self._slots.end(row)
+                ended.append(self._finish(row))
+        if index is not None:
+            return ended
         entering = self._entering[1] if self._entering else []
         for block in [block for block in (*self._waiting, *entering) if block.ticket == ticket]:
-            ended += [Ended(ticket=ticket, index=index, completion=_nothing()) for index in block.indices]
+            ended += [self._ended(ticket, index, _nothing()) for index in block.indices]
             if block in self._waiting:
                 self._waiting.remove(block)
             else:
@@ -271,9 +276,6 @@ class DecodeSession:
             self._walls[blocks[number].ticket] = wall
             report.prompts.append((blocks[number].ticket, None if states_NLH is None else states_NLH[number]))
         walls = [self._walls.get(block.ticket) for block in blocks]
-        for block in blocks:
-            if block.indices.stop == block.request.group_size:
-                self._walls.pop(block.ticket, None)
         return [block.request.params.think_wall if wall is None else wall for block, wall in zip(blocks, walls, strict=True)]
 
     def _read_closes(self, tapped: list[Tensor], report: StepReport) -> None:
@@ -301,12 +303,23 @@ class DecodeSession:
 
     def _finish(self, row: int) -> Ended:
         one, completion = self._slots.occupants[row], self._slots.completion(row)
+        self._count_ended(row)
+        return self._ended(one.ticket, one.index, completion)
+
+    def _ended(self, ticket: int, index: int, completion: Completion) -> Ended:
+        self._open[ticket] -= 1
+        if not self._open[ticket]:
+            del self._open[ticket]
+            self._followed.discard(ticket)
+            self._walls.pop(ticket, None)
+        return Ended(ticket=ticket, index=index, completion=completion)
+
+    def _count_ended(self, row: int) -> None:
         for wave in self._waves:
             if row < wave.rows:
                 wave.ended += 1
                 break
             row -= wave.rows
-        return Ended(ticket=one.ticket, index=one.index, completion=completion)
 
     # Waves.
 

@@ -81,11 +81,23 @@ class RolloutGroup:
     """Tapped residual stream at the last prompt token, before the first token of thought; None without taps."""
 
 
+PromptHook = Callable[[Sequence[int], NDArray[np.float32]], Sequence[int | None]]
+"""Numbers of N requests and their tapped states [N, L, H] -> the think wall of each; None leaves the request's own."""
+
+
 class RolloutEngine(Protocol):
     """The narrow seam between those who want text and those who decode it."""
 
     def generate(
-        self, requests: Sequence[RolloutRequest], on_progress: Callable[[int, int], None] | None = None
+        self,
+        requests: Sequence[RolloutRequest],
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        on_prompts: PromptHook | None = None,
     ) -> list[RolloutGroup]:
-        """Groups in the order of `requests`. `on_progress(done, total)` counts completions."""
+        """Groups in the order of `requests`. `on_progress(done, total)` counts completions.
+
+        `on_prompts` is asked, once a prompt is through and before anything is sampled, where its thoughts end at the latest. An engine
+        that taps nothing refuses it with a ModelError.
+        """
         ...
