@@ -5,18 +5,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tina_azr.cli.speaking import (
+    BUDGET,
+    DEVICE,
+    EMBEDDED,
+    EMBEDDED_NOTE,
+    MODEL,
+    MOST_SEED,
+    SYSTEM,
+    budget_of,
+    open_speaker,
+    sampling_options,
+)
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
     from tina_azr.cli.chat_loop import Sampling
     from tina_azr.cli.chat_state import Chat
-    from tina_azr.engine.types import ChatEngine
 
-EMBEDDED = "tiny"
-EMBEDDED_NOTE = (
-    "The embedded model solves small Python tasks in a few fixed words (/example sends one); it cannot hold a conversation. "
-    "A real one: --model Qwen/Qwen3-4B-Thinking-2507, or a folder."
-)
 EPILOG = """\b
 Examples:
   tina-azr chat                                       the embedded model, at the terminal
@@ -32,11 +38,11 @@ Ctrl-C stops an answer, twice leaves; Ctrl-D leaves.
 \b
 The object of --json, one line a turn:
   model, prompt, answer, thought (null unless --visible), seed, finish_reason (stop, length or cancelled)
-  plan           {choice, probabilities}, or null without heads
-  budget         {predicted: {"0.5", "0.8", "0.95"} or null, budget, wall, source, warning}
-  used           think tokens; think_stop (closed, slack, wall, answer_now or unfinished), forced_close, leak
-  c0, cE         confidence before and after the thought, or null; abstain; calibration (a digest, or null)
-  timing         prompt_tokens, think_tokens, answer_tokens, seconds, think_seconds, time_to_first_token, tokens_per_second
+  plan     {choice, probabilities}, or null without heads
+  budget   {predicted: {"0.5", "0.8", "0.95"} or null, budget, wall, source, warning}
+  used     think tokens; think_stop (closed, slack, wall, answer_now or unfinished), forced_close, leak
+  c0, cE   confidence before and after the thought, or null; abstain; calibration (a digest, or null)
+  timing   prompt_tokens, think_tokens, answer_tokens, seconds, think_seconds, time_to_first_token, tokens_per_second
 
 \b
 Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 wrong flag or empty prompt, 130 Ctrl-C.
@@ -44,17 +50,17 @@ Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 w
 
 
 @click.command(epilog=EPILOG)
-@click.option("--model", metavar="MODEL", help="A folder, a hub name, or tiny or tiny-warm (embedded). Default: tiny.")
-@click.option("-p", "--prompt", "prompts", multiple=True, metavar="PROMPT", help="Answer this and end; `-` reads standard input.")
-@click.option("--system", metavar="TEXT", help="A system message.")
-@click.option("--budget", default="auto", show_default=True, metavar="N|auto|low|medium|high", help="Think tokens to aim at.")
+@MODEL
+@click.option("-p", "--prompt", "prompts", multiple=True, metavar="PROMPT", help="Answer this and end; `-` is standard input.")
+@SYSTEM
+@BUDGET
 @click.option("--visible", is_flag=True, help="Show thoughts; with -p on standard error.")
-@click.option("--temperature", type=click.FloatRange(0, 10), metavar="T", help="0 is greedy. Default: the model's own.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), metavar="P", help="Share of probability that is kept.")
-@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens, thought and answer together.")
-@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), metavar="S", help="The same for every turn. Default: a new one each.")
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a turn on standard output, the rest on standard error.")
+@sampling_options
+@click.option("--seed", type=click.IntRange(0, MOST_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
+@DEVICE
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a turn on standard output, the rest on standard error."
+)
 def chat(
     model: str | None,
     prompts: tuple[str, ...],
@@ -70,23 +76,21 @@ def chat(
 ) -> None:
     """Chat with a model, at the terminal or through a pipe.
 
-    Before it thinks, the model forecasts its plan, how many think tokens the question needs and how likely it is to be right; the forecast
-    is its budget. Thoughts are folded into one line unless asked for.
+    Before it thinks, the model forecasts its plan, how many think tokens the question needs and how likely it is to be right; the
+    forecast is its budget. Thoughts are folded into one line unless asked for.
     """
-    from tina_azr.cli.chat_loop import Sampling
-    from tina_azr.cli.chat_state import Chat, budget_of
-
     budget_of(budget)
-    interactive = not prompts and sys.stdin.isatty()
-    prompt = None if interactive else _prompt(prompts)
+    prompt = None if not prompts and sys.stdin.isatty() else _prompt(prompts)
+
+    from tina_azr.cli.chat_loop import Sampling
+    from tina_azr.cli.chat_state import Chat
+
     start = Chat(model=model or EMBEDDED, system=system, visible=visible, budget=budget)
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-    if prompt is not None:
-        if model is None:
-            click.echo(EMBEDDED_NOTE, err=True)
-        status = _once(_open(start.model, device), start, prompt, sampling, as_json=as_json)
-    else:
+    if prompt is None:
         status = _converse(start, sampling, device, named=model is not None, as_json=as_json)
+    else:
+        status = _answer(start, prompt, sampling, device, named=model is not None, as_json=as_json)
     if status:
         raise click.exceptions.Exit(status)
 
@@ -97,22 +101,18 @@ def _prompt(prompts: tuple[str, ...]) -> str:
         parts = [sys.stdin.read() if part == "-" else part for part in prompts or ("-",)]
     except UnicodeDecodeError as error:
         raise ConfigError(f"standard input is not UTF-8 text: {error}") from error
-    prompt = "\n\n".join(part.rstrip("\n") if len(parts) > 1 else part for part in parts)
+    prompt = parts[0] if len(parts) == 1 else "\n\n".join(part.strip("\n") for part in parts)
     if not prompt.strip():
         raise ConfigError("the prompt is empty: give -p PROMPT, or text on standard input")
     return prompt
 
 
-def _open(model: str, device: str) -> "ChatEngine":
-    from tina_azr.engine.opening import open_engine
-    from tina_azr.engine.settings import EngineSettings
-
-    return open_engine(model, device=device, settings=EngineSettings(allow_visible=True))
-
-
-def _once(engine: "ChatEngine", start: "Chat", prompt: str, sampling: "Sampling", *, as_json: bool) -> int:
+def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, *, named: bool, as_json: bool) -> int:
     from tina_azr.cli.chat_loop import answer_once
 
+    if not named:
+        click.echo(EMBEDDED_NOTE, err=True)
+    engine = open_speaker(start.model, device, lambda note: click.echo(note, err=True))
     return answer_once(engine, start, prompt, sampling, as_json=as_json)
 
 
@@ -125,8 +125,9 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, *, named: bool, 
     apart = as_json or not sys.stdout.isatty()
     console = Console(stderr=apart, highlight=False, markup=False)
     with console.status(f"loading {start.model}"):
-        engine = _open(start.model, device)
-    console.print(f"{start.model}. /help lists the commands." if named else EMBEDDED_NOTE, style="dim", soft_wrap=True)
+        engine = open_speaker(start.model, device, lambda note: console.print(note, style="yellow", soft_wrap=True))
+    greeting = start.model if named else f"{EMBEDDED_NOTE} /example sends one task;"
+    console.print(f"{greeting} /help lists the commands", style="dim", soft_wrap=True)
     history, trouble = open_history(state_folder())
     if trouble is not None:
         console.print(trouble, style="yellow", soft_wrap=True)

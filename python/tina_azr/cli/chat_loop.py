@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import click
 from rich.console import Console
@@ -14,7 +14,7 @@ from tina_azr.cli.chat_record import turn_record
 from tina_azr.cli.chat_state import Chat, read_line
 from tina_azr.cli.introspection_words import FINISHES, STOPS, warnings
 from tina_azr.cli.turns import Interrupts, Turn, run_turn
-from tina_azr.engine.types import Answering, ChatEngine, Event, FinishReason, Generation, GenerationRequest, Thinking
+from tina_azr.engine.types import Answering, ChatEngine, Event, FinishReason, Generation, GenerationRequest, Thinking, ThoughtEnded
 from tina_azr.errors import ServeError
 from tina_azr.train.wording import visible
 
@@ -47,6 +47,8 @@ def answer_once(engine: ChatEngine, chat: Chat, prompt: str, sampling: Sampling,
         nonlocal begun, open_line
         if isinstance(event, Thinking) and event.text:
             click.echo(visible(event.text), nl=False, err=True)
+        if isinstance(event, ThoughtEnded) and request.visible:
+            click.echo(err=True)
         if isinstance(event, Answering) and not as_json:
             text = event.text if begun else event.text.lstrip("\n")
             begun = begun or bool(text)

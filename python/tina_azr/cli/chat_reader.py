@@ -14,6 +14,7 @@ from prompt_toolkit.output import create_output
 
 from tina_azr.cli.chat_state import COMMANDS
 
+COMPLETER = WordCompleter(list(COMMANDS), sentence=True)
 Reader = Callable[[], str]
 """The next line or lines of the user. Raises EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C."""
 
@@ -62,7 +63,7 @@ def open_reader(history: History, *, to_stderr: bool) -> Reader:
         prompt_continuation=FormattedText([("", "  ")]),
         history=history,
         key_bindings=keys,
-        completer=WordCompleter(list(COMMANDS), sentence=True),
+        completer=COMPLETER,
         complete_while_typing=False,
         enable_open_in_editor=True,
         output=create_output(stdout=sys.stderr if to_stderr else sys.stdout),

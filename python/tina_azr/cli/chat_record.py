@@ -5,6 +5,7 @@ from typing import Any
 from tina_azr.cli.turns import Turn
 from tina_azr.engine.types import Forecast
 
+
 def turn_record(turn: Turn, *, model: str, prompt: str, seed: int) -> dict[str, Any]:
     """The object of one turn; the help of `chat` describes it."""
     generation, clock = turn.generation, turn.clock

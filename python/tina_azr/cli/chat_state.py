@@ -8,14 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tina_azr.cli.chat_file import SavedChat, load_chat, save_chat
+from tina_azr.cli.speaking import EXAMPLE, budget_of
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.errors import ConfigError, TinaError
-
-EFFORTS = {"auto": None, "low": 0.5, "medium": 0.8, "high": 0.95}
-"""Named budgets -> quantile of the forecast; `auto` leaves it to the engine."""
-MOST_BUDGET = 1_000_000
-EXAMPLE = "Predict the output.\n```python\ndef f(x):\n    y = x * 3\n    return y - 4\n```\n```input\n7\n```\n"
-"""A task in the embedded model's own few words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +43,6 @@ class Chat:
             self,
             messages=(*self.messages, Message(role="user", content=user), Message(role="assistant", content=answer)),
         )
-
-
-def budget_of(text: str) -> tuple[int | None, float | None]:
-    """(think tokens, quantile of the forecast) of a budget as a user writes it. Raises ConfigError for anything else."""
-    if text in EFFORTS:
-        return None, EFFORTS[text]
-    if text.isascii() and text.isdigit() and int(text) <= MOST_BUDGET:
-        return int(text), None
-    raise ConfigError(f"budget {text!r}: give a number of think tokens up to {MOST_BUDGET:,}, or one of {', '.join(EFFORTS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +159,9 @@ def _turns(chat: Chat) -> str:
 COMMANDS: dict[str, Command] = {
     "/help": Command(usage="/help", summary="this list", act=_help),
     "/reset": Command(usage="/reset", summary="forget the conversation", act=_reset),
-    "/system": Command(usage="/system TEXT", summary="set the system message (`none` removes it; without TEXT: show it)", act=_system),
+    "/system": Command(
+        usage="/system TEXT", summary="set the system message (`none` removes it; without TEXT: show it)", act=_system
+    ),
     "/visible": Command(usage="/visible", summary="show thoughts", act=_visible),
     "/hidden": Command(usage="/hidden", summary="fold thoughts into one line", act=_hidden),
     "/budget": Command(

@@ -20,7 +20,6 @@ from tina_azr.engine.types import (
     Generation,
     GenerationRequest,
     Started,
-    Thinking,
     ThoughtEnded,
 )
 from tina_azr.errors import ServeError
@@ -110,5 +109,3 @@ def _clock(generation: Generation, begun: float, started: float, ended: float, n
         think=ended - started,
         tokens_per_second=tokens / (now - started) if tokens and now > started else 0.0,
     )
-
-
