@@ -26,6 +26,6 @@ def choice(default: str) -> Any:
     return Field(default, min_length=1, json_schema_extra={"unit": "name"})
 
 
-def choices(default: tuple[str, ...]) -> Any:
+def choices(default: tuple[str, ...], *, least: int = 1) -> Any:
     """A list of such names. YAML has lists and no tuples, so this one conversion is allowed."""
-    return Field(default, min_length=1, strict=False, json_schema_extra={"unit": "names"})
+    return Field(default, min_length=least, strict=False, json_schema_extra={"unit": "names"})

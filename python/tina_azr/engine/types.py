@@ -143,7 +143,7 @@ class Generation:
     forecast: Forecast | None
     """None without heads."""
     decision: BudgetDecision
-    cE: float | None  # noqa: N815 - the literature's name
+    cE: float | None
     """Probability that this answer is correct, read at `</think>`; None without heads or without a close."""
     think_tokens: int
     """Ids before `</think>`, forced ones included."""
@@ -189,7 +189,7 @@ class ThoughtEnded:
     think_tokens: int
     think_stop: ThinkStop
     forced_close: bool
-    cE: float | None  # noqa: N815
+    cE: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
