@@ -87,7 +87,7 @@ class BudgetFields(Body):
         thinking = self.thinking or ThinkingOptions()
         reasoning = self.reasoning or ReasoningOptions()
         template = self.chat_template_kwargs or TemplateOptions()
-        numbers = {
+        numbers: dict[str, int | None] = {
             "thinking_token_budget": self.thinking_token_budget,
             "thinking_budget": self.thinking_budget,
             "thinking_budget_tokens": self.thinking_budget_tokens,
@@ -98,7 +98,7 @@ class BudgetFields(Body):
             "reasoning.enabled": 0 if reasoning.enabled is False else None,
             "chat_template_kwargs.enable_thinking": 0 if template.enable_thinking is False else None,
         }
-        efforts = {
+        efforts: dict[str, str | None] = {
             "reasoning_effort": self.reasoning_effort,
             "reasoning.effort": reasoning.effort,
             "chat_template_kwargs.reasoning_effort": template.reasoning_effort,
