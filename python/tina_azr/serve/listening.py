@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from tina_azr.config import ServeConfig
 from tina_azr.errors import ConfigError, ServeError
 from tina_azr.serve.addresses import is_loopback
+from tina_azr.serve.gate import HEADER_BYTES
 from tina_azr.serve.room import EngineRoom
 from tina_azr.serve.types import EndedBy
 
 BACKLOG = 512
-HEADER_BYTES = 32 * 1024
 IDLE_SECONDS = 30
 LAST_SECONDS = 5
 """After the grace time: for the last words of what was ended to go out."""

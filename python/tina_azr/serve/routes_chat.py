@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
-from tina_azr.serve.bodies import Body
+from tina_azr.serve.bodies import Body, Text
 from tina_azr.serve.chat_answer import ChatTeller, chat_completion
 from tina_azr.serve.chat_request import ChatRequest, StreamOptions
 from tina_azr.serve.chat_wire import ChatCompletion
@@ -26,9 +26,9 @@ REFUSALS = documented(404, 408, 413, 415, 429, 503)
 class ControlRequest(Body):
     """What to do to a running request."""
 
-    id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
     """The `id` of its chunks."""
-    action: str
+    action: Text
     """`reasoning_end`: close the thought at the next step and answer."""
 
 

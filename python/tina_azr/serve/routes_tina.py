@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from tina_azr.errors import SandboxError
 from tina_azr.sandbox.types import OutcomeView
 from tina_azr.serve import markdown
-from tina_azr.serve.bodies import Body
+from tina_azr.serve.bodies import Body, Text
 from tina_azr.serve.errors_wire import documented
 from tina_azr.serve.introspection import CalibrationView, calibration_view
 from tina_azr.serve.service import Service
@@ -27,7 +27,7 @@ MOST_PROGRAMS = 4
 class RenderRequest(Body):
     """Markdown to be shown."""
 
-    markdown: Annotated[str, StringConstraints(max_length=LONGEST_MARKDOWN)]
+    markdown: Annotated[Text, StringConstraints(max_length=LONGEST_MARKDOWN)]
 
 
 class Rendered(TypedDict):
@@ -39,8 +39,8 @@ class Rendered(TypedDict):
 class SandboxRequest(Body):
     """One program."""
 
-    program: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PROGRAM)]
-    call: Annotated[str, StringConstraints(max_length=LONGEST_CALL)] | None = None
+    program: Annotated[Text, StringConstraints(min_length=1, max_length=LONGEST_PROGRAM)]
+    call: Annotated[Text, StringConstraints(max_length=LONGEST_CALL)] | None = None
     """Evaluated after the program, such as `f(3)`; null: the program alone."""
 
 
