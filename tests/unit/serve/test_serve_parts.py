@@ -1,6 +1,8 @@
 """Small parts by themselves: addresses, Markdown, keys, exposure, the sandbox endpoint, the page's files."""
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import httpx
@@ -179,6 +181,21 @@ class RecordingChecker:
         return [[Outcome(kind=OutcomeKind.OK, value="4", stdout="said", fuel=5, wall_ms=1.23456, memory_bytes=7)]]
 
 
+class SlowChecker(RecordingChecker):
+    """One that takes its time, and counts how many ask at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once = self.most_at_once = 0
+
+    def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list[list[Outcome]]:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(0.5)
+        self.at_once -= 1
+        return super().check_many(jobs)
+
+
 def test_a_program_is_checked_and_its_outcome_told() -> None:
     checker = RecordingChecker()
     with running(ScriptedChatEngine(), checker=checker) as server, httpx.Client(base_url=server.url) as client:
@@ -197,6 +214,17 @@ def test_a_program_is_checked_and_its_outcome_told() -> None:
     }
     assert checker.jobs == [("x = 1", ["f(3)"]), ("x = 1", ["None"])]
     assert too_long.status_code == 400
+
+
+def test_few_programs_may_wait() -> None:
+    checker = SlowChecker()
+    with running(ScriptedChatEngine(), checker=checker) as server, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(httpx.post, f"{server.url}/v1/tina/sandbox", json={"program": "x"}, timeout=20) for _ in range(8)]
+        refused = [answer for answer in as_completed(asked) if answer.result().status_code == 429][:4]
+        statuses = sorted(answer.result().status_code for answer in asked)
+    assert statuses == [200] * 4 + [429] * 4
+    assert all(answer.result().headers["retry-after"] == "1" for answer in refused)
+    assert checker.most_at_once == 1
 
 
 def test_a_sandbox_that_fails_or_is_absent_is_no_verdict() -> None:
