@@ -8,9 +8,10 @@ that ends with the same `Generation`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from tina_azr.rollout.types import Completion
+if TYPE_CHECKING:  # a package of rollout imports torch; what only reads these types does without
+    from tina_azr.rollout.types import Completion
 
 
 class Plan(StrEnum):
@@ -138,12 +139,12 @@ class Generation:
     """Text after the thought, up to the stop; empty if the thought never closed."""
     thought: str | None
     """None where hidden."""
-    completion: Completion
+    completion: "Completion"
     """The ids. Not for clients: it holds the thought."""
     forecast: Forecast | None
     """None without heads."""
     decision: BudgetDecision
-    cE: float | None  # noqa: N815 - the literature's name
+    cE: float | None  # the literature's name
     """Probability that this answer is correct, read at `</think>`; None without heads or without a close."""
     think_tokens: int
     """Ids before `</think>`, forced ones included."""
@@ -189,7 +190,7 @@ class ThoughtEnded:
     think_tokens: int
     think_stop: ThinkStop
     forced_close: bool
-    cE: float | None  # noqa: N815
+    cE: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
