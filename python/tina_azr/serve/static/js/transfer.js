@@ -70,7 +70,7 @@ function tinaOf(value) {
   const numbers = (given, names) => Object.fromEntries(names.filter((name) => Number.isFinite(given?.[name])).map((name) => [name, given[name]]));
   const tina = numbers(value, ["used", "c0", "cE"]);
   for (const name of ["forced_close", "leak", "abstain"]) tina[name] = value[name] === true;
-  tina.think_stop = isText(value.think_stop) ? value.think_stop : null;
+  for (const name of ["think_stop", "ended_by"]) tina[name] = isText(value[name]) ? value[name] : null;
   if (isPlain(value.plan) && isText(value.plan.choice) && isPlain(value.plan.probabilities)) {
     const probabilities = numbers(value.plan.probabilities, ["outline", "verify", "decompose", "stop"]);
     tina.plan = { choice: value.plan.choice, probabilities };

@@ -22,6 +22,7 @@
  * @property {{prompt_tokens: number, think_tokens: number, answer_tokens: number, seconds: number, think_seconds: number,
  *   tokens_per_second: number, time_to_first_token: number}} [timing]
  * @property {{used: number, limit: number}} [context]
+ * @property {"client" | "time_limit" | "shutdown" | null} [ended_by] Why the server ended it.
  *
  * @typedef {"waiting" | "thinking" | "answering" | "done" | "stopped" | "failed"} Phase
  *

@@ -25,6 +25,11 @@ export const STOPS_SHORT = {
   unfinished: "not finished",
 };
 
+export const ENDED_BY = {
+  time_limit: "The server's time limit ended it.",
+  shutdown: "The server was stopped before this was complete.",
+};
+
 export const SOURCES = {
   predicted: "The budget is the model's own forecast for this prompt.",
   requested: "The budget is the one you set.",

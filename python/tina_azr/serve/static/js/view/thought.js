@@ -18,8 +18,7 @@ export class ThoughtCard {
       "button.thought-toggle",
       { type: "button", "aria-expanded": "false", "aria-controls": this.text.id, on: { click: () => this.#userFolds() } },
       icon("chevron"),
-      this.label,
-      this.reason,
+      h("span", {}, this.label, " ", this.reason),
     );
     this.bar = new BudgetBar();
     this.plan = h("span.chip", { hidden: true });
@@ -30,8 +29,8 @@ export class ThoughtCard {
       { type: "button", "aria-expanded": "false", "aria-controls": this.panel.id, on: { click: () => this.#showDetails() } },
       "Details",
     );
-    this.chips = h("div.chips", {}, this.plan, this.confidence, this.details);
-    this.element = h("div.card", {}, this.toggle, this.text, this.bar.element, this.chips, this.panel);
+    this.chips = h("div.chips", {}, this.plan, this.confidence);
+    this.element = h("div.card", {}, h("div.card-top", {}, this.toggle, this.details), this.text, this.bar.element, this.chips, this.panel);
     /** @type {boolean | null} What the user chose; null while the page decides. */
     this.chosen = null;
   }
@@ -60,7 +59,8 @@ export class ThoughtCard {
   }
 
   #chips(tina) {
-    this.chips.hidden = tina.budget === undefined;
+    this.chips.hidden = !tina.plan && aboutConfidence(tina) === "";
+    this.details.hidden = tina.budget === undefined;
     this.plan.hidden = !tina.plan;
     if (tina.plan) {
       setText(this.plan, `Plan: ${tina.plan.choice}, ${percent(tina.plan.probabilities[tina.plan.choice] ?? 0)}`);

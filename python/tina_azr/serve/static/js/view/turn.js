@@ -3,6 +3,7 @@
 import { claimOf, trialOf } from "../checks.js";
 import { percent, plural, rate } from "../format.js";
 import { children, turnsBefore } from "../tree.js";
+import { ENDED_BY } from "../wording.js";
 import { Answer } from "./answer.js";
 import { copy, h, icon, iconButton, setText } from "./dom.js";
 import { sandboxButton } from "./sandbox.js";
@@ -163,6 +164,7 @@ function notices(turn, info) {
     leak && note("warning", "A thinking tag got into the answer: parts of it may be thought."),
     ended && stop === "unfinished" && note("warning", "The thought never ended, so there is no answer. Give it more tokens, or a budget."),
     cut && note("warning", "The answer was cut: the most tokens allowed were used. Settings can allow more."),
+    ENDED_BY[turn.tina?.ended_by] && note("warning", ENDED_BY[turn.tina.ended_by]),
     turn.phase === "stopped" && note("info", turn.error ?? "Stopped by you."),
     turn.phase === "failed" && note("error", turn.error ?? "It failed."),
   ].filter(Boolean);
