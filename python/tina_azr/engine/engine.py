@@ -105,19 +105,19 @@ class IntrospectiveEngine:
         except ModelError as error:
             raise ServeError(str(error)) from error
         room = self.context_limit - len(prompt_ids)
-        max_tokens = min(settings.max_tokens, room) if request.max_tokens is None else request.max_tokens
+        max_tokens = max(1, min(settings.max_tokens, room)) if request.max_tokens is None else request.max_tokens
         # With heads this is only a look whether the request makes sense: the forecast decides when the prompt is through.
         decision = self._budget(request, max_tokens, dict.fromkeys(QUANTILES, 1.0) if self.introspector else None)
-        params = SamplingParams(
-            max_tokens=max(1, max_tokens),
-            temperature=settings.temperature if request.temperature is None else request.temperature,
-            top_p=settings.top_p if request.top_p is None else request.top_p,
-            top_k=settings.top_k if request.top_k is None else request.top_k,
-            min_p=settings.min_p if request.min_p is None else request.min_p,
-            min_think=min(settings.budget.min_think_tokens, decision.wall),
-            think_wall=decision.wall,
-        )
         try:
+            params = SamplingParams(
+                max_tokens=max_tokens,
+                temperature=settings.temperature if request.temperature is None else request.temperature,
+                top_p=settings.top_p if request.top_p is None else request.top_p,
+                top_k=settings.top_k if request.top_k is None else request.top_k,
+                min_p=settings.min_p if request.min_p is None else request.min_p,
+                min_think=min(settings.budget.min_think_tokens, decision.wall),
+                think_wall=decision.wall,
+            )
             ticket = self._session.submit(
                 RolloutRequest(prompt_ids=prompt_ids, group_size=request.n, params=params, seed=request.seed), follow=True
             )
@@ -149,15 +149,19 @@ class IntrospectiveEngine:
 
     def cancel(self, ticket: Ticket) -> None:
         """End a request within one step; its completions finish as cancelled. Unknown and ended tickets are ignored."""
-        for ended in self._session.cancel(ticket):
-            self._finish(ended)
+        try:
+            for ended in self._session.cancel(ticket):
+                self._finish(ended)
+        except ModelError as error:
+            self._fail(str(error))
 
     def answer_now(self, ticket: Ticket) -> bool:
         """Close the thoughts of a running request at the next step. False if it does not think (any more)."""
         if ticket not in self._running or not self._session.close_thoughts(ticket):
             return False
         for transcript in self._running[ticket].transcripts:
-            transcript.asked_for_answer = not transcript.closed and not transcript.forced_close
+            # A completion that has no slot yet is not asked, and one that was asked before stays so.
+            transcript.asked_for_answer |= transcript.think_tokens > 0 and not (transcript.closed or transcript.forced_close)
         return True
 
     @property
