@@ -100,6 +100,8 @@ class IntrospectiveEngine:
         settings, tokenizer = self.settings, self.policy.tokenizer
         if (request.prompt_ids is None) == (not request.messages):
             raise ServeError("a request needs either messages or prompt_ids")
+        if "" in request.stop:
+            raise ServeError("a stop string is empty: it would end every answer before it begins")
         try:
             prompt_ids = request.prompt_ids or tokenizer.render_chat([(one.role, one.content) for one in request.messages])
         except ModelError as error:
