@@ -36,7 +36,7 @@ from tina_azr.engine.types import (
 from tina_azr.errors import ModelError, ServeError
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import QUANTILES
-from tina_azr.rollout.session import DecodeSession, Ended, Token
+from tina_azr.rollout.session import DecodeSession, Ended, StepReport, Token
 from tina_azr.rollout.types import Completion, RolloutRequest, SamplingParams, StopCause
 
 
@@ -183,10 +183,13 @@ class IntrospectiveEngine:
         if not self._session.busy:
             return False
         try:
-            report = self._session.step()
+            self._tell(self._session.step())
         except ModelError as error:
             self._fail(str(error))
-            return True
+        return True
+
+    def _tell(self, report: StepReport) -> None:
+        """Events of one step, in the order of a completion."""
         for ticket, _ in report.prompts:
             one = self._running[ticket]
             one.listener(Started(prompt_tokens=one.prompt_tokens, forecast=one.forecast, decision=one.decision))
@@ -196,7 +199,6 @@ class IntrospectiveEngine:
                 self._take(token)
         for ended in report.ended:
             self._finish(ended)
-        return True
 
     def stream(self, request: GenerationRequest) -> Iterator[Event]:
         """Events of one request until all its completions have ended. Leaving the iterator cancels what is left."""
