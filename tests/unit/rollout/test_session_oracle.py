@@ -1,6 +1,7 @@
 """A decode session under everything that happens to one, against transformers and the learner: ids and log-probabilities are the same."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,26 @@ def texts(count: int) -> list[str]:
     return ["".join(chr(97 + letter) for letter in draw.integers(0, 26, size=draw.integers(1, 70))) for _ in range(count)]
 
 
-def expected(policy: Policy, requests: list[RolloutRequest]) -> list[list[int]]:
-    """Greedy ids of transformers' `generate`, one prompt at a time."""
-    groups = build_engine(policy, "hf", slots=1).generate(requests)
+def expected(policy: Policy, requests: list[RolloutRequest], *, at_once: int = 1) -> list[list[int]]:
+    """Greedy ids of transformers' `generate`, so many prompts of equal limits at once."""
+    groups = build_engine(policy, "hf", slots=at_once).generate(requests)
     return [completion.ids_T.tolist() for group in groups for completion in group.completions_G]
 
 
-def greedy(ask: Ask, count: int, **params: Any) -> list[RolloutRequest]:
-    lengths = np.random.default_rng(3).integers(4, 30, size=count).tolist()
-    return [ask(text, temperature=0.0, max_tokens=length, **params) for text, length in zip(texts(count), lengths, strict=True)]
+def greedy(ask: Ask, count: int, *, alike: int = 1) -> list[RolloutRequest]:
+    """Of many limits, `alike` of them after one another."""
+    lengths = np.repeat(np.random.default_rng(3).integers(4, 30, size=count // alike), alike).tolist()
+    return [ask(text, temperature=0.0, max_tokens=length) for text, length in zip(texts(count), lengths, strict=True)]
 
 
 def test_two_hundred_greedy_prompts_equal_generate_under_refill(lively: Policy, driven: Open, ask: Ask) -> None:
-    requests = greedy(ask, 200)
+    requests = greedy(ask, 200, alike=25)
     one = driven(slots=12)
     tickets = [one.submit(request) for request in requests]
     one.run()
     found = [one.ids(ticket)[0] for ticket in tickets]
     assert len({tuple(ids) for ids in found}) > 150, "a model that always says the same proves little"
-    assert found == expected(lively, requests)
+    assert found == expected(lively, requests, at_once=25)
 
 
 @pytest.mark.parametrize("piece_tokens", [1, 7, 64])
@@ -51,6 +53,15 @@ def test_prompts_in_pieces_equal_generate(lively: Policy, driven: Open, ask: Ask
     tickets = [one.submit(request) for request in requests]
     one.run()
     assert [one.ids(ticket)[0] for ticket in tickets] == expected(lively, requests)
+
+
+def test_a_prompt_of_one_token_equals_generate(lively: Policy, driven: Open, ask: Ask) -> None:
+    short, long = replace(ask("a", temperature=0.0), prompt_ids=(65,)), ask("words", temperature=0.0)
+    for requests in ([short], [short, long]):
+        one = driven()
+        tickets = [one.submit(request) for request in requests]
+        one.run()
+        assert [one.ids(ticket)[0] for ticket in tickets] == expected(lively, requests)
 
 
 def test_requests_that_arrive_while_others_decode_equal_generate(lively: Policy, driven: Open, ask: Ask) -> None:
