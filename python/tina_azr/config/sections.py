@@ -6,7 +6,7 @@ dictionaries live in layers above, so that a new one needs no change on this pag
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tina_azr.config.fields import Section, choice, choices, names, numbers, setting, switch
 
@@ -233,6 +233,12 @@ class IntrospectionConfig(Section):
     """Rank of side adapters; 0: none."""
     tags: tuple[str, ...] = names(())
     """Further tag pairs that are counted like thoughts, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        # YAML reads a bare `off` as false.
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -59,6 +59,18 @@ Ask = Callable[..., "RolloutRequest"]
 
 
 @pytest.fixture
+def lively(byte_policy: "Policy") -> "Policy":
+    """`byte_policy` with weights so far from its first ones that its greedy ids are no mere repetition."""
+    import torch
+
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in byte_policy.module.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return byte_policy
+
+
+@pytest.fixture
 def driven(byte_policy: "Policy") -> Open:
     """A driven session of `byte_policy`, or of another policy."""
     from tina_azr.rollout.session import DecodeSession

@@ -1,6 +1,7 @@
 """What a decode session does to each completion: cancelling, closing thoughts, walls, stops, memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ from tina_azr.rollout.types import RolloutRequest, StopCause
 
 Open = Callable[..., Any]
 Ask = Callable[..., RolloutRequest]
+
+
+@pytest.fixture(autouse=True)
+def _endless(byte_policy: Policy) -> None:
+    # A random model ends its turn at random: here a completion ends only by what its test does.
+    byte_policy.tokenizer.stop_ids = ()
 
 
 # Cancelling.
@@ -168,10 +175,10 @@ def test_each_request_has_stop_ids_of_its_own(driven: Open, ask: Ask) -> None:
 
 
 def test_min_p_keeps_what_is_nearly_as_likely_as_the_best(byte_policy: Policy, driven: Open, ask: Ask) -> None:
-    asked = ask("a", group_size=400, max_tokens=1, min_p=0.9)
+    asked = ask("a", group_size=400, max_tokens=1, min_p=0.5)
     with torch.no_grad():
         shares = byte_policy.module(torch.tensor([asked.prompt_ids])).logits[0, -1].softmax(-1)
-    kept = set((shares >= 0.9 * shares.max()).nonzero()[:, 0].tolist())
+    kept = set((shares >= 0.5 * shares.max()).nonzero()[:, 0].tolist())
     one = driven(slots=400)
     ticket = one.submit(asked)
     one.run()
@@ -267,23 +274,37 @@ def test_the_hook_is_asked_once_a_request_and_its_wall_holds(byte_policy: Policy
     assert asked == [walled, own]
     closed = byte_policy.tokenizer.think_close_id
     for done in one.ended[walled].values():
-        assert done.forced_T[3] or closed in done.ids_T[:3] or len(done.ids_T) <= 3
+        assert done.forced_T[3] or closed in done.ids_T[:3]
     assert np.flatnonzero(one.ended[own][0].forced_T)[0] == 6
 
 
-@pytest.mark.parametrize("seed", [-1, 1 << 64])
-def test_a_seed_that_is_no_seed_is_refused_before_it_stops_the_others(driven: Open, ask: Ask, seed: int) -> None:
+@pytest.mark.parametrize("seed", [-1, 1 << 63])
+def test_a_seed_that_is_no_seed_is_refused(ask: Ask, seed: int) -> None:
     with pytest.raises(ModelError, match="seed"):
-        driven().submit(ask("a", seed=seed))
+        ask("a", seed=seed)
 
 
 @pytest.mark.parametrize(
-    "params", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"min_p": 1.1}]
+    ("name", "value"),
+    [
+        ("temperature", -1.0),
+        ("temperature", float("nan")),
+        ("top_p", 0.0),
+        ("top_p", 1.5),
+        ("top_k", -1),
+        ("min_p", 1.1),
+        ("think_wall", -1),
+    ],
 )
-def test_sampling_parameters_out_of_bounds_are_refused(driven: Open, ask: Ask, params: dict[str, Any]) -> None:
-    (name,) = params
+def test_sampling_parameters_out_of_bounds_are_refused(ask: Ask, name: str, value: float) -> None:
     with pytest.raises(ModelError, match=name):
-        driven().submit(ask("a", **params))
+        ask("a", **{name: value})
+
+
+def test_prompt_ids_that_the_model_does_not_have_are_refused(driven: Open, ask: Ask) -> None:
+    for wrong in ((1, 264), (-1, 1)):
+        with pytest.raises(ModelError, match="264 ids"):
+            driven().submit(replace(ask("a"), prompt_ids=wrong))
 
 
 def test_weights_that_are_no_numbers_are_told_of(byte_policy: Policy, driven: Open, ask: Ask) -> None:
