@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from page_chat import Chat, page_engine
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
 from scripted_chat import ScriptedChatEngine
 from scripted_server import running
 from tina_azr.sandbox import Sandbox
