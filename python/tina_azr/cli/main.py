@@ -23,6 +23,7 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
+    "serve": Subcommand("tina_azr.cli.serve", "Serve a model: a page in the browser and an OpenAI-compatible API."),
     "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
     "tasks": Subcommand("tina_azr.cli.tasks", "Look at the tasks that a run invented."),
     "config": Subcommand("tina_azr.cli.config", "Show, check and describe configuration files."),
@@ -73,6 +74,7 @@ class Root(click.Group):
 EPILOG = """\b
 Start here:
   tina-azr train                          self-play with the embedded model, minutes on two cores
+  tina-azr serve                          talk to it in the browser, or as an OpenAI-compatible API
   tina-azr runs                           what has been trained
   tina-azr tasks runs/NAME                the tasks it invented
   tina-azr sandbox run f.py --call 'f(3)' one program in the sandbox

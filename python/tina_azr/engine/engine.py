@@ -238,9 +238,7 @@ class IntrospectiveEngine:
             walls.append(one.decision.wall)
         return walls
 
-    def _budget(
-        self, request: GenerationRequest, max_tokens: int, quantiles: Mapping[float, float] | None
-    ) -> BudgetDecision:
+    def _budget(self, request: GenerationRequest, max_tokens: int, quantiles: Mapping[float, float] | None) -> BudgetDecision:
         settings = self.settings.budget
         slack = self.introspector.calibration.slack if self.introspector else None
         return decide_budget(

@@ -86,7 +86,9 @@ def load_heads(folder: Path) -> StoredHeads | None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"the heads in {folder} cannot be used ({error}): remove {FACTS} and {WEIGHTS}, or fit them again") from error
+        raise ModelError(
+            f"the heads in {folder} cannot be used ({error}): remove {FACTS} and {WEIGHTS}, or fit them again"
+        ) from error
     digest = weights_digest(heads)
     if document.get("heads_digest") != digest:
         raise ModelError(f"{folder / WEIGHTS} does not belong to {path}: their digests differ. Copy both, or fit the heads again")

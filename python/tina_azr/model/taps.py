@@ -55,9 +55,7 @@ class Taps:
             self._handles.append(self._module.model.layers[number].register_forward_hook(self._keep(number)))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

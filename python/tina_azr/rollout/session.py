@@ -31,6 +31,7 @@ MAX_WAVES = 4
 PIECE_TOKENS = 8_192
 """Most padded prompt tokens in one forward."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """One token of a completion that is followed."""

@@ -138,9 +138,7 @@ class Insights:
 
     # In the reward.
 
-    def reward(
-        self, records: Sequence[ProposalRecord], outcomes: Sequence[SolvedTask | TaskRejected]
-    ) -> list[ProposalRecord]:
+    def reward(self, records: Sequence[ProposalRecord], outcomes: Sequence[SolvedTask | TaskRejected]) -> list[ProposalRecord]:
         """Proposals with what their forecasts add. With coefficient 0, or `off`, the records as they are."""
         settings = self._config.introspection
         solved = {number: outcome for number, outcome in enumerate(outcomes) if isinstance(outcome, SolvedTask)}
@@ -171,7 +169,9 @@ class Insights:
         ]
         # It scales learnability, so it scales what is earned, not what a fault costs.
         return [
-            replace(record, reward=record.reward * (1.0 + settings.coeff * score), surprise=score) if record.reward > 0.0 else record
+            replace(record, reward=record.reward * (1.0 + settings.coeff * score), surprise=score)
+            if record.reward > 0.0
+            else record
             for record, score in zip(records, scores, strict=True)
         ]
 

@@ -90,9 +90,7 @@ def probe_plans(
                 plan: _mean(
                     [
                         (verdict is Verdict.CORRECT) - LENGTH_PRICE * completion.think_tokens / params.max_tokens
-                        for completion, verdict in zip(
-                            graded[plan][0][index].completions_G, graded[plan][1][index], strict=True
-                        )
+                        for completion, verdict in zip(graded[plan][0][index].completions_G, graded[plan][1][index], strict=True)
                     ]
                 )
                 for plan in hints

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tina_azr.engine.types import Message
 from tina_azr.serve.types import ApiError, ServedModel, refused
@@ -22,14 +22,26 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+def _whole(text: str) -> str:
+    """JSON can escape half of a character, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"character {error.start} is half of a surrogate pair") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+
+
 class TextPart(Body):
     """A piece of a message that is text."""
 
     type: Literal["text", "input_text", "output_text"]
-    text: str
+    text: Text
 
 
-Content = str | list[TextPart]
+Content = Text | list[TextPart]
 Role = Literal["system", "developer", "user", "assistant"]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Share = Annotated[float, Field(gt=0, le=1)]

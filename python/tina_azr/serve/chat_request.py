@@ -13,6 +13,7 @@ from tina_azr.serve.bodies import (
     Seed,
     Share,
     Temperature,
+    Text,
     Tokens,
     check_model,
     conversation,
@@ -51,7 +52,7 @@ class ChatRequest(BudgetFields):
     """The body."""
 
     messages: list[ChatMessage] = Field(min_length=1)
-    model: str | None = None
+    model: Text | None = None
     """The model's name; left out: the one that is served."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -68,7 +69,7 @@ class ChatRequest(BudgetFields):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Seed | None = None
     """Left out: another one each time."""
-    stop: str | list[str] | None = None
+    stop: Text | list[Text] | None = None
     """Ends the answer, never the thought."""
     logprobs: bool | None = None
     """Of the answer's tokens."""

@@ -19,6 +19,7 @@ STATUSES = {
     408: "The body did not come in time.",
     413: "The body is too long.",
     415: "The body is not JSON.",
+    431: "The headers are too long.",
     429: "The server is full; Retry-After says when to try again.",
     500: "The server has a fault.",
     503: "The server is shutting down, or its engine has failed.",
@@ -72,7 +73,11 @@ def _first(problems: Sequence[Any]) -> ApiError:
     problem = problems[0]
     if problem["type"] == "json_invalid":
         return refused("the body is not JSON", None, code="invalid_json")
-    # Names of the alternatives of a union stand in the path too: only what a client could have written is kept.
-    path = [str(part) for part in problem["loc"][1:] if isinstance(part, int) or str(part).isidentifier()]
+    path = [str(part) for part in problem["loc"][1:] if isinstance(part, int) or _is_field(str(part))]
     param = ".".join(path) or None
     return refused(f"{param or 'the body'}: {problem['msg']}", param, code="invalid_value")
+
+
+def _is_field(part: str) -> bool:
+    """The path also names the alternatives of a union, such as `str`, `list[TextPart]` and `InputMessage`."""
+    return part.isidentifier() and part.islower() and part != "str"

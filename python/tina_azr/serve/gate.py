@@ -33,6 +33,8 @@ KNOWN_PATHS = (
     "/v1/tina/sandbox",
 )
 """Labels of the request counter; anything else counts as `other`."""
+HEADER_BYTES = 32 * 1024
+"""Of a request: all its headers and its path."""
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -96,6 +98,8 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in headers.raw) + len(scope["raw_path"] or b"") > HEADER_BYTES:
+            raise ApiError(431, f"the headers are longer than {HEADER_BYTES} bytes", code="headers_too_long")
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._rules.address.answers_to(hosts[0]):
             raise _forbidden("this Host is not this server's; behind a tunnel or proxy name it with --allow-host", "bad_host")
@@ -160,7 +164,7 @@ async def _refuse(error: ApiError, scope: Scope, receive: Receive, answer: _Answ
     if answer.status is not None:
         # Half a response is out already; ending the connection is all that is left.
         return
-    headers = error.headers if error.status not in (408, 413) else {**error.headers, "Connection": "close"}
+    headers = error.headers if error.status not in (408, 413, 431) else {**error.headers, "Connection": "close"}
     await JSONResponse(error.body(), status_code=error.status, headers=headers)(scope, receive, answer)
 
 

@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from tina_azr.config import ServeConfig
 from tina_azr.errors import ConfigError, ServeError
 from tina_azr.serve.addresses import is_loopback
+from tina_azr.serve.gate import HEADER_BYTES
 from tina_azr.serve.room import EngineRoom
 from tina_azr.serve.types import EndedBy
 
 BACKLOG = 512
-HEADER_BYTES = 32 * 1024
 IDLE_SECONDS = 30
 LAST_SECONDS = 5
 """After the grace time: for the last words of what was ended to go out."""
@@ -69,37 +69,37 @@ def url_of(settings: ServeConfig, port: int) -> str:
     return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
 
 
-def serve(app: FastAPI, listener: socket.socket, settings: ServeConfig, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM, or until the engine fails. Raises ServeError for the latter."""
-    room: EngineRoom = app.state.room
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=IDLE_SECONDS,
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        http="h11",
-        ws="none",
-        timeout_graceful_shutdown=round(settings.grace_seconds + LAST_SECONDS),
-    )
-    server = _Server(config, room, settings.grace_seconds, on_ready)
-    room.on_broken = server.stop
-    server.run(sockets=[listener])
-    if room.broken:
-        raise ServeError("the engine failed, so the server has ended; the log above says where")
-
-
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, which at its end first takes no more requests, and after the grace time ends those that still run."""
 
-    def __init__(self, config: uvicorn.Config, room: EngineRoom, grace_seconds: float, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._room = room
-        self._grace_seconds = grace_seconds
+    def __init__(self, app: FastAPI, listener: socket.socket, settings: ServeConfig, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=IDLE_SECONDS,
+                h11_max_incomplete_event_size=HEADER_BYTES,
+                http="h11",
+                ws="none",
+                timeout_graceful_shutdown=round(settings.grace_seconds + LAST_SECONDS),
+            )
+        )
+        self._room: EngineRoom = app.state.room
+        self._listener = listener
+        self._grace_seconds = settings.grace_seconds
         self._on_ready = on_ready
+        self._room.on_broken = self.stop
+
+    def work(self) -> None:
+        """Serve until SIGINT, SIGTERM, `stop`, or until the engine fails. Raises ServeError for the last."""
+        self.run(sockets=[self._listener])
+        if self._room.broken:
+            raise ServeError("the engine failed, so the server has ended; the log above says where")
 
     def stop(self) -> None:
+        """As SIGTERM: finish what runs, within the grace time."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

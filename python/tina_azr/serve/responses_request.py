@@ -13,6 +13,7 @@ from tina_azr.serve.bodies import (
     Seed,
     Share,
     Temperature,
+    Text,
     Tokens,
     check_model,
     conversation,
@@ -53,10 +54,10 @@ class TextOptions(Body):
 class ResponsesRequest(BudgetFields):
     """The body."""
 
-    input: str | list[InputMessage | InputReasoning] = Field(min_length=1)
-    model: str | None = None
+    input: Text | list[InputMessage | InputReasoning] = Field(min_length=1)
+    model: Text | None = None
     """The model's name; left out: the one that is served."""
-    instructions: str | None = None
+    instructions: Text | None = None
     """A system message before the others."""
     stream: bool | None = None
     max_output_tokens: Tokens | None = None
@@ -69,7 +70,7 @@ class ResponsesRequest(BudgetFields):
     tools: list[Any] | None = None
     tool_choice: Any = None
     background: bool | None = None
-    previous_response_id: str | None = None
+    previous_response_id: Text | None = None
     """Only null: responses are not stored."""
 
     def to_engine(self, model: ServedModel, limits: RequestLimits) -> GenerationRequest:

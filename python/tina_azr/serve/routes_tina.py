@@ -1,6 +1,6 @@
 """The routes that are ours: facts of this server, Markdown for the page, one program in the sandbox."""
 
-import asyncio
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated
 
@@ -11,10 +11,11 @@ from typing_extensions import TypedDict
 from tina_azr.errors import SandboxError
 from tina_azr.sandbox.types import OutcomeView
 from tina_azr.serve import markdown
-from tina_azr.serve.bodies import Body
+from tina_azr.serve.bodies import Body, Text
 from tina_azr.serve.errors_wire import documented
 from tina_azr.serve.introspection import CalibrationView, calibration_view
 from tina_azr.serve.service import Service
+from tina_azr.serve.turnstile import Turnstile
 from tina_azr.serve.types import ApiError
 
 LONGEST_MARKDOWN = 100_000
@@ -22,12 +23,14 @@ LONGEST_PROGRAM = 20_000
 LONGEST_CALL = 2_000
 MOST_PROGRAMS = 4
 """In the sandbox or waiting for it; one more is answered 429."""
+MOST_RENDERINGS = 16
+"""The same for Markdown."""
 
 
 class RenderRequest(Body):
     """Markdown to be shown."""
 
-    markdown: Annotated[str, StringConstraints(max_length=LONGEST_MARKDOWN)]
+    markdown: Annotated[Text, StringConstraints(max_length=LONGEST_MARKDOWN)]
 
 
 class Rendered(TypedDict):
@@ -39,8 +42,8 @@ class Rendered(TypedDict):
 class SandboxRequest(Body):
     """One program."""
 
-    program: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PROGRAM)]
-    call: Annotated[str, StringConstraints(max_length=LONGEST_CALL)] | None = None
+    program: Annotated[Text, StringConstraints(min_length=1, max_length=LONGEST_PROGRAM)]
+    call: Annotated[Text, StringConstraints(max_length=LONGEST_CALL)] | None = None
     """Evaluated after the program, such as `f(3)`; null: the program alone."""
 
 
@@ -73,8 +76,7 @@ class Info(TypedDict):
 def tina_routes(service: Service) -> APIRouter:
     """Everything below `/v1/tina`."""
     router = APIRouter(prefix="/v1/tina", tags=["tina"])
-    one_by_one = asyncio.Lock()
-    waiting: set[object] = set()
+    rendering, running = Turnstile(MOST_RENDERINGS), Turnstile(MOST_PROGRAMS)
 
     @router.get("/info", responses={200: {"model": Info}, **documented()}, response_model=None)
     async def info() -> Info:
@@ -100,30 +102,23 @@ def tina_routes(service: Service) -> APIRouter:
             "key_required": service.key_required,
         }
 
-    @router.post("/render", responses={200: {"model": Rendered}, **documented(408, 413, 415)}, response_model=None)
-    def render(body: RenderRequest) -> Rendered:
+    @router.post("/render", responses={200: {"model": Rendered}, **documented(408, 413, 415, 429)}, response_model=None)
+    async def render(body: RenderRequest) -> Rendered:
         """Markdown as sanitised HTML."""
-        return {"html": markdown.render(body.markdown)}
+        return {"html": await rendering.through(partial(markdown.render, body.markdown))}
 
     @router.post(
         "/sandbox", responses={200: {"model": OutcomeView}, **documented(404, 408, 413, 415, 429, 503)}, response_model=None
     )
     async def sandbox(body: SandboxRequest) -> OutcomeView:
         """Run one program on two images of the interpreter, under the server's policy and limits."""
-        checker = service.checker
-        if checker is None:
+        if service.checker is None:
             raise ApiError(404, "this server has no sandbox", code="no_sandbox")
-        if len(waiting) >= MOST_PROGRAMS:
-            raise ApiError(429, "the sandbox is busy", kind="rate_limit_error", code="sandbox_busy", headers={"Retry-After": "1"})
-        place = object()
-        waiting.add(place)
+        job = (body.program, [body.call or "None"])
         try:
-            async with one_by_one:
-                outcomes = await asyncio.to_thread(checker.check_many, [(body.program, [body.call or "None"])])
+            outcomes = await running.through(partial(service.checker.check_many, [job]))
         except SandboxError as error:
             raise ApiError(503, f"the sandbox failed: {error}", kind="server_error", code="sandbox_failed") from error
-        finally:
-            waiting.discard(place)
         return outcomes[0][0].view()
 
     return router
