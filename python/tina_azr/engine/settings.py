@@ -58,7 +58,7 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
     advised = _advised(policy)
     budget = replace(
         settings.budget,
-        max_think_tokens=min(settings.budget.max_think_tokens, positions // 4),
+        max_think_tokens=min(settings.budget.max_think_tokens, positions // 5),
         answer_reserve=min(settings.budget.answer_reserve, positions // 8),
     )
 
