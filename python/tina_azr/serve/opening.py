@@ -12,11 +12,18 @@ from tina_azr.engine.settings import EngineSettings
 from tina_azr.model.loading import EMBEDDED
 from tina_azr.sandbox import Limits, Policy, Sandbox
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
+from tina_azr.text.style import PromptStyle
 
 EMBEDDED_NOTE = (
     "{name} is the model that ships inside, a scale model of 1.1 million parameters. It knows small Python programs in the fixed words of "
     "self-play and cannot hold a conversation: its answers to anything else are nonsense. For a real one: "
     "tina-azr serve --model Qwen/Qwen3-4B-Thinking-2507, or a folder, or a run."
+)
+
+
+DESCENDANT_NOTE = (
+    "{name} was trained from the model that ships inside tina-azr. It knows small Python programs in the fixed words of self-play and "
+    "cannot hold a conversation: its answers to anything else are nonsense."
 )
 
 
@@ -56,6 +63,7 @@ def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedMod
         ),
         heads=engine.introspector is not None,
         calibration=_card(engine),
+        prompts=engine.policy.style,
         created=int(now.timestamp()),
     )
 
@@ -74,6 +82,8 @@ def sandbox_of(settings: SandboxConfig) -> Sandbox:
 def _note(engine: IntrospectiveEngine, name: str, doubts: Sequence[str]) -> str:
     if name in EMBEDDED:
         said = EMBEDDED_NOTE.format(name=name)
+    elif engine.policy.style is PromptStyle.COMPACT:
+        said = DESCENDANT_NOTE.format(name=name)
     else:
         parameters = sum(parameter.numel() for parameter in engine.policy.module.parameters())
         said = f"{name}: a thinking model of {parameters / 1e9:.2g} billion parameters."

@@ -43,8 +43,8 @@ def engine() -> ScriptedChatEngine:
 
 @pytest.fixture(scope="session")
 def url(engine: ScriptedChatEngine, sandbox: Sandbox) -> Iterator[str]:
-    with running(engine, checker=sandbox) as url:
-        yield url
+    with running(engine, checker=sandbox) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ def port() -> int:
 
 
 def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserContext, port: int) -> None:
-    with running(page_engine(), port=port) as url:
-        chat = Chat(context.new_page(), url).open()
+    with running(page_engine(), port=port) as server:
+        chat = Chat(context.new_page(), server.url).open()
         chat.send("[plain] one")
     chat.expected += LOST
     answer = chat.send("[plain] two", wait=False)
@@ -38,8 +38,8 @@ def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserCon
 
 
 def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> None:
-    with running(page_engine(), queue=1, choices=1) as url:
-        chat = Chat(context.new_page(), url).open()
+    with running(page_engine(), queue=1, choices=1) as server:
+        chat = Chat(context.new_page(), server.url).open()
         chat.expected.append("status of 429")
         first = chat.send("answer long", wait=False)
         expect(first.locator(".prose")).to_contain_text("word-3 ")
@@ -52,8 +52,8 @@ def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> N
 
 
 def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> None:
-    with running(page_engine(), queue=1, choices=1) as url:
-        chat = Chat(context.new_page(), url).open()
+    with running(page_engine(), queue=1, choices=1) as server:
+        chat = Chat(context.new_page(), server.url).open()
         chat.expected.append("status of 429")
         chat.send("answer long", wait=False)
         chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
@@ -65,10 +65,10 @@ def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> No
 
 
 def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserContext) -> None:
-    with running(page_engine(), key="secret") as url:
-        chat = Chat(context.new_page(), url)
+    with running(page_engine(), key="secret") as server:
+        chat = Chat(context.new_page(), server.url)
         chat.expected.append("status of 401")
-        chat.page.goto(url)
+        chat.page.goto(server.url)
         dialog = chat.page.get_by_role("dialog", name="This server asks for a key")
         dialog.get_by_label("Key").fill("wrong")
         dialog.get_by_role("button", name="Use it").click()
@@ -83,8 +83,8 @@ def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserCo
         expect(dialog).to_be_hidden()
         assert chat.page.evaluate("JSON.stringify(localStorage)").find("secret") < 0
         chat.check()
-        other = Chat(context.new_page(), url)
-        other.page.goto(url)
+        other = Chat(context.new_page(), server.url)
+        other.page.goto(server.url)
         expect(other.page.get_by_role("dialog", name="This server asks for a key")).to_be_visible()
 
 

@@ -88,8 +88,8 @@ def test_labels_of_the_bar_never_overlap(chat: Chat) -> None:
 
 
 def test_without_heads_there_is_a_bar_and_no_claim(browser: Browser) -> None:
-    with running(page_engine(heads=False)) as url, browser.new_context() as context:
-        chat = Chat(context.new_page(), url).open()
+    with running(page_engine(heads=False)) as server, browser.new_context() as context:
+        chat = Chat(context.new_page(), server.url).open()
         expect(chat.page.locator("#lead")).to_contain_text("no heads for introspection")
         answer = chat.send("[plain] hello")
         expect(answer.get_by_role("meter")).to_be_visible()
@@ -120,8 +120,8 @@ def test_a_program_runs_in_the_sandbox(chat: Chat) -> None:
 def test_the_examples_are_answered_and_checked(chat: Chat) -> None:
     for name, button, verdicts in (
         ("Predict the output", "Check in the sandbox", ["Rightf(4) → 17"]),
-        ("Find an input", "Check in the sandbox", ["Wrongf(9) → 21"]),
-        ("Write the function", "Run in the sandbox", ["Rightf(17) → 36", "Rightf(3) → 8", "Rightf(1) → 4"]),
+        ("Find an input", "Check in the sandbox", ["Wrongf(9) → 3"]),
+        ("Write the function", "Run in the sandbox", ["Rightf(4, 2) → 14", "Rightf(13, 6) → 45", "Rightf(2, 11) → 17"]),
     ):
         chat.page.get_by_role("button", name=name).click()
         answer = chat.page.locator(".assistant")

@@ -15,11 +15,11 @@ def call(chat: Chat, module: str, expression: str, *given: object) -> Any:
 
 
 def test_the_examples_are_what_the_embedded_model_was_asked_in_training(chat: Chat) -> None:
-    shown = call(chat, "examples", "m.EXAMPLES.embedded.map((each) => each.prompt)")
+    shown = call(chat, "examples", "m.EXAMPLES.compact.map((each) => each.prompt)")
     deduction = Task(key="", mode="deduction", program="def f(x):\n    x = x * 3\n    x = x + 5\n    return x", input="4")
-    abduction = Task(key="", mode="abduction", program="def f(x):\n    x = x * 3\n    x = x - 6\n    return x", output="24")
-    pairs = tuple(Example(input=given, output=wanted) for given, wanted in (("17", "36"), ("3", "8"), ("1", "4")))
-    induction = Task(key="", mode="induction", program="", message="add; times", visible=pairs)
+    abduction = Task(key="", mode="abduction", program="def f(x):\n    x = x - 6\n    x = abs(x)\n    return x", output="14")
+    pairs = tuple(Example(input=given, output=wanted) for given, wanted in (("4, 2", "14"), ("13, 6", "45"), ("2, 11", "17")))
+    induction = Task(key="", mode="induction", program="", message="times 3; add y", visible=pairs)
     assert shown == [
         compact_prompts.solve_deduction(deduction),
         compact_prompts.solve_abduction(abduction),
@@ -50,11 +50,14 @@ def test_what_can_be_checked_is_read_from_prompt_and_answer(chat: Chat) -> None:
     program = "def f(x):\n    return x + 1"
     prompt = f"Predict.\n```python\n{program}\n```\n```input\n3\n```\n"
     claim = call(chat, "checks", "m.claimOf(a[0], a[1])", prompt, "So:\n```output\n4\n```")
-    assert claim == {"program": program, "cases": [{"call": "f(3)", "expected": "4"}]}
+    assert claim == {"program": program, "cases": [{"call": "f(3)", "expected": "4", "said": "answer"}]}
     assert call(chat, "checks", "m.claimOf(a[0], a[1])", "What is 3 + 1?", "```output\n4\n```") is None
     assert call(chat, "checks", "m.claimOf(a[0], a[1])", prompt, "No block, no claim.") is None
     trial = call(chat, "checks", "m.trialOf(a[0], a[1])", "1 -> 2\n3, 4 -> 7\n", program)
-    assert trial["cases"] == [{"call": "f(1)", "expected": "2"}, {"call": "f(3, 4)", "expected": "7"}]
+    assert trial["cases"] == [
+        {"call": "f(1)", "expected": "2", "said": "prompt"},
+        {"call": "f(3, 4)", "expected": "7", "said": "prompt"},
+    ]
     assert call(chat, "checks", "m.trialOf(a[0], a[1])", "Go on.", program)["cases"] == [{"call": None, "expected": None}]
 
 
