@@ -63,6 +63,13 @@ class Chat:
         page.keyboard.press("Tab")
         page.get_by_role("button", name="Close settings").click()
 
+    def set_temperature(self, temperature: str) -> None:
+        """Another sampling temperature from now on."""
+        self.page.get_by_role("button", name="Settings").click()
+        self.page.get_by_label("Temperature").fill(temperature)
+        self.page.keyboard.press("Tab")
+        self.page.get_by_role("button", name="Close settings").click()
+
     def status(self) -> Locator:
         """What screen readers are told."""
         return self.page.locator("#status")

@@ -96,7 +96,7 @@ def test_without_heads_there_is_a_bar_and_no_claim(browser: Browser) -> None:
         expect(answer.locator(".budget-mark")).to_have_count(2)
         expect(answer.locator(".chip:visible")).to_have_count(0)
         answer.get_by_role("button", name="Details").click()
-        expect(answer.locator(".signals h4")).to_have_text(["Budget", "Why it stopped", "Time"])
+        expect(answer.locator(".signals h2")).to_have_text(["Budget", "Why it stopped", "Time"])
         assert answer.get_by_role("button", name="sandbox").count() == 0
         chat.check()
 
