@@ -21,6 +21,9 @@ from tina_azr.config.fields import Section
 from tina_azr.engine.types import Plan
 from tina_azr.errors import ConfigError, ScoreError
 
+CALIBRATION = "calibration.json"
+"""The file's name beside a model."""
+
 Floats: TypeAlias = NDArray[np.float64]
 Moment: TypeAlias = Literal["c0", "cE"]
 """Which confidence: before thinking, or at `</think>`."""
@@ -241,6 +244,11 @@ class Calibration(Section):
 def corrected_tokens(tokens: float, factor: float) -> float:
     """A forecast of think tokens times its factor; a forecast below one token counts as one."""
     return factor * max(tokens, 1.0)
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Sixteen hexadecimal digits of a model folder's tokenizer.json."""
+    return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
 
 
 def calibration_schema() -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """From a model's name to an engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
 
-import hashlib
 from pathlib import Path
 
-from tina_azr.engine.calibration import Calibration
+from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.settings import EngineSettings
 from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import load_heads, weights_digest
 from tina_azr.model.loading import Policy, load_policy
-
-CALIBRATION = "calibration.json"
 
 
 def open_engine(
@@ -69,8 +66,3 @@ def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[
             policy_digest=digest, heads_digest=stored.digest, tokenizer_digest=tokenizer_digest(policy.folder)
         )
     return Introspector(stored.heads, fitted), notes
-
-
-def tokenizer_digest(folder: Path) -> str:
-    """Sixteen hex digits of tokenizer.json."""
-    return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:16]

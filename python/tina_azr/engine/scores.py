@@ -110,14 +110,20 @@ def ece(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = 
 def reliability_curve(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> Curve:
     """Bins of equal mass (equal forecasts stay together) or of equal width (the last one closed: p = 1 counts)."""
     p, y = _forecasts(p_N, y_N)
-    if bins < 1:
-        raise ScoreError(f"{bins} bins: at least one is needed")
-    place = _midranks(p) / p.size if binning == "mass" else p
-    bin_N = np.minimum((place * bins).astype(np.int64), bins - 1)
+    bin_N = bin_numbers(p, bins=bins, binning=binning)
     count = np.bincount(bin_N, minlength=bins)
     kept = count > 0
     sums = [np.bincount(bin_N, weights=values, minlength=bins)[kept] for values in (p, y)]
     return Curve(forecast=sums[0] / count[kept], outcome=sums[1] / count[kept], count=count[kept])
+
+
+def bin_numbers(p_N: Floats, *, bins: int = BINS, binning: Binning = "mass") -> NDArray[np.int64]:
+    """The bin of each forecast, from 0 up."""
+    if bins < 1:
+        raise ScoreError(f"{bins} bins: at least one is needed")
+    place = _midranks(p_N) / p_N.size if binning == "mass" else p_N
+    numbers: NDArray[np.int64] = np.minimum((place * bins).astype(np.int64), bins - 1)
+    return numbers
 
 
 def accuracy_at_coverage(score_N: ArrayLike, y_N: ArrayLike, *, coverage: float) -> float:

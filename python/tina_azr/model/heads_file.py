@@ -18,7 +18,6 @@ from torch import nn
 from tina_azr.errors import ModelError
 from tina_azr.model.metacog import FORMS, HeadShape, LinearHeads, LinkedHeads, TapHeads, build_heads
 
-WEIGHTS, FACTS = "heads.safetensors", "heads.json"
 FORMAT = 1
 PROBED = 4_096
 """Elements of each tensor that a policy's digest looks at."""
@@ -60,17 +59,28 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_heads(heads: AnyHeads, facts: HeadFacts, folder: Path) -> None:
-    """Write both files."""
+def _files(folder: Path, name: str | None) -> tuple[Path, Path]:
+    stem = "heads" if name is None else f"heads.{name}"
+    return folder / f"{stem}.safetensors", folder / f"{stem}.json"
+
+
+def save_heads(heads: AnyHeads, facts: HeadFacts, folder: Path, *, name: str | None = None) -> None:
+    """Write both files. The heads without a name are those that act."""
+    weights, path = _files(folder, name)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in heads.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(tensors, weights, metadata={"format": "pt"})
     document = {"format": FORMAT, "shape": asdict(heads.shape), **asdict(facts), "heads_digest": weights_digest(heads)}
-    (folder / FACTS).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def load_heads(folder: Path) -> StoredHeads | None:
+def head_names(folder: Path) -> tuple[str, ...]:
+    """Names of the heads beside a policy that were trained for comparison."""
+    return tuple(sorted(path.name.removeprefix("heads.").removesuffix(".json") for path in folder.glob("heads.*.json")))
+
+
+def load_heads(folder: Path, name: str | None = None) -> StoredHeads | None:
     """The heads beside a policy; None if there are none. Raises ModelError for files that cannot be used."""
-    path = folder / FACTS
+    weights, path = _files(folder, name)
     if not path.is_file():
         return None
     try:
@@ -82,17 +92,17 @@ def load_heads(folder: Path) -> StoredHeads | None:
         if shape.kind not in FORMS:
             raise ModelError(f"{path} names heads of the form `{shape.kind}`; known are {', '.join(FORMS)}")
         heads = build_heads(shape, seed=0)
-        heads.load_state_dict(load_file(folder / WEIGHTS))
+        heads.load_state_dict(load_file(weights))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(
-            f"the heads in {folder} cannot be used ({error}): remove {FACTS} and {WEIGHTS}, or fit them again"
+            f"the heads in {folder} cannot be used ({error}): remove {path.name} and {weights.name}, or fit them again"
         ) from error
     digest = weights_digest(heads)
     if document.get("heads_digest") != digest:
-        raise ModelError(f"{folder / WEIGHTS} does not belong to {path}: their digests differ. Copy both, or fit the heads again")
+        raise ModelError(f"{weights} does not belong to {path}: their digests differ. Copy both, or fit the heads again")
     if not all(np.isfinite(tensor.numpy()).all() for tensor in heads.state_dict().values()):
-        raise ModelError(f"{folder / WEIGHTS} holds numbers that are not finite: fit the heads again")
+        raise ModelError(f"{weights} holds numbers that are not finite: fit the heads again")
     heads.eval()
     return StoredHeads(heads=heads, facts=facts, digest=digest)

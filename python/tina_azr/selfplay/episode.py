@@ -15,10 +15,10 @@ from tina_azr.config import Config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
+from tina_azr.selfplay.insight import Insights
 from tina_azr.selfplay.phases import Phases
 from tina_azr.selfplay.proposing import ProposerRollout, sample_proposals
 from tina_azr.selfplay.reach import RECENT_STEPS, Reach
-from tina_azr.selfplay.insight import Insights
 from tina_azr.selfplay.records import NO_INSIGHT, learner_samples, proposal_record, solved_task, task_result
 from tina_azr.selfplay.references import draw_assignments
 from tina_azr.selfplay.rewarding import Rewards, shuffle_rewards
@@ -150,7 +150,8 @@ class SelfPlay:
         with phases.phase("grade", len(tasks) * play.group_size):
             verdicts = grade_tries(self._executor, tries)
         insights = insight.of_groups(step, tries, walled, phases) if insight else [NO_INSIGHT] * len(tasks)
-        return [solved_task(*group, self._rewards, seen) for *group, seen in zip(tries, verdicts, insights, strict=True)]
+        graded = zip(tries, verdicts, insights, strict=True)
+        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
 
     def _reward(
         self, rollouts: Sequence[ProposerRollout], judged: Sequence[Task | TaskRejected], solved: Sequence[SolvedTask]

@@ -21,7 +21,7 @@ class Attempt:
     """Text after the last `</think>`; None if the thought never closed."""
     verdict: Verdict
     reward: float
-    cE: float | None = None  # noqa: N815 - the literature's name
+    cE: float | None = None
     """Forecast of its correctness at `</think>`; None without heads or without a close."""
 
 

@@ -42,7 +42,7 @@ class TaskResult:
     """Mean over the attempts."""
     c0: float | None = None
     """Forecast of the pass rate before the group was tried; None without heads."""
-    cE: float | None = None  # noqa: N815 - the literature's name
+    cE: float | None = None
     """Mean forecast of correctness after the thoughts."""
     plan: Mapping[str, float] = field(default_factory=dict)
     """Probability of each plan."""

@@ -22,7 +22,10 @@ def calibration_surprise(pass_rate: float, c0: float, group_size: int) -> float:
 
 
 def seed_legacy(forecast: Forecast, *, min_think_tokens: int) -> float:
-    """The founding document's score of a self-report, kept for comparison: high for `stop`, low confidence and a tiny budget. In [0.2, 1.8]."""
+    """The founding document's score of a self-report, kept for comparison. In [0.2, 1.8].
+
+    High for `stop`, low confidence and a tiny budget, whatever comes of the task.
+    """
     plan = {Plan.STOP: 1.0, Plan.VERIFY: 0.5}.get(forecast.plan_choice, 0.2)
     return plan + 0.5 * (forecast.c0 < 0.5) + 0.3 * (forecast.budget_quantiles[0.8] <= min_think_tokens + 4)
 
