@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -130,6 +131,16 @@ def test_openai_is_told_of_errors_as_it_knows_them(client: openai.OpenAI) -> Non
         client.chat.completions.create(model="tiny", messages=messages, temperature=9)  # type: ignore[arg-type]
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x " * 3_000}])
+
+
+def test_the_python_example_of_the_serving_page_runs(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert "http://127.0.0.1:8000" in example
+    space: dict[str, Any] = {}
+    exec(example.replace("http://127.0.0.1:8000", command.url), space)
+    space["client"].close()
+    assert space["answer"].choices[0].message.content in capsys.readouterr().out
 
 
 def curl(*arguments: str) -> str:
