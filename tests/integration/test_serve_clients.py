@@ -201,7 +201,7 @@ def test_ctrl_c_and_a_key_from_the_environment() -> None:
 
 
 def test_sigterm_is_a_clean_end() -> None:
-    status, out, _ = Command("--quiet").stop(signal.SIGTERM)
+    status, out, _ = Command("--quiet", "--host", "::1", "--allow-host", "[::1]:9000").stop(signal.SIGTERM)
     assert (status, out.splitlines()[-1]) == (0, "Stopped.")
 
 
@@ -209,6 +209,7 @@ def test_sigterm_is_a_clean_end() -> None:
     ("arguments", "status", "words"),
     [
         (["--host", "0.0.0.0"], 2, "TINA_AZR_API_KEY"),
+        (["--host", "::"], 2, "TINA_AZR_API_KEY"),
         (["--port", "70000"], 2, "serve.port"),
         (["--model", "no/such/model/here"], 1, "no/such/model/here"),
         (["--api-key-file", "missing"], 2, "missing"),
