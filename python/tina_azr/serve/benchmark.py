@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument(
         "--streams", type=int, nargs="+", default=[1, 8, 32], help="streams at once; the first is what others compare with"
     )
-    parser.add_argument("--requests", type=int, default=32, help="requests of a round")
+    parser.add_argument("--requests", type=int, default=64, help="requests of a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import torch
+
 from tina_azr.config import Config, SandboxConfig
 from tina_azr.engine.budget import BudgetSettings
 from tina_azr.engine.engine import IntrospectiveEngine
@@ -30,6 +32,10 @@ DESCENDANT_NOTE = (
 def open_for_serving(config: Config) -> IntrospectiveEngine:
     """The engine of a configuration. Raises what `open_engine` raises."""
     introspection, serve = config.introspection, config.serve
+    # So small a model is slower on two threads than on one, and far slower where the machine has other work.
+    threads = config.run.threads or (1 if config.model.name in EMBEDDED else 0)
+    if threads:
+        torch.set_num_threads(threads)
     settings = EngineSettings(
         budget=BudgetSettings(
             slack=introspection.slack,
