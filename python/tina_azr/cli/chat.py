@@ -129,8 +129,8 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, n
     console = Console(stderr=apart, highlight=False, markup=False)
     with console.status(f"loading {start.model}"):
         engine = open_speaker(start.model, device, dtype, lambda note: console.print(note, style="yellow", soft_wrap=True))
-    greeting = start.model if named else f"{EMBEDDED_NOTE} /example sends one task;"
-    console.print(f"{greeting} /help lists the commands", style="dim", soft_wrap=True)
+    greeting = f"{start.model};" if named else f"{EMBEDDED_NOTE} /example sends one task,"
+    console.print(f"{greeting} /help lists the commands.", style="dim", soft_wrap=True)
     history, trouble = open_history(state_folder())
     if trouble is not None:
         console.print(trouble, style="yellow", soft_wrap=True)
