@@ -280,6 +280,47 @@ class RunConfig(Section):
     """Threads that torch computes with; 0 means torch's own choice. On a CPU another number can change the last bit of results."""
 
 
+class ServeConfig(Section):
+    """The server of `tina-azr serve`: where it listens, what one request may take, what clients are shown."""
+
+    host: str = choice("127.0.0.1")
+    """Address to listen on. One that other machines reach needs a key (TINA_AZR_API_KEY, or a file)."""
+    port: int = setting(8_000, unit="port", ge=0, le=65_535)
+    """TCP port; 0: a free one, which is printed."""
+    hosts: tuple[str, ...] = names(())
+    """Further values of the Host header to answer to, `name` or `name:port`: behind a tunnel or a proxy."""
+    slots: int = setting(32, unit="completions", ge=1, le=65_536)
+    """Completions decoded at once; each holds its own KV cache. The others wait."""
+    queue: int = setting(256, unit="completions", ge=1, le=100_000)
+    """Completions in flight, running and waiting; a request beyond that is answered 429."""
+    body_bytes: int = setting(1_048_576, unit="bytes", ge=1_024, le=1_073_741_824)
+    """Longest request body."""
+    messages: int = setting(512, unit="messages", ge=1, le=100_000)
+    """Most messages of one conversation."""
+    prompt_chars: int = setting(500_000, unit="characters", ge=1, le=100_000_000)
+    """Longest conversation, all messages together, before it is made into tokens."""
+    choices: int = setting(16, unit="completions", ge=1, le=1_024)
+    """Most completions of one prompt (`n`)."""
+    request_seconds: float = setting(600.0, unit="seconds", gt=0, le=86_400)
+    """Longest time for one request, waiting included; what was said by then is its answer."""
+    read_seconds: float = setting(20.0, unit="seconds", gt=0, le=3_600)
+    """Longest time in which a request's body must arrive."""
+    ping_seconds: float = setting(15.0, unit="seconds", gt=0, le=3_600)
+    """A stream that is silent for so long is sent a comment, so that nothing between closes it."""
+    grace_seconds: float = setting(20.0, unit="seconds", ge=0, le=3_600)
+    """At shutdown, what runs may go on for so long; then it ends with what it has."""
+    allow_visible_thoughts: bool = switch(False)
+    """Whether a request that asks for the thought's text gets it."""
+    abstain_below: float | None = setting(None, unit="probability", ge=0, le=1)
+    """Answers of lower confidence are marked `abstain`; null: none is."""
+
+    @model_validator(mode="after")
+    def _room_for_one_request(self) -> Self:
+        if self.choices > self.queue:
+            raise ValueError(f"choices ({self.choices}) must not exceed queue ({self.queue}), or such a request can never be taken")
+        return self
+
+
 class Config(Section):
     """Everything that decides a run. Two runs with equal values here give equal metrics on one CPU."""
 
@@ -296,3 +337,4 @@ class Config(Section):
     introspection: IntrospectionConfig = Field(default_factory=IntrospectionConfig)
     heldout: HeldoutConfig = Field(default_factory=HeldoutConfig)
     run: RunConfig = Field(default_factory=RunConfig)
+    serve: ServeConfig = Field(default_factory=ServeConfig)

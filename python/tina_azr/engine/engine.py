@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from tina_azr.engine.budget import decide_budget
 from tina_azr.engine.introspector import Introspector
+from tina_azr.engine.modulation import build_modulator
 from tina_azr.engine.settings import EngineSettings, resolve
+from tina_azr.engine.tag_counts import check_tag_names, count_tagged_tokens
 from tina_azr.engine.transcript import Transcript
 from tina_azr.engine.types import (
     Answering,
@@ -36,8 +38,8 @@ from tina_azr.engine.types import (
 from tina_azr.errors import ModelError, ServeError
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import QUANTILES
-from tina_azr.rollout.session import DecodeSession, Ended, StepReport, Token
-from tina_azr.rollout.types import Completion, RolloutRequest, SamplingParams, StopCause
+from tina_azr.rollout.session import DecodeSession
+from tina_azr.rollout.types import Completion, Ended, RolloutRequest, SamplingParams, StepReport, StopCause, Token
 
 
 class IntrospectionWarning(UserWarning):
@@ -80,6 +82,8 @@ class IntrospectiveEngine:
         self.notes = tuple(notes)
         for note in notes:
             warnings.warn(note, IntrospectionWarning, stacklevel=2)
+        check_tag_names(self.settings.tags)
+        self._modulator = build_modulator(introspector, self.settings, policy.module.config.num_hidden_layers)
         self._session = self._new_session()
         self._running: dict[Ticket, _Running] = {}
 
@@ -91,7 +95,12 @@ class IntrospectiveEngine:
             on_prompts=self._decide,
             piece_tokens=self.settings.piece_tokens,
             kv_tokens=self.settings.kv_tokens,
+            modulator=self._modulator,
         )
+
+    def remove_modulator(self) -> None:
+        """From the next token on, decode with the policy alone."""
+        self._modulator = self._session.modulator = None
 
     # Requests.
 
@@ -341,6 +350,7 @@ class IntrospectiveEngine:
             leak=transcript.leak,
             calibration_digest=self.calibration_digest,
             abstain=known is not None and known < self.settings.abstain_below,
+            tag_tokens=count_tagged_tokens(self.policy.tokenizer, completion.ids_T.tolist(), self.settings.tags),
             answer_logprobs=tuple(transcript.logprobs) if one.request.logprobs else None,
         )
 

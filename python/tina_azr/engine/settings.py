@@ -32,6 +32,12 @@ class EngineSettings:
     """Prompt tokens prefilled between two steps of the others."""
     kv_tokens: int | None = None
     """Most tokens whose keys and values are held at once; None: no bound."""
+    tags: tuple[str, ...] = ()
+    """Further tag pairs whose tokens are counted, by name."""
+    adapter_rank: int = 0
+    """Of side adapters behind the tapped layers; 0: none. They, FiLM and gate need heads, and are the identity when new."""
+    film: bool = False
+    gate_layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,10 @@ class ResolvedSettings:
     slots: int
     piece_tokens: int
     kv_tokens: int | None
+    tags: tuple[str, ...]
+    adapter_rank: int
+    film: bool
+    gate_layer: int | None
 
 
 def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
@@ -78,6 +88,10 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
         slots=settings.slots,
         piece_tokens=settings.piece_tokens,
         kv_tokens=settings.kv_tokens,
+        tags=settings.tags,
+        adapter_rank=settings.adapter_rank,
+        film=settings.film,
+        gate_layer=settings.gate_layer,
     )
 
 

@@ -6,7 +6,7 @@ that ends with the same `Generation`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -158,6 +158,8 @@ class Generation:
     calibration_digest: str | None
     abstain: bool
     """Confidence is below `EngineSettings.abstain_below`."""
+    tag_tokens: Mapping[str, int] = field(default_factory=dict)
+    """Tokens between each of `EngineSettings.tags`."""
     answer_logprobs: tuple[tuple[int, str, float], ...] | None = None
     """(id, text, log-probability) of each answer token, where asked for."""
 

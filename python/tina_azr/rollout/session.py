@@ -7,7 +7,7 @@ waiting requests take their place. Axes: `_N` admitted prompts, `_L` tapped laye
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from tina_azr.rollout.cache import Wave
 from tina_azr.rollout.layers import Rotary
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slots import Occupant, Slots
-from tina_azr.rollout.step import decode_step
-from tina_azr.rollout.types import Completion, PromptHook, RolloutRequest, StopCause
+from tina_azr.rollout.step import Modulate, ThoughtModulator, decode_step
+from tina_azr.rollout.types import Completion, Ended, PromptHook, RolloutRequest, StepReport, StopCause, Token
 
 DROP_SHARE = 0.25
 """Share of a wave's rows that must have ended before the rest is moved together."""
@@ -30,39 +30,6 @@ MAX_WAVES = 4
 """Attention reads waves one after the other; beyond this many, neighbours of like length become one."""
 PIECE_TOKENS = 8_192
 """Most padded prompt tokens in one forward."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """One token of a completion that is followed."""
-
-    ticket: int
-    index: int
-    id: int
-    logprob: float
-    forced: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A completion that is complete."""
-
-    ticket: int
-    index: int
-    completion: Completion
-
-
-@dataclass(slots=True, kw_only=True)
-class StepReport:
-    """What one step brought."""
-
-    prompts: list[tuple[int, NDArray[np.float32] | None]] = field(default_factory=list)
-    """Tickets whose prompt is through, with its tapped states."""
-    tokens: list[Token] = field(default_factory=list)
-    """Of requests submitted with `follow`."""
-    closed: list[tuple[int, int, NDArray[np.float32]]] = field(default_factory=list)
-    """Ticket, index and tapped states of followed completions whose `</think>` was read in this step."""
-    ended: list[Ended] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +56,7 @@ class DecodeSession:
         refill_share: float = 0.0,
         piece_tokens: int = PIECE_TOKENS,
         kv_tokens: int | None = None,
+        modulator: ThoughtModulator | None = None,
     ) -> None:
         """`on_prompts` gets tickets.
 
@@ -105,6 +73,8 @@ class DecodeSession:
         self._refill = refill_share * slots
         self._piece_tokens = piece_tokens
         self._kv_tokens = kv_tokens
+        self.modulator = modulator
+        """Whom thoughts are shown to as they are computed; may be taken away at any time."""
         self._close_id = policy.tokenizer.think_close_id
         self._slots = Slots(
             slots,
@@ -212,11 +182,26 @@ class DecodeSession:
                 return report
         if self._waves:
             logits, tapped = decode_step(
-                self._weights, self._rotary, self._waves, self._slots.last_ids_B, self._slots.positions_B, self._taps
+                self._weights,
+                self._rotary,
+                self._waves,
+                self._slots.last_ids_B,
+                self._slots.positions_B,
+                self._taps,
+                self._modulation(),
             )
             self._read_closes(tapped, report)
             self._collect(self._slots.advance(logits), 0, report)
         return report
+
+    def _modulation(self) -> Modulate | None:
+        modulator, slots = self.modulator, self._slots
+        if modulator is None or not slots.occupants:
+            return None
+        conditions = [one.condition_C for one in slots.occupants]
+        condition_BC = torch.stack([one for one in conditions if one is not None])
+        thinking_B = slots.thinking_B
+        return lambda layer, x_BH: modulator.apply_layer(layer, x_BH, thinking_B, condition_BC)
 
     @property
     def _live(self) -> int:
@@ -262,8 +247,13 @@ class DecodeSession:
         sources_R = torch.tensor(sources, device=device)
         wave.rebuild(sources_R)
         self._waves.append(wave)
+        conditions: Sequence[Tensor | None] = [None] * len(blocks)
+        if self.modulator is not None and states_NLH is not None:
+            conditions = self.modulator.conditions(states_NLH)
         occupants = [
-            Occupant(ticket=block.ticket, index=index, request=block.request) for block in blocks for index in block.indices
+            Occupant(ticket=block.ticket, index=index, request=block.request, condition_C=condition)
+            for block, condition in zip(blocks, conditions, strict=True)
+            for index in block.indices
         ]
         self._slots.seat(occupants, [walls[source] for source in sources])
         self._collect(self._slots.advance(logits[sources_R], first), first, report)

@@ -28,6 +28,8 @@ class Occupant:
     """Which of its group."""
     request: RolloutRequest
     close_states_LH: NDArray[np.float32] | None = None
+    condition_C: Tensor | None = None
+    """What its thought is modulated by; None without a modulator."""
 
 
 class Slots:
@@ -59,6 +61,10 @@ class Slots:
     @property
     def positions_B(self) -> Tensor:
         return self._state.positions_S[: len(self.occupants)]
+
+    @property
+    def thinking_B(self) -> Tensor:
+        return self._state.thinking_S[: len(self.occupants)]
 
     @property
     def alive_B(self) -> Tensor:

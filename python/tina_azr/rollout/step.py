@@ -1,14 +1,31 @@
 """The decode step: one token for every row. Axes: `_B` rows of all caches, `_H` hidden, `_V` vocabulary."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from tina_azr.model.fused import FusedWeights
 from tina_azr.rollout.layers import Rotary, feed_forward, project, rms_norm
+
+Modulate = Callable[[int, Tensor], Tensor]
+"""Decoder layer and the residual stream [B, H] behind it -> the stream that the next layer reads."""
+
+
+class ThoughtModulator(Protocol):
+    """May change the residual stream of rows that think (`model/side_adapter`). Asks for a session with taps."""
+
+    def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
+        """What each prompt's rows are modulated by, from its tapped states."""
+        ...
+
+    def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
+        """The stream behind a layer; rows that do not think are returned as they came."""
+        ...
 
 
 class KVCache(Protocol):
@@ -36,11 +53,14 @@ def decode_step(
     ids_B: Tensor,
     positions_B: Tensor,
     taps: Collection[int] = (),
+    modulate: Modulate | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Float32 logits [B, V] of the tokens after `ids_B`, which stand at `positions_B`. Rows lie cache after cache.
 
     Everything but attention is done for all rows at once; attention reads each cache's own buffers. The second result is the
     residual stream [B, H] behind each layer in `taps` (counted from 0, in the model's order): it is there anyway, so a tap is free.
+    `modulate` may change the stream behind a layer.
+
     Shapes depend on the number of rows alone and nothing is read back, so with caches of fixed shape the whole is one graph.
     """
     sizes = [cache.rows for cache in caches]
@@ -57,6 +77,8 @@ def decode_step(
         for cache, (query, key, value, part) in zip(caches, rows, strict=True):
             cache.attend(number, query, key, value, part)
         x_BH = feed_forward(torch.addmm(x_BH, mixed, layer.o.t()), layer, weights.eps)
+        if modulate is not None:
+            x_BH = modulate(number, x_BH)
         if number in taps:
             tapped.append(x_BH)
     for cache in caches:

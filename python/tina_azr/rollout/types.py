@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -103,6 +103,39 @@ class RolloutGroup:
 
 PromptHook = Callable[[Sequence[int], NDArray[np.float32]], Sequence[int | None]]
 """Numbers of N requests and their tapped states [N, L, H] -> the think wall of each; None leaves the request's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One token of a completion that is followed."""
+
+    ticket: int
+    index: int
+    id: int
+    logprob: float
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A completion that is complete."""
+
+    ticket: int
+    index: int
+    completion: Completion
+
+
+@dataclass(slots=True, kw_only=True)
+class StepReport:
+    """What one step brought."""
+
+    prompts: list[tuple[int, NDArray[np.float32] | None]] = field(default_factory=list)
+    """Tickets whose prompt is through, with its tapped states."""
+    tokens: list[Token] = field(default_factory=list)
+    """Of requests submitted with `follow`."""
+    closed: list[tuple[int, int, NDArray[np.float32]]] = field(default_factory=list)
+    """Ticket, index and tapped states of followed completions whose `</think>` was read in this step."""
+    ended: list[Ended] = field(default_factory=list)
 
 
 class RolloutEngine(Protocol):

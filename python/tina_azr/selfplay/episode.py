@@ -150,7 +150,8 @@ class SelfPlay:
         with phases.phase("grade", len(tasks) * play.group_size):
             verdicts = grade_tries(self._executor, tries)
         insights = insight.of_groups(step, tries, walled, phases) if insight else [NO_INSIGHT] * len(tasks)
-        return [solved_task(*group, self._rewards, seen) for *group, seen in zip(tries, verdicts, insights, strict=True)]
+        graded = zip(tries, verdicts, insights, strict=True)
+        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
 
     def _reward(
         self, rollouts: Sequence[ProposerRollout], judged: Sequence[Task | TaskRejected], solved: Sequence[SolvedTask]

@@ -6,6 +6,7 @@ hint, given to rollouts at random with known propensity, brings the most. Probes
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -71,7 +72,6 @@ def probe_plans(
     total = len(arms) * len(tasks) * size
     graded: dict[Plan, tuple[list[Tries], list[list[Verdict]]]] = {}
     for number, (plan, hint) in enumerate(arms):
-        done_before = number * len(tasks) * size
         tries = sample_tries(
             policy,
             engine,
@@ -80,7 +80,7 @@ def probe_plans(
             params=replace(params, think_wall=0) if plan is Plan.STOP else params,
             seeds=[seed ^ number for seed in seeds],
             hint=hint,
-            on_progress=(lambda done, _, before=done_before: on_progress(before + done, total)) if on_progress else None,
+            on_progress=partial(_from, on_progress, number * len(tasks) * size, total) if on_progress else None,
         )
         graded[plan] = tries, grade_tries(executor, tries)
     return [
@@ -98,6 +98,10 @@ def probe_plans(
         )
         for index in range(len(tasks))
     ]
+
+
+def _from(on_progress: Callable[[int, int], None], before: int, total: int, done: int, _of: int) -> None:
+    on_progress(before + done, total)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -15,10 +15,10 @@ from tina_azr.train.heads import HeadReport
 def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[str, float | None] | None:
     """Numbers by name; None for a run without heads, None as a value where the step has nothing to say.
 
-    `c0`, `cE`, `budget`: mean forecasts, beside `accuracy` and `used` (think tokens of right answers). `*_brier`, `*_auroc`: against the
-    step's outcomes. `coverage_50`, `_80`, `_95`: share of right answers within that quantile. `plan_*`: mean probabilities; `stop_right`:
-    of the probed tasks, the share for which thinking was not needed. `surprise`: mean of what it added to a proposal. `labels`,
-    `*_loss`: of the heads' update.
+    `c0`, `cE`, `budget`: mean forecasts, beside `accuracy` and `used` (think tokens of right answers). `*_brier`, `*_auroc`: against
+    the step's outcomes. `coverage_50`, `_80`, `_95`: share of right answers within that quantile. `plan_*`: mean probabilities;
+    `stop_right`: of the probed tasks, the share for which thinking was not needed. `surprise`: mean of what it added to a proposal.
+    `labels`, `*_loss`: of the heads' update.
     """
     if report is None:
         return None

@@ -17,7 +17,7 @@ from tina_azr.engine.fitting import (
     fit_platt,
     fit_temperature,
 )
-from tina_azr.engine.scores import ece
+from tina_azr.engine.scores import brier, ece
 from tina_azr.errors import ScoreError
 
 
@@ -168,7 +168,7 @@ def test_calibration_repairs_what_is_overconfident(method: str) -> None:
 
 
 def test_what_is_reported_was_fitted_without_the_task() -> None:
-    # Confidences that say nothing: isotonic regression on the labels themselves would find an order among them.
+    # Confidences that say nothing. Fitted to the labels that it is scored on, least squares can only do better than the base rate.
     random = np.random.default_rng(11)
     labels = ConfidenceLabels(
         p_N=random.random(1_200),
@@ -176,8 +176,10 @@ def test_what_is_reported_was_fitted_without_the_task() -> None:
         mode_N=np.full(1_200, "deduction"),
         group_N=np.arange(1_200),
     )
-    after = fit_confidence(labels, method="isotonic", draws=50).scores["auroc"].after
-    assert after.value is not None and abs(after.value - 0.5) < 0.06
+    fitted = fit_confidence(labels, method="isotonic", draws=50)
+    after, base = fitted.scores["brier"].after.value, float(labels.y_N.mean())
+    assert brier(fitted.pooled.apply(labels.p_N), labels.y_N) < base * (1 - base)
+    assert after is not None and after > base * (1 - base)
 
 
 def test_undecided_and_infinite_scores_are_null_in_the_file() -> None:

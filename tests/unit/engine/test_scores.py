@@ -113,6 +113,7 @@ def test_ece_is_the_gap_of_probabilities_and_not_of_predicted_classes(binning: s
 def test_ece_counts_certainty() -> None:
     assert ece([1.0, 1.0], [0, 0], binning="width") == 1
     assert reliability_curve([1.0, 0.0], [1, 0], binning="width").count.tolist() == [1, 1]
+    assert reliability_curve([1.0, 0.99], [1, 0], binning="width").count.tolist() == [2]
 
 
 def test_bins_of_equal_mass_are_equal_and_keep_ties_together() -> None:
