@@ -16,6 +16,7 @@ from tina_azr.serve.listening import Server, check_exposure, listen, port_of, ur
 from tina_azr.serve.room import EngineRoom
 from tina_azr.serve.service import Checker
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
+from tina_azr.text.style import PromptStyle
 
 CALIBRATION = CalibrationCard(digest="c" * 64, n=576, ece=0.041, date="2026-11-20")
 
@@ -26,6 +27,7 @@ def scripted_model(engine: ChatEngine) -> ServedModel:
     return ServedModel(
         name="scripted",
         embedded=True,
+        prompts=PromptStyle.COMPACT,
         note="A script: it says what it was written to say.",
         context_limit=CONTEXT,
         defaults=Defaults(max_tokens=MAX_TOKENS, temperature=0.6, top_p=0.95, top_k=20),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -132,6 +133,16 @@ def test_openai_is_told_of_errors_as_it_knows_them(client: openai.OpenAI) -> Non
         client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x " * 3_000}])
 
 
+def test_the_python_example_of_the_serving_page_runs(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert "http://127.0.0.1:8000" in example
+    space: dict[str, Any] = {}
+    exec(example.replace("http://127.0.0.1:8000", command.url), space)
+    space["client"].close()
+    assert space["answer"].choices[0].message.content in capsys.readouterr().out
+
+
 def curl(*arguments: str) -> str:
     done = subprocess.run(
         ["curl", "--silent", "--show-error", "--max-time", "60", *arguments], capture_output=True, text=True, check=True
@@ -190,7 +201,7 @@ def test_ctrl_c_and_a_key_from_the_environment() -> None:
 
 
 def test_sigterm_is_a_clean_end() -> None:
-    status, out, _ = Command("--quiet").stop(signal.SIGTERM)
+    status, out, _ = Command("--quiet", "--host", "::1", "--allow-host", "[::1]:9000").stop(signal.SIGTERM)
     assert (status, out.splitlines()[-1]) == (0, "Stopped.")
 
 
@@ -198,6 +209,7 @@ def test_sigterm_is_a_clean_end() -> None:
     ("arguments", "status", "words"),
     [
         (["--host", "0.0.0.0"], 2, "TINA_AZR_API_KEY"),
+        (["--host", "::"], 2, "TINA_AZR_API_KEY"),
         (["--port", "70000"], 2, "serve.port"),
         (["--model", "no/such/model/here"], 1, "no/such/model/here"),
         (["--api-key-file", "missing"], 2, "missing"),

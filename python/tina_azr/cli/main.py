@@ -25,7 +25,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
     "chat": Subcommand("tina_azr.cli.chat", "Talk to a model that says how long it will think, and how sure it is."),
     "observe": Subcommand("tina_azr.cli.observe", "Answer one prompt and show everything that is known of the answer."),
-    "serve": Subcommand("tina_azr.cli.serve", "Serve a model: a page in the browser and an OpenAI-compatible API."),
+    "serve": Subcommand("tina_azr.cli.serve", "Serve a model: a page, and an OpenAI-compatible API."),
     "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
     "calibrate": Subcommand("tina_azr.cli.calibrate", "Fit confidences and budgets to held-out labels."),
     "tasks": Subcommand("tina_azr.cli.tasks", "Look at the tasks that a run invented."),

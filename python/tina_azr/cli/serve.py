@@ -1,6 +1,7 @@
 """`tina-azr serve`: from a command line to a running server. What it serves is in `tina_azr.serve`."""
 
 import contextlib
+import json
 import logging
 import signal
 from datetime import datetime
@@ -67,11 +68,12 @@ def serve(
         ("model.name", model),
         ("serve.host", host),
         ("serve.port", port),
-        ("serve.hosts", f"[{', '.join(hosts)}]" if hosts else None),
-        ("serve.allow_visible_thoughts", "true" if allow_visible_thoughts else None),
+        ("serve.hosts", list(hosts) or None),
+        ("serve.allow_visible_thoughts", allow_visible_thoughts or None),
         ("serve.abstain_below", abstain_below),
     )
-    changes = (*overrides, *(f"{key}={value}" for key, value in shorthands if value is not None))
+    # As JSON, which YAML reads as it is meant: `::1` is no mapping then.
+    changes = (*overrides, *(f"{key}={json.dumps(value)}" for key, value in shorthands if value is not None))
     config = load_config(config_file, changes)
     _check_installed()
 

@@ -85,7 +85,9 @@ class Insights:
 
     # After them.
 
-    def of_groups(self, step: int, tries: Sequence[Tries], walled: Collection[int], phases: Phases) -> list[Insight]:
+    def of_groups(
+        self, step: int, tries: Sequence[Tries], walled: Collection[int], phases: Phases, *, probing: bool = True
+    ) -> list[Insight]:
         """What was forecast of each group and each of its tries, and the probes of some."""
         if not tries:
             return []
@@ -93,7 +95,7 @@ class Insights:
         states = [group.prompt_states_LH for group in tries]
         forecasts = self._introspector.forecasts(np.stack([state for state in states if state is not None]), modes)
         confidences = self._confidences(tries)
-        probes = self._probe(step, tries, phases)
+        probes = self._probe(step, tries, phases) if probing else {}
         return [
             Insight(
                 forecast=forecasts[index],

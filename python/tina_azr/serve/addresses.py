@@ -5,6 +5,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from tina_azr.errors import ConfigError
+
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -52,7 +54,7 @@ class OwnAddress:
         self._port = port
         self._any_address = not is_loopback(host)
         self._names = {*LOOPBACK_NAMES, host.lower().strip("[]")}
-        self._further = {authority for text in further if (authority := parse_authority(text)) is not None}
+        self._further = {_configured(text) for text in further}
 
     def answers_to(self, host: str) -> bool:
         """Whether a Host header is this server's."""
@@ -64,6 +66,15 @@ class OwnAddress:
         if (authority.port or 80) != self._port:
             return False
         return authority.name in self._names or (self._any_address and _is_address(authority.name))
+
+
+def _configured(text: str) -> Authority:
+    authority = parse_authority(text)
+    if authority is None:
+        raise ConfigError(
+            f"serve.hosts: `{text}` is no host: write a name or an address, with :PORT if need be, such as box.example:8000"
+        )
+    return authority
 
 
 def same_origin(origin: str, host: str) -> bool:

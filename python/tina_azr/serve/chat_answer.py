@@ -1,6 +1,5 @@
 """Events of a run as `/v1/chat/completions` says them: one object at the end, or chunks on the way."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from tina_azr.engine.types import Answering, Event, Failed, Finished, Generation, Started, Thinking, ThoughtEnded
@@ -20,9 +19,6 @@ from tina_azr.serve.event_stream import block
 from tina_azr.serve.introspection import Tina, at_end, at_start, at_thought_end
 from tina_azr.serve.run import Run
 from tina_azr.serve.types import ServedModel, failed
-
-SECONDS_BETWEEN_COUNTS = 0.1
-"""A hidden thought says how long it is no more often than this."""
 
 
 def chat_completion(run: Run, generations: Sequence[Generation], model: ServedModel, created: int) -> ChatCompletion:
@@ -60,7 +56,6 @@ class ChatTeller:
         self._created = created
         self._include_usage = include_usage
         self._generations: list[Generation] = []
-        self._counted: dict[int, float] = {}
 
     def opening(self) -> Iterable[str]:
         return ()
@@ -71,7 +66,7 @@ class ChatTeller:
                 for index in range(self._run.request.n):
                     yield self._chunk(index, {"role": "assistant", "content": ""}, tina=at_start(event, self._model))
             case Thinking():
-                yield from self._thinking(event)
+                yield self._thinking(event)
             case ThoughtEnded():
                 yield self._chunk(event.index, {}, tina=at_thought_end(event))
             case Answering():
@@ -90,14 +85,11 @@ class ChatTeller:
             yield block({**self._frame([]), "usage": usage(self._generations)})
         yield "data: [DONE]\n\n"
 
-    def _thinking(self, event: Thinking) -> Iterator[str]:
+    def _thinking(self, event: Thinking) -> str:
         delta: Delta = {}
         if event.text and self._run.request.visible:
             delta = {"reasoning_content": event.text, "reasoning": event.text}
-        now = time.monotonic()
-        if delta or now - self._counted.get(event.index, 0.0) >= SECONDS_BETWEEN_COUNTS:
-            self._counted[event.index] = now
-            yield self._chunk(event.index, delta, tina={"used": event.think_tokens})
+        return self._chunk(event.index, delta, tina={"used": event.think_tokens})
 
     def _chunk(
         self, index: int, delta: Delta, *, tina: Tina | None = None, tokens: Logprobs | None = None, finish: str | None = None

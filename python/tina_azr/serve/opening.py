@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import torch
+
 from tina_azr.config import Config, SandboxConfig
 from tina_azr.engine.budget import BudgetSettings
 from tina_azr.engine.engine import IntrospectiveEngine
@@ -12,6 +14,7 @@ from tina_azr.engine.settings import EngineSettings
 from tina_azr.model.loading import EMBEDDED
 from tina_azr.sandbox import Limits, Policy, Sandbox
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
+from tina_azr.text.style import PromptStyle
 
 EMBEDDED_NOTE = (
     "{name} is the model that ships inside, a scale model of 1.1 million parameters. It knows small Python programs in the fixed words of "
@@ -20,9 +23,19 @@ EMBEDDED_NOTE = (
 )
 
 
+DESCENDANT_NOTE = (
+    "{name} was trained from the model that ships inside tina-azr. It knows small Python programs in the fixed words of self-play and "
+    "cannot hold a conversation: its answers to anything else are nonsense."
+)
+
+
 def open_for_serving(config: Config) -> IntrospectiveEngine:
     """The engine of a configuration. Raises what `open_engine` raises."""
     introspection, serve = config.introspection, config.serve
+    # So small a model is slower on two threads than on one, and far slower where the machine has other work.
+    threads = config.run.threads or (1 if config.model.name in EMBEDDED else 0)
+    if threads:
+        torch.set_num_threads(threads)
     settings = EngineSettings(
         budget=BudgetSettings(
             slack=introspection.slack,
@@ -56,6 +69,7 @@ def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedMod
         ),
         heads=engine.introspector is not None,
         calibration=_card(engine),
+        prompts=engine.policy.style,
         created=int(now.timestamp()),
     )
 
@@ -74,6 +88,8 @@ def sandbox_of(settings: SandboxConfig) -> Sandbox:
 def _note(engine: IntrospectiveEngine, name: str, doubts: Sequence[str]) -> str:
     if name in EMBEDDED:
         said = EMBEDDED_NOTE.format(name=name)
+    elif engine.policy.style is PromptStyle.COMPACT:
+        said = DESCENDANT_NOTE.format(name=name)
     else:
         parameters = sum(parameter.numel() for parameter in engine.policy.module.parameters())
         said = f"{name}: a thinking model of {parameters / 1e9:.2g} billion parameters."

@@ -1,6 +1,6 @@
 """The routes that ask the model something."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import StringConstraints
@@ -17,7 +17,6 @@ from tina_azr.serve.responses_answer import ResponsesTeller
 from tina_azr.serve.responses_request import ResponsesRequest
 from tina_azr.serve.responses_wire import ResponseObject, finished_response
 from tina_azr.serve.service import Service, finish, new_id, now
-from tina_azr.serve.types import refused
 
 STREAM: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
 REFUSALS = documented(404, 408, 413, 415, 429, 503)
@@ -28,7 +27,7 @@ class ControlRequest(Body):
 
     id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
     """The `id` of its chunks."""
-    action: Text
+    action: Literal["reasoning_end"]
     """`reasoning_end`: close the thought at the next step and answer."""
 
 
@@ -59,8 +58,6 @@ def chat_routes(service: Service) -> APIRouter:
     @router.post("/v1/chat/completions/control", response_model=None, responses={**REFUSALS, 200: {"model": ControlAnswer}})
     async def control(body: ControlRequest) -> ControlAnswer:
         """Answer now: `ok` is false where the request is unknown, over, or does not think (any more)."""
-        if body.action != "reasoning_end":
-            raise refused("action: there is only `reasoning_end`", "action")
         return {"ok": await service.room.answer_now(body.id)}
 
     @router.post(

@@ -61,6 +61,7 @@ class Info(TypedDict):
 
     model: str
     embedded: bool
+    prompts: str
     note: str
     thoughts_allowed: bool
     context_limit: int
@@ -85,6 +86,7 @@ def tina_routes(service: Service) -> APIRouter:
         return {
             "model": model.name,
             "embedded": model.embedded,
+            "prompts": model.prompts.value,
             "note": model.note,
             "thoughts_allowed": service.settings.allow_visible_thoughts,
             "context_limit": model.context_limit,

@@ -4,8 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
-from tina_azr.engine.types import Event, Failed, Finished, GenerationRequest, Started, ThoughtEnded
+from tina_azr.engine.types import Event, Failed, Finished, GenerationRequest, Started, Thinking, ThoughtEnded
 from tina_azr.serve.types import ApiError, EndedBy
+
+SECONDS_BETWEEN_COUNTS = 0.1
+"""A hidden thought says how long it is no more often than this."""
 
 
 class Run:
@@ -27,19 +30,20 @@ class Run:
         self._cancel = cancel
         self._ping_seconds = ping_seconds
         self._events: list[Event] = []
-        self._came = asyncio.Event()
+        self._reader: asyncio.Future[None] | None = None
+        self._counted: dict[int, float] = {}
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """All events in order, those that came together in one list. An empty list says that none came for `ping_seconds`."""
+        loop = asyncio.get_running_loop()
         while self.unfinished or self._events:
             if not self._events:
-                self._came.clear()
+                self._reader = loop.create_future()
+                ping = loop.call_later(self._ping_seconds, self._wake)
                 try:
-                    async with asyncio.timeout(self._ping_seconds):
-                        await self._came.wait()
-                except TimeoutError:
-                    yield []
-                    continue
+                    await self._reader
+                finally:
+                    ping.cancel()
             events, self._events = self._events, []
             yield events
 
@@ -51,17 +55,29 @@ class Run:
 
     def take(self, event: Event) -> None:
         """One event has come."""
-        if isinstance(event, Failed):
-            self.unfinished = 0
-        elif isinstance(event, Finished):
-            self.unfinished -= 1
-        elif not isinstance(event, Started):
-            if self.first_token is None:
-                self.first_token = time.monotonic()
-            if isinstance(event, ThoughtEnded):
-                self.thought_ended[event.index] = time.monotonic()
+        now = time.monotonic()
+        if self.first_token is None and not isinstance(event, Started):
+            self.first_token = now
+        match event:
+            case Failed():
+                self.unfinished = 0
+            case Finished():
+                self.unfinished -= 1
+            case ThoughtEnded(index=index):
+                self.thought_ended[index] = now
+            case Thinking(index=index) if not self.request.visible:
+                # It says how long the thought is, no more; that is told now and then.
+                if now - self._counted.get(index, 0.0) < SECONDS_BETWEEN_COUNTS:
+                    return
+                self._counted[index] = now
+            case _:
+                pass
         self._events.append(event)
-        self._came.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     def answer(self, refusal: ApiError | None) -> None:
         """The engine has taken it, or not."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tina_azr.errors import ServeError
+from tina_azr.text.style import PromptStyle
 
 
 class EndedBy(StrEnum):
@@ -55,6 +56,8 @@ class ServedModel:
     heads: bool
     """It forecasts budget and confidence."""
     calibration: CalibrationCard = field(default_factory=CalibrationCard)
+    prompts: PromptStyle = PromptStyle.FULL
+    """What it reads; the page's examples are of this set."""
     created: int = 0
     """Seconds since 1970, for `/v1/models`."""
 

@@ -21,7 +21,7 @@ from tina_azr.train.plot_style import COLORS, STYLE
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.wording import rate
 
-_PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#3f9a5f", "#8c5fb0", "#b9b9b9")
+_PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#c9b458", "#e3d9a0", "#3f9a5f", "#8fc7a1", "#8c5fb0", "#b9b9b9")
 _REASONS = ("#b0485a", "#d9812b", "#e5b93c", "#3f9a5f", "#2f6fb5", "#8c5fb0", "#7a7a7a", "#b9b9b9")
 
 Drawer = Callable[[Axes, History], None]
@@ -142,7 +142,7 @@ def _phases(axis: Axes, history: History) -> None:
     phases = [phase for phase in PHASES if any(s.seconds_by_phase.get(phase) for s in history.steps)]
     seconds = [[s.seconds_by_phase.get(phase, 0.0) for s in history.steps] for phase in phases]
     if seconds:
-        colors = [_PHASES[PHASES.index(phase)] for phase in phases]
+        colors = [dict(zip(PHASES, _PHASES, strict=True))[phase] for phase in phases]
         axis.stackplot(_minutes(history.steps), seconds, labels=phases, colors=colors, lw=0)
     axis.set_ylim(bottom=0)
     _finish(axis, "Seconds of a step, by phase", beside=True)

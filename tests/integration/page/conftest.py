@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from page_chat import Chat, page_engine
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
 from scripted_chat import ScriptedChatEngine
 from scripted_server import running
 from tina_azr.sandbox import Sandbox
@@ -42,8 +43,8 @@ def engine() -> ScriptedChatEngine:
 
 @pytest.fixture(scope="session")
 def url(engine: ScriptedChatEngine, sandbox: Sandbox) -> Iterator[str]:
-    with running(engine, checker=sandbox) as url:
-        yield url
+    with running(engine, checker=sandbox) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from page_scripts import page_scripts
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+
 from scripted_chat import ScriptedChatEngine
 
 SECONDS_PER_STEP = 0.004
@@ -58,9 +59,16 @@ class Chat:
         page = self.page
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Budget", exact=True).select_option("fixed")
-        page.get_by_label("Think tokens", exact=True).fill(str(tokens))
+        page.get_by_role("spinbutton", name="Think tokens").fill(str(tokens))
         page.keyboard.press("Tab")
         page.get_by_role("button", name="Close settings").click()
+
+    def set_temperature(self, temperature: str) -> None:
+        """Another sampling temperature from now on."""
+        self.page.get_by_role("button", name="Settings").click()
+        self.page.get_by_label("Temperature").fill(temperature)
+        self.page.keyboard.press("Tab")
+        self.page.get_by_role("button", name="Close settings").click()
 
     def status(self) -> Locator:
         """What screen readers are told."""

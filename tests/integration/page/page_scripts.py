@@ -24,7 +24,7 @@ ANSWERS = {
     "[plain]": "The answer to that is **17**.",
     "Predict the output.": "```output\n17\n```\n",
     "Find an input.": "```input\n9\n```\n",
-    "Write the function.": "```python\ndef f(x):\n    x = x + 1\n    x = x * 2\n    return x\n```\n",
+    "Write the function.": "```python\ndef f(x, y):\n    x = x * 3\n    x = x + y\n    return x\n```\n",
 }
 STEPS = "x = 4 * 3 -> 12\nx = 12 + 5 -> 17\n"
 

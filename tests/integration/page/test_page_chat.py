@@ -5,6 +5,7 @@ import time
 
 from page_chat import Chat
 from playwright.sync_api import Page, expect
+
 from scripted_chat import SENTINEL, ScriptedChatEngine
 
 

@@ -45,6 +45,12 @@ def test_a_server_for_every_address_answers_to_any_address_and_to_no_foreign_nam
     assert not address.answers_to("rebound.example:8000")
 
 
+@pytest.mark.parametrize("host", ["", "http://box.example", "box example", "box:port", "[::1"])
+def test_a_further_host_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"serve\.hosts"):
+        OwnAddress("127.0.0.1", 8000, [host])
+
+
 def test_the_usual_port_need_not_be_said() -> None:
     assert OwnAddress("127.0.0.1", 80).answers_to("localhost")
     assert not OwnAddress("127.0.0.1", 8000).answers_to("localhost")

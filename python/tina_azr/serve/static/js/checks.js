@@ -4,6 +4,7 @@
  * @typedef {object} Case
  * @property {string | null} call
  * @property {string | null} expected Literal that the call should give; null if nothing is claimed.
+ * @property {"answer" | "prompt"} [said] Where that is claimed.
  *
  * @typedef {object} Check
  * @property {string} program
@@ -31,7 +32,8 @@ export function claimOf(prompt, answer) {
   const input = lastBlock(prompt, "input") ?? lastBlock(answer, "input");
   const output = lastBlock(prompt, "output") ?? lastBlock(answer, "output");
   if (input === null || output === null) return null;
-  return { program, cases: [{ call: `f(${input})`, expected: output }] };
+  const said = lastBlock(prompt, "output") === null ? "answer" : "prompt";
+  return { program, cases: [{ call: `f(${input})`, expected: output, said }] };
 }
 
 /**
@@ -40,6 +42,6 @@ export function claimOf(prompt, answer) {
  */
 export function trialOf(prompt, program) {
   const pairs = /^def f\(/m.test(program) ? [...prompt.matchAll(PAIR)].slice(0, MOST_CASES) : [];
-  const cases = pairs.map(([, input, output]) => ({ call: `f(${input.trim()})`, expected: output.trim() }));
+  const cases = pairs.map(([, input, output]) => ({ call: `f(${input.trim()})`, expected: output.trim(), said: "prompt" }));
   return { program, cases: cases.length ? cases : [{ call: null, expected: null }] };
 }

@@ -1,15 +1,15 @@
 /**
- * Prompts to begin with. Those of the embedded model are in the fixed words that it was made with (tasks/compact_prompts.py): every
- * byte counts, the last newline too. A test compares them with what self-play sends.
+ * Prompts to begin with. The compact ones are in the fixed words that the embedded model was made with (tasks/compact_prompts.py):
+ * every byte counts, the last newline too. A test compares them with what self-play sends.
  */
 
 const fence = (tag, body) => `\`\`\`${tag}\n${body}\n\`\`\`\n`;
 
 const PREDICT = "def f(x):\n    x = x * 3\n    x = x + 5\n    return x";
-const FIND = "def f(x):\n    x = x * 3\n    x = x - 6\n    return x";
+const FIND = "def f(x):\n    x = x - 6\n    x = abs(x)\n    return x";
 
 export const EXAMPLES = {
-  embedded: [
+  compact: [
     {
       title: "Predict the output",
       about: "A program and its input: what does it return?",
@@ -19,17 +19,17 @@ export const EXAMPLES = {
     {
       title: "Find an input",
       about: "A program and its output: what went in?",
-      show: `${FIND}\n\nf(?) = 24`,
-      prompt: `Find an input.\n${fence("python", FIND)}${fence("output", "24")}`,
+      show: `${FIND}\n\nf(?) = 14`,
+      prompt: `Find an input.\n${fence("python", FIND)}${fence("output", "14")}`,
     },
     {
       title: "Write the function",
       about: "A hint and three pairs: which program does that?",
-      show: "add; times\n\nf(17) = 36\nf(3) = 8\nf(1) = 4",
-      prompt: `Write the function.\n${fence("message", "add; times")}17 -> 36\n3 -> 8\n1 -> 4\n`,
+      show: "times 3; add y\n\nf(4, 2) = 14\nf(13, 6) = 45\nf(2, 11) = 17",
+      prompt: `Write the function.\n${fence("message", "times 3; add y")}4, 2 -> 14\n13, 6 -> 45\n2, 11 -> 17\n`,
     },
   ],
-  general: [
+  full: [
     {
       title: "A proof that fits on a card",
       about: "It has to think, and you see how long it meant to.",

@@ -53,6 +53,7 @@
  * @typedef {object} Info The server's /v1/tina/info.
  * @property {string} model
  * @property {boolean} embedded
+ * @property {"full" | "compact"} prompts Which prompt set it reads.
  * @property {string} note
  * @property {boolean} thoughts_allowed
  * @property {number} context_limit

@@ -19,7 +19,7 @@ export class Empty {
     const { info } = this.app;
     setText(byId("lead"), info === null ? "" : info.heads ? WITH_HEADS : WITHOUT);
     setText(byId("note"), info?.note ?? "");
-    const examples = info ? EXAMPLES[info.embedded ? "embedded" : "general"] : [];
+    const examples = info ? EXAMPLES[info.prompts] : [];
     byId("examples").replaceChildren(
       ...examples.map(({ title, about, show, prompt }) =>
         h(

@@ -52,7 +52,7 @@ export function sandboxButton(api, check, label) {
 }
 
 /** @param {import("../api.js").Api} api @param {string} program @param {import("../checks.js").Case} wanted */
-async function result(api, program, { call, expected }) {
+async function result(api, program, { call, expected, said }) {
   const outcome = await api.sandbox(program, call);
   const ok = outcome.outcome === "ok";
   const claimed = ok && expected !== null ? await canonical(api, expected) : null;
@@ -63,7 +63,7 @@ async function result(api, program, { call, expected }) {
     "div.run",
     { "data-verdict": right === null ? (ok ? "ran" : "failed") : String(right) },
     h("p.verdict", {}, h("strong", {}, verdict), value === null ? null : h("code", {}, value)),
-    right === false ? h("p", {}, "The answer says ", h("code", {}, expected)) : null,
+    right === false ? h("p", {}, `The ${said} says `, h("code", {}, expected)) : null,
     outcome.error ? h("pre", { tabindex: 0, role: "region", "aria-label": "Error" }, outcome.error) : null,
     outcome.stdout ? h("pre", { tabindex: 0, role: "region", "aria-label": "Printed output" }, outcome.stdout) : null,
     h("p.note", {}, `Fuel ${whole(outcome.fuel)}, ${outcome.wall_ms.toFixed(1)} ms, ${whole(outcome.memory_bytes / 2 ** 20)} MB`),

@@ -53,7 +53,7 @@ export class Sidebar {
     const groups = Map.groupBy(found, ({ updated }) => ageOf(updated));
     byId("export-all").disabled = all.length === 0;
     this.list.replaceChildren(
-      ...[...groups].map(([age, members]) => h("section", {}, h("h3", {}, age), h("ul", {}, ...members.map((each) => this.#row(each))))),
+      ...[...groups].map(([age, members]) => h("section", {}, h("h2", {}, age), h("ul", {}, ...members.map((each) => this.#row(each))))),
       ...(found.length ? [] : [h("p.note", {}, all.length ? "Nothing found." : "Conversations are kept in this browser, and nowhere else.")]),
     );
   }

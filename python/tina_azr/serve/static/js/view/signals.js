@@ -17,7 +17,7 @@ export function signals(turn, info) {
 }
 
 function section(title, body, note) {
-  return h("section.signal", {}, h("h4", {}, title), body, note ? h("p.note", {}, note) : null);
+  return h("section.signal", {}, h("h2", {}, title), body, note ? h("p.note", {}, note) : null);
 }
 
 function rows(entries) {

@@ -1,0 +1,102 @@
+"""A server that is away, full, locked or failing, as the page tells of it."""
+
+import re
+import socket
+
+import pytest
+from page_chat import Chat, page_engine
+from playwright.sync_api import BrowserContext, expect
+
+from scripted_server import running
+
+LOST = [r"Failed to load resource: net::ERR_"]
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserContext, port: int) -> None:
+    with running(page_engine(), port=port) as server:
+        chat = Chat(context.new_page(), server.url).open()
+        chat.send("[plain] one")
+    chat.expected += LOST
+    answer = chat.send("[plain] two", wait=False)
+    expect(answer.get_by_role("alert")).to_have_text("The server cannot be reached.")
+    banner = chat.page.locator("#banner")
+    expect(banner).to_have_text("The server cannot be reached. Trying again…")
+    with running(page_engine(), port=port):
+        expect(banner).to_be_hidden(timeout=20_000)
+        answer.get_by_role("button", name="Regenerate").click()
+        again = chat.page.locator(".assistant").last
+        chat.done(again)
+        expect(again.locator(".prose")).to_have_text("The answer to that is 17.")
+        chat.check()
+
+
+def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> None:
+    with running(page_engine(), queue=1, choices=1) as server:
+        chat = Chat(context.new_page(), server.url).open()
+        chat.expected.append("status of 429")
+        first = chat.send("answer long", wait=False)
+        expect(first.locator(".prose")).to_contain_text("word-3 ")
+        chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+        second = chat.send("[plain] me too", wait=False)
+        expect(second.locator(".thought-label")).to_have_text(re.compile(r"The server is full, trying again in \d+ s"))
+        chat.done(second)
+        expect(second.locator(".prose")).to_have_text("The answer to that is 17.")
+        chat.check()
+
+
+def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> None:
+    with running(page_engine(), queue=1, choices=1) as server:
+        chat = Chat(context.new_page(), server.url).open()
+        chat.expected.append("status of 429")
+        chat.send("answer long", wait=False)
+        chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+        second = chat.send("[plain] me too", wait=False)
+        expect(second.locator(".thought-label")).to_contain_text("The server is full")
+        chat.page.get_by_role("button", name="Stop").click()
+        expect(second.get_by_role("note")).to_have_text("Stopped by you.")
+        chat.check()
+
+
+def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserContext) -> None:
+    with running(page_engine(), key="secret") as server:
+        chat = Chat(context.new_page(), server.url)
+        chat.expected.append("status of 401")
+        chat.page.goto(server.url)
+        dialog = chat.page.get_by_role("dialog", name="This server asks for a key")
+        dialog.get_by_label("Key").fill("wrong")
+        dialog.get_by_role("button", name="Use it").click()
+        expect(dialog).to_be_hidden()
+        expect(dialog).to_be_visible()
+        dialog.get_by_label("Key").fill("secret")
+        dialog.get_by_role("button", name="Use it").click()
+        answer = chat.send("[plain] hello")
+        expect(answer.locator(".prose")).to_have_text("The answer to that is 17.")
+        chat.page.reload()
+        expect(chat.page.locator(".prose strong")).to_have_text("17")
+        expect(dialog).to_be_hidden()
+        assert chat.page.evaluate("JSON.stringify(localStorage)").find("secret") < 0
+        chat.check()
+        other = Chat(context.new_page(), server.url)
+        other.page.goto(server.url)
+        expect(other.page.get_by_role("dialog", name="This server asks for a key")).to_be_visible()
+
+
+def test_a_model_that_fails_is_said_to_have_failed(chat: Chat) -> None:
+    answer = chat.send("fail now")
+    expect(answer.get_by_role("alert")).to_have_text("the script says so")
+    expect(answer.get_by_role("button", name="Regenerate")).to_be_visible()
+    chat.send("[plain] and on")
+    expect(chat.page.locator(".prose strong")).to_have_text("17")
+
+
+def test_a_refused_request_shows_the_reason(chat: Chat) -> None:
+    chat.expected.append("status of 400")
+    answer = chat.send("word " * 5_000)
+    expect(answer.get_by_role("alert")).to_contain_text("the context holds 4096")

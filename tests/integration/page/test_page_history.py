@@ -1,0 +1,167 @@
+"""Conversations that stay: reload, list, search, rename, delete, export and import."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from page_chat import Chat
+from playwright.sync_api import Locator, expect
+
+
+def rows(chat: Chat) -> Locator:
+    """Buttons of the list, newest first."""
+    return chat.page.locator(".conversation .open")
+
+
+def export_all(chat: Chat, path: Path) -> dict[str, Any]:
+    """What the file of `Export all` holds."""
+    with chat.page.expect_download() as download:
+        chat.page.get_by_role("button", name="Export all").click()
+    download.value.save_as(path)
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
+def import_file(chat: Chat, path: Path) -> None:
+    """Give a file to Import."""
+    with chat.page.expect_file_chooser() as chooser:
+        chat.page.get_by_role("button", name="Import", exact=True).click()
+    chooser.value.set_files(path)
+
+
+def test_a_reload_finds_the_conversation_and_its_branches(chat: Chat) -> None:
+    answer = chat.send("[plain] remember this")
+    answer.get_by_role("button", name="Regenerate").click()
+    chat.done(chat.page.locator(".assistant").last)
+    chat.page.reload()
+    expect(chat.page.locator(".user .bubble")).to_have_text("[plain] remember this")
+    expect(chat.page.locator(".prose strong")).to_have_text("17")
+    expect(chat.page.get_by_label("Version 2 of 2")).to_be_visible()
+    expect(chat.page.locator(".confidence")).to_have_text("62 % sure before thinking, 83 % after")
+    expect(rows(chat)).to_have_text(["[plain] remember this"])
+
+
+def test_what_was_being_written_when_the_page_closed_is_kept_and_said(chat: Chat) -> None:
+    answer = chat.send("answer long", wait=False)
+    expect(answer.locator(".prose")).to_contain_text("word-300 ")
+    chat.page.reload()
+    expect(chat.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
+    expect(chat.page.get_by_role("button", name="Regenerate")).to_be_visible()
+
+
+def test_conversations_are_listed_newest_first_and_opened(chat: Chat) -> None:
+    chat.send("[plain] first")
+    chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+    chat.send("[plain] second")
+    expect(rows(chat)).to_have_text(["[plain] second", "[plain] first"])
+    rows(chat).last.click()
+    expect(chat.page.locator(".user .bubble")).to_have_text("[plain] first")
+    chat.page.go_back()
+    expect(chat.page.locator(".user .bubble")).to_have_text("[plain] second")
+
+
+def test_search_looks_into_the_answers(chat: Chat) -> None:
+    chat.send("[code] a")
+    chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+    chat.send("[plain] b")
+    chat.page.get_by_label("Search conversations").fill("COMPREHENSION")
+    expect(rows(chat)).to_have_text(["[code] a"])
+    chat.page.get_by_label("Search conversations").fill("nowhere")
+    expect(chat.page.locator("#conversations")).to_have_text("Nothing found.")
+
+
+def test_a_new_name_stays(chat: Chat) -> None:
+    chat.send("[plain] a")
+    chat.page.locator(".conversation").hover()
+    chat.page.get_by_role("button", name="Rename").click()
+    field = chat.page.get_by_label("Name of the conversation")
+    field.fill("Seventeen")
+    field.press("Enter")
+    expect(rows(chat)).to_have_text("Seventeen")
+    chat.page.reload()
+    expect(chat.page.get_by_role("heading", level=1)).to_have_text("Seventeen")
+
+
+def test_deleting_asks_first_and_is_final(chat: Chat) -> None:
+    chat.send("[plain] a")
+    dialog = chat.page.get_by_role("alertdialog")
+    for act, left in (("Cancel", 1), ("Delete", 0)):
+        chat.page.locator(".conversation").hover()
+        chat.page.get_by_role("button", name="Delete [plain] a").click()
+        expect(dialog).to_contain_text("Delete “[plain] a”?")
+        dialog.get_by_role("button", name=act, exact=True).click()
+        expect(rows(chat)).to_have_count(left)
+    expect(chat.page.locator("#empty")).to_be_visible()
+    chat.page.reload()
+    expect(chat.page.locator("#conversations")).to_contain_text("kept in this browser")
+
+
+def test_what_is_exported_can_be_imported_elsewhere(chat: Chat, tmp_path: Path) -> None:
+    chat.send("[plain] carried over")
+    file = tmp_path / "chats.json"
+    value = export_all(chat, file)
+    assert [turn["role"] for turn in value["conversations"][0]["turns"]] == ["user", "assistant"]
+    chat.page.evaluate("indexedDB.deleteDatabase('tina-azr')")
+    chat.page.goto(chat.url)
+    expect(rows(chat)).to_have_count(0)
+    import_file(chat, file)
+    expect(rows(chat)).to_have_text("[plain] carried over")
+    rows(chat).click()
+    expect(chat.page.locator(".prose strong")).to_have_text("17")
+    import_file(chat, file)
+    expect(chat.status()).to_have_text("Everything in that file is here already.")
+    expect(rows(chat)).to_have_count(1)
+
+
+def test_a_file_that_is_no_export_is_refused_with_its_reason(chat: Chat, tmp_path: Path) -> None:
+    turn = {"id": "a", "parent": "b", "role": "user", "content": "x", "created": 1}
+    one = {"id": "c", "title": "t", "created": 1, "updated": 1, "turns": [turn], "chosen": {}}
+    good = {"format": "tina-azr conversations", "version": 1, "conversations": [one]}
+    file = tmp_path / "some.json"
+    for text, reason in (
+        ("{", "some.json is not JSON."),
+        ("[]", "some.json was not exported by this page."),
+        (json.dumps({**good, "version": 2}), "some.json has version 2; this page reads version 1."),
+        (json.dumps(good), "some.json, conversation 1, turn 1: its parent is not before it."),
+        (json.dumps({**good, "conversations": [{**one, "title": 3}]}), "some.json, conversation 1: no id or no title."),
+    ):
+        file.write_text(text, encoding="utf-8")
+        import_file(chat, file)
+        expect(chat.status()).to_have_text(f"Not imported. {reason}")
+    expect(rows(chat)).to_have_count(0)
+
+
+def test_markup_in_an_imported_file_stays_text(chat: Chat, tmp_path: Path) -> None:
+    bad = "<img src=x onerror='window.pwned = 1'>"
+    user = {"id": "u", "parent": None, "role": "user", "content": bad, "created": 1}
+    tina = {
+        "plan": {"choice": bad, "probabilities": {bad: 1}},
+        "think_stop": bad,
+        "budget": {"budget": 3, "wall": 4, "warning": bad},
+    }
+    answer = {
+        "id": "a",
+        "parent": "u",
+        "role": "assistant",
+        "content": bad,
+        "created": 2,
+        "phase": "done",
+        "thought": bad,
+        "tina": tina,
+    }
+    one = {"id": "c", "title": bad, "created": 1, "updated": 1, "turns": [user, answer], "chosen": {"__proto__": "u"}}
+    file = tmp_path / "bad.json"
+    file.write_text(json.dumps({"format": "tina-azr conversations", "version": 1, "conversations": [one]}), encoding="utf-8")
+    import_file(chat, file)
+    rows(chat).click()
+    expect(chat.page.locator(".bubble")).to_have_text(bad)
+    expect(chat.page.locator(".prose")).to_have_text(bad)
+    expect(chat.page.locator(".notice")).to_have_text(bad)
+    assert chat.page.evaluate("[window.pwned, document.querySelectorAll('main img').length]") == [None, 0]
+
+
+def test_two_tabs_show_the_same_history(chat: Chat) -> None:
+    other = Chat(chat.page.context.new_page(), chat.url).open()
+    chat.send("[plain] said in the first tab")
+    expect(rows(other)).to_have_text("[plain] said in the first tab")
+    other.check()

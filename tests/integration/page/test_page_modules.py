@@ -1,0 +1,91 @@
+"""The page's modules that know nothing of a page, called in the browser that runs them."""
+
+from typing import Any
+
+from page_chat import Chat
+
+from tina_azr.tasks import compact_prompts
+from tina_azr.tasks.types import Example, Task
+
+
+def call(chat: Chat, module: str, expression: str, *given: object) -> Any:
+    """The value of an expression over a module `m` and arguments `a`."""
+    load = f"const m = await import('{chat.url}/static/js/{module}.js')"
+    return chat.page.evaluate(f"async (a) => {{ {load}; return {expression}; }}", list(given))
+
+
+def test_the_examples_are_what_the_embedded_model_was_asked_in_training(chat: Chat) -> None:
+    shown = call(chat, "examples", "m.EXAMPLES.compact.map((each) => each.prompt)")
+    deduction = Task(key="", mode="deduction", program="def f(x):\n    x = x * 3\n    x = x + 5\n    return x", input="4")
+    abduction = Task(key="", mode="abduction", program="def f(x):\n    x = x - 6\n    x = abs(x)\n    return x", output="14")
+    pairs = tuple(Example(input=given, output=wanted) for given, wanted in (("4, 2", "14"), ("13, 6", "45"), ("2, 11", "17")))
+    induction = Task(key="", mode="induction", program="", message="times 3; add y", visible=pairs)
+    assert shown == [
+        compact_prompts.solve_deduction(deduction),
+        compact_prompts.solve_abduction(abduction),
+        compact_prompts.solve_induction(induction),
+    ]
+
+
+def test_events_are_read_whole_wherever_the_stream_is_cut(chat: Chat) -> None:
+    text = ': ping\n\ndata: {"a": "é🐎"}\r\n\r\ndata:one\ndata: two\r\rdata: [DONE]\n\n'
+    expression = """await (async () => {
+        const bytes = new TextEncoder().encode(a[0]);
+        const whole = new Set();
+        for (let size = 1; size <= bytes.length; size += 1) {
+            const stream = new ReadableStream({start(c) {
+                for (let at = 0; at < bytes.length; at += size) c.enqueue(bytes.slice(at, at + size));
+                c.close();
+            }});
+            const seen = [];
+            for await (const payload of m.payloads(stream)) seen.push(payload);
+            whole.add(JSON.stringify(seen));
+        }
+        return [...whole].map(JSON.parse);
+    })()"""
+    assert call(chat, "sse", expression, text) == [['{"a": "é🐎"}', "one\ntwo", "[DONE]"]]
+
+
+def test_what_can_be_checked_is_read_from_prompt_and_answer(chat: Chat) -> None:
+    program = "def f(x):\n    return x + 1"
+    prompt = f"Predict.\n```python\n{program}\n```\n```input\n3\n```\n"
+    claim = call(chat, "checks", "m.claimOf(a[0], a[1])", prompt, "So:\n```output\n4\n```")
+    assert claim == {"program": program, "cases": [{"call": "f(3)", "expected": "4", "said": "answer"}]}
+    assert call(chat, "checks", "m.claimOf(a[0], a[1])", "What is 3 + 1?", "```output\n4\n```") is None
+    assert call(chat, "checks", "m.claimOf(a[0], a[1])", prompt, "No block, no claim.") is None
+    trial = call(chat, "checks", "m.trialOf(a[0], a[1])", "1 -> 2\n3, 4 -> 7\n", program)
+    assert trial["cases"] == [
+        {"call": "f(1)", "expected": "2", "said": "prompt"},
+        {"call": "f(3, 4)", "expected": "7", "said": "prompt"},
+    ]
+    assert call(chat, "checks", "m.trialOf(a[0], a[1])", "Go on.", program)["cases"] == [{"call": None, "expected": None}]
+
+
+def test_titles_say_what_a_prompt_is_about(chat: Chat) -> None:
+    assert call(chat, "tree", "m.titleOf(a[0])", "Predict the output.\n```python\ndef f(x):\n    return x\n```\n") == (
+        "Predict the output. def f(x): return x"
+    )
+    assert call(chat, "tree", "m.titleOf(a[0])", " \n ") == "New chat"
+    assert len(call(chat, "tree", "m.titleOf(a[0])", "word " * 100)) <= 64
+
+
+def test_a_conversation_is_a_tree(chat: Chat) -> None:
+    shown = call(
+        chat,
+        "tree",
+        """(() => {
+            const c = m.newConversation();
+            const first = m.addTurn(c, {content: "1"});
+            const left = m.addTurn(c, {parent: first.id, content: "1a"});
+            m.addTurn(c, {parent: left.id, content: "1aa"});
+            const right = m.addTurn(c, {parent: first.id, content: "1b"});
+            const texts = () => m.shownTurns(c).map((turn) => turn.content).join(" ");
+            const seen = [texts()];
+            m.chooseSibling(c, right, -1);
+            seen.push(texts());
+            m.chooseSibling(c, left, -1);
+            seen.push(texts(), m.turnsBefore(c, right).map((turn) => turn.content).join(" "));
+            return seen;
+        })()""",
+    )
+    assert shown == ["1 1b", "1 1a 1aa", "1 1a 1aa", "1"]
