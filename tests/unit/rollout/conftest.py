@@ -8,8 +8,8 @@ import pytest
 
 if TYPE_CHECKING:
     from tina_azr.model.loading import Policy
-    from tina_azr.rollout.session import DecodeSession, StepReport, Token
-    from tina_azr.rollout.types import Completion, RolloutRequest
+    from tina_azr.rollout.session import DecodeSession
+    from tina_azr.rollout.types import Completion, RolloutRequest, StepReport, Token
 
 
 class Driven:

@@ -48,6 +48,7 @@ def config(*overrides: str) -> Config:
         "run.checkpoint_every=1",
         "run.keep_checkpoints=9",
         "introspection.probe_share=0.5",
+        "introspection.stretch_share=0.5",
         "introspection.updates_per_step=3",
         "introspection.width=8",
         "introspection.reward_min_labels=0",
@@ -153,6 +154,15 @@ def test_heads_or_none_the_policy_is_the_same(train: Train) -> None:
         assert other["introspection"] is None
 
 
+def test_probes_and_tasks_beyond_reach_are_nothing_to_the_policy(train: Train) -> None:
+    measured, bare = (
+        train("measured", config()),
+        train("bare", config("introspection.stretch_share=0", "introspection.probe_share=0")),
+    )
+    assert [weights(measured, step) for step in (1, 2, 3)] == [weights(bare, step) for step in (1, 2, 3)]
+    assert lines(measured)[-1]["introspection"]["labels"] > lines(bare)[-1]["introspection"]["labels"]
+
+
 def test_further_forms_learn_beside_the_first_and_change_nothing(train: Train) -> None:
     alone, many = train("alone", config()), train("many", config("introspection.heads=[tap,linear,linked]"))
     assert weights(many) == weights(alone)
@@ -190,7 +200,7 @@ def test_saved_heads_are_marked_with_the_policy_that_they_lie_beside(train: Trai
     assert stored is not None
     assert stored.facts.policy_digest == weights_digest(load_policy(str(folder), device="cpu").module)
     assert stored.facts.step == 3
-    assert 0 < stored.facts.labels <= 12
+    assert 0 < stored.facts.labels <= 3 * (4 + 2)  # tasks of its own, and beyond reach
 
 
 def test_every_task_and_every_rollout_carries_its_introspection(train: Train) -> None:
