@@ -24,7 +24,7 @@ from tina_azr.selfplay.references import draw_assignments
 from tina_azr.selfplay.rewarding import Rewards, shuffle_rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import grade_tries, sample_tries, solver_prompt
-from tina_azr.selfplay.stretching import stretch_proposals
+from tina_azr.selfplay.stretching import SPARE, chained_proposals
 from tina_azr.selfplay.types import Episode, ProposalRecord, Sample, SolvedTask
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import count_steps
@@ -166,7 +166,8 @@ class SelfPlay:
         found: list[Task] = []
         with phases.phase("stretch"):
             for mode in modes:
-                judged = self._validator.validate(stretch_proposals(self._buffer, mode, wanted, draw))
+                known = self._buffer.sample_tasks(draw, mode, 2 * SPARE * wanted)
+                judged = self._validator.validate(chained_proposals(known))
                 fitting = [task for task in judged if isinstance(task, Task) and self._fits(task)]
                 found += fitting[:wanted]
             tries = sample_tries(

@@ -6,12 +6,13 @@ neither trained on nor remembered.
 """
 
 import ast
+from collections.abc import Sequence
 
 import numpy as np
 
-from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.canonical import parse_program
 from tina_azr.tasks.types import Proposal, Task
+from tina_azr.tasks.validation import Validator
 
 SPARE = 3
 """Pairs drawn for each task that is wanted: many do not fit together."""
@@ -51,19 +52,19 @@ def _entry(tree: ast.Module) -> ast.FunctionDef | None:
     return function if plain and ends and function.name == "f" and len(nested) == 1 else None
 
 
-def stretch_proposals(buffer: TaskBuffer, mode: str, count: int, draw: np.random.Generator) -> list[Proposal]:
-    """Up to `SPARE * count` chained programs of a mode's known tasks, with the inputs of the first."""
-    known = buffer.sample_tasks(draw, mode, 2 * SPARE * count)
-    pairs = zip(known[::2], known[1::2], strict=False)
-    chained = [(first, second, compose(first.program, second.program)) for first, second in pairs]
+def chained_proposals(tasks: Sequence[Task]) -> list[Proposal]:
+    """Each task with the next one behind it, in the form of proposals: with the inputs of the first. Tasks are of one mode."""
+    pairs = [
+        (first, second, compose(first.program, second.program)) for first, second in zip(tasks[::2], tasks[1::2], strict=False)
+    ]
     return [
         Proposal(
-            mode=mode,
+            mode=first.mode,
             program=program,
             inputs=_inputs(first),
             message="; ".join(filter(None, (first.message, second.message))),
         )
-        for first, second, program in chained
+        for first, second, program in pairs
         if program is not None
     ]
 
@@ -71,3 +72,15 @@ def stretch_proposals(buffer: TaskBuffer, mode: str, count: int, draw: np.random
 def _inputs(task: Task) -> tuple[str, ...]:
     examples = (*task.visible, *task.hidden)
     return tuple(example.input for example in examples) if examples else (task.input,)
+
+
+def stretched_tasks(tasks: Sequence[Task], validator: Validator, draw: np.random.Generator, *, rounds: int = 1) -> list[Task]:
+    """What the sandbox makes of chaining these tasks at random, `rounds` times over; of each mode among its own."""
+    found: dict[tuple[str, str], Task] = {}
+    for mode in dict.fromkeys(task.mode for task in tasks):
+        own = [task for task in tasks if task.mode == mode]
+        for _ in range(rounds):
+            shuffled = [own[number] for number in draw.permutation(len(own))]
+            judged = validator.validate(chained_proposals(shuffled))
+            found |= {(mode, task.key): task for task in judged if isinstance(task, Task)}
+    return list(found.values())
