@@ -71,6 +71,12 @@ def lively(byte_policy: "Policy") -> "Policy":
 
 
 @pytest.fixture
+def endless(byte_policy: "Policy") -> None:
+    """A random model ends its turn at random: here a completion ends only by what its test does."""
+    byte_policy.tokenizer.stop_ids = ()
+
+
+@pytest.fixture
 def driven(byte_policy: "Policy") -> Open:
     """A driven session of `byte_policy`, or of another policy."""
     from tina_azr.rollout.session import DecodeSession
