@@ -15,6 +15,7 @@ BRIEF = "--set heldout.per_cell=2 --set selfplay.proposals_per_mode=4 --set run.
 TINY_QWEN = "--dry-run --set model.name=tiny"
 SHORTER = {
     "make train": "tina-azr train --steps 2 --run-dir runs/of-make " + BRIEF,
+    "tina-azr serve": "timeout --preserve-status --signal=INT 30 tina-azr serve --port 8127",
     "make test": "make --dry-run test -C " + str(ROOT),
     "tina-azr chat": r"printf 'Predict the output.\n```python\ndef f(x):\n    return x\n```\n```input\n7\n```\n' | tina-azr chat --seed 0",
     "tina-azr train --run-dir runs/first --seed 1": f"tina-azr train --run-dir runs/first --seed 1 --steps 2 {BRIEF}",
