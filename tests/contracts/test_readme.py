@@ -16,6 +16,7 @@ TINY_QWEN = "--dry-run --set model.name=tiny"
 SHORTER = {
     "make train": "tina-azr train --steps 2 --run-dir runs/of-make " + BRIEF,
     "make test": "make --dry-run test -C " + str(ROOT),
+    "tina-azr chat": r"printf 'Predict the output.\n```python\ndef f(x):\n    return x\n```\n```input\n7\n```\n' | tina-azr chat --seed 0",
     "tina-azr train --run-dir runs/first --seed 1": f"tina-azr train --run-dir runs/first --seed 1 --steps 2 {BRIEF}",
     "tina-azr train --config configs/qwen3_self_play.yaml": f"tina-azr train --config configs/qwen3_self_play.yaml {TINY_QWEN}",
     "tina-azr train --set 'rewards.solver_terms=[correctness, brevity]'": None,

@@ -6,13 +6,14 @@ Torch is imported inside the fixtures: most unit tests do without it.
 import ast
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from tina_azr.rollout.types import Completion, RolloutGroup, RolloutRequest, StopCause
+from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest, StopCause
 from tina_azr.sandbox.types import Outcome, OutcomeKind
 from tina_azr.sandbox.types import Policy as SandboxPolicy
 
@@ -64,6 +65,50 @@ class ScriptedEngine:
             think_tokens=body.index(close) if close in body else len(ids),
             forced_close=False,
         )
+
+
+class TappedEngine(ScriptedEngine):
+    """The same, with the states that a policy's own layers have at the end of each prompt and at each `</think>`."""
+
+    def __init__(self, policy: "Policy", script: Script, taps: Sequence[int]) -> None:
+        super().__init__(policy.tokenizer, script)
+        self._policy = policy
+        self._taps = tuple(taps)
+        self.walls: list[int | None] = []
+        """What the hook said, prompt by prompt."""
+
+    def generate(
+        self,
+        requests: Sequence[RolloutRequest],
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        on_prompts: PromptHook | None = None,
+    ) -> list[RolloutGroup]:
+        groups = [self._tapped(group) for group in super().generate(requests, on_progress)]
+        if on_prompts is not None:
+            states = [group.prompt_states_LH for group in groups]
+            self.walls += on_prompts(range(len(groups)), np.stack([one for one in states if one is not None]))
+        return groups
+
+    def _tapped(self, group: RolloutGroup) -> RolloutGroup:
+        if not self._taps:
+            return group
+        completions = [
+            replace(one, close_states_LH=self._states([*group.prompt_ids, *one.ids_T[: one.think_tokens + 1].tolist()]))
+            if one.think_tokens < len(one.ids_T)
+            else one
+            for one in group.completions_G
+        ]
+        return replace(group, completions_G=tuple(completions), prompt_states_LH=self._states(group.prompt_ids))
+
+    def _states(self, ids: Sequence[int]) -> np.ndarray:
+        import torch
+
+        from tina_azr.model.taps import Taps
+
+        with torch.no_grad(), Taps(self._policy.module, self._taps) as taps:
+            self._policy.module(torch.tensor([list(ids)]))
+        return taps.states([0], [-1])[0].numpy()
 
 
 class InProcessExecutor:
@@ -158,6 +203,12 @@ def scripted(byte_policy: "Policy") -> Callable[[Callable[[str, int], str | None
 def scripted_engine() -> type[ScriptedEngine]:
     """For a tokenizer and a script of one's own."""
     return ScriptedEngine
+
+
+@pytest.fixture
+def tapped_engine() -> type[TappedEngine]:
+    """For a policy, a script and layers of one's own."""
+    return TappedEngine
 
 
 @pytest.fixture

@@ -187,3 +187,12 @@ def test_choose_names_what_is_known() -> None:
     with pytest.raises(ConfigError) as caught:
         choose({"trr_pp": 1, "group": 2}, "trrpp", "learning.advantage")
     assert str(caught.value) == "learning.advantage: there is no `trrpp` (did you mean `trr_pp`?). Known: trr_pp, group."
+
+
+def test_a_bare_off_is_the_word_that_it_looks_like(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("introspection:\n  reward: off\n")
+    assert load_config(path).introspection.reward == "off"
+    assert load_config(overrides=["introspection.reward=off"]).introspection.reward == "off"
+    with pytest.raises(ConfigError, match="calibration_surprise"):
+        load_config(overrides=["introspection.reward=on"])

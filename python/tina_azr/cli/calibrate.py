@@ -23,7 +23,8 @@ Examples:
                                                  heads for another policy, learned on the tasks of this run
 
 \b
-The labels are fresh rollouts of the tasks whose labels the run has kept from the heads (introspection.calibration_share).
+The labels are fresh rollouts of tasks that the run has kept from the heads (introspection.calibration_share), and of as many
+chained ones (introspection.stretch_share), so that hopeless tasks are among them.
 Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
 """
 
@@ -82,8 +83,8 @@ def calibrate(
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
         return
-    for title, scores in report.sections.items():
-        _print_table(title, scores)
+    for title, by_heads in report.sections.items():
+        _print_table(title, by_heads)
     click.echo(f"calibration {report.digest} is in {report.path}")
     click.echo(f"picture: {report.picture}")
 
@@ -93,13 +94,15 @@ def _print_table(title: str, scores: "Mapping[str, Mapping[str, Interval]]") -> 
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("")
-    for name in scores:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in next(iter(scores.values())):
-        table.add_row(row.replace("_", " "), *(_text(each[row]) for each in scores.values()))
+    table.add_column("", no_wrap=True)
+    rows = list(next(iter(scores.values())))
+    for row in rows:
+        table.add_column(row.replace("_", " "), justify="right")
+    for name, by_row in scores.items():
+        table.add_row(name, *(_text(by_row[row]) for row in rows))
     Console(markup=False, highlight=False).print(table, "")
 
 
 def _text(one: "Interval") -> str:
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+    """A figure, and below it the interval."""
+    return f"{one.value:.3f}\n{one.low:.3f}-{one.high:.3f}"

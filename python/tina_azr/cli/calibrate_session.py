@@ -20,15 +20,20 @@ from tina_azr.engine.scores import Interval
 from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_heads, weights_digest
 from tina_azr.model.loading import Policy, load_policy
-from tina_azr.selfplay.seeding import Phase, request_seeds
+from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.stretching import stretched_tasks
 from tina_azr.tasks.browsing import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
+from tina_azr.tasks.validation import Validator
 from tina_azr.train.assembly import load_heldout_sets, open_sandbox
 from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
 from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, draw_calibration
 from tina_azr.train.head_labels import is_calibration
 from tina_azr.train.refitting import refit_heads
 from tina_azr.train.run_folder import RunFolder
+
+STRETCH_ROUNDS = 2
+"""Times that all tasks are chained at random: about a tenth of what comes of it is kept from the heads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +82,10 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
     policy = load_policy(model_folder(options.model or str(run.path)), device=config.model.device, dtype=config.model.dtype)
     out = options.out or policy.folder
     out.mkdir(parents=True, exist_ok=True)
-    held_back, others = _split(run, config)
+    frozen, excluded = load_heldout_sets(_sized(config, options.heldout))
     with _progress() as bar, open_sandbox(config.sandbox) as sandbox:
+        with _task(bar, "tasks"):
+            held_back, others = _split(run, config, Validator(sandbox, config.tasks, held_out_keys=excluded), options)
         if options.refit:
             with _task(bar, "refit") as advance:
                 learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
@@ -109,11 +116,22 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
     return _report(policy, heads, own, held, out, options)
 
 
-def _split(run: RunFolder, config: Config) -> tuple[list[Task], list[Task]]:
-    """Tasks kept from the heads, newest first, and the others."""
+def _sized(config: Config, per_cell: int) -> Config:
+    return config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": max(1, per_cell)})})
+
+
+def _split(run: RunFolder, config: Config, validator: Validator, options: CalibrationOptions) -> tuple[list[Task], list[Task]]:
+    """Tasks kept from the heads, half of them beyond reach, and the others, likewise."""
     stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
+    draw = generator(options.seed, 0, Phase.STRETCH)
     share = config.introspection.calibration_share
-    return [task for task in stored if is_calibration(task.key, share)], [t for t in stored if not is_calibration(t.key, share)]
+    beyond = stretched_tasks(stored, validator, draw, rounds=STRETCH_ROUNDS)
+    back, beyond_back = ([t for t in tasks if is_calibration(t.key, share)] for tasks in (stored, beyond))
+    half = min(options.most // 2, len(beyond_back), len(back))
+    kept = back[: options.most - half] + [beyond_back[number] for number in draw.permutation(len(beyond_back))[:half]]
+    others = [t for t in stored if not is_calibration(t.key, share)]
+    further = [t for t in beyond if not is_calibration(t.key, share)]
+    return kept, others + [further[number] for number in draw.permutation(len(further))[: len(others) // 2]]
 
 
 def _heads(folder: Path) -> dict[str, AnyHeads]:
@@ -164,7 +182,7 @@ def _report(
         cE=_view(before, after, "cE"),
         budget=BudgetView(before=before.forecasts, after=after.forecasts, used_N=before.used_N, group_N=before.used_group_N),
     )
-    sections = {f"tasks of the run that the heads have not learned from (n = {len(own.tries)})": own_scores}
+    sections = {f"tasks that the heads have not learned from, up to half of them beyond reach (n = {len(own.tries)})": own_scores}
     if held is not None:
         sections[f"held-out set (n = {len(held.tries)})"] = held_scores
     return CalibrationReport(

@@ -8,6 +8,7 @@ import click
 from tina_azr.cli.speaking import (
     BUDGET,
     DEVICE,
+    DTYPE,
     EMBEDDED,
     EMBEDDED_NOTE,
     MODEL,
@@ -58,6 +59,7 @@ Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 w
 @sampling_options
 @click.option("--seed", type=click.IntRange(0, MOST_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
 @DEVICE
+@DTYPE
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a turn on standard output, the rest on standard error."
 )
@@ -72,6 +74,7 @@ def chat(
     max_tokens: int | None,
     seed: int | None,
     device: str,
+    dtype: str,
     as_json: bool,
 ) -> None:
     """Chat with a model, at the terminal or through a pipe.
@@ -88,9 +91,9 @@ def chat(
     start = Chat(model=model or EMBEDDED, system=system, visible=visible, budget=budget)
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
     if prompt is None:
-        status = _converse(start, sampling, device, named=model is not None, as_json=as_json)
+        status = _converse(start, sampling, device, dtype, named=model is not None, as_json=as_json)
     else:
-        status = _answer(start, prompt, sampling, device, named=model is not None, as_json=as_json)
+        status = _answer(start, prompt, sampling, device, dtype, named=model is not None, as_json=as_json)
     if status:
         raise click.exceptions.Exit(status)
 
@@ -107,16 +110,16 @@ def _prompt(prompts: tuple[str, ...]) -> str:
     return prompt
 
 
-def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, *, named: bool, as_json: bool) -> int:
+def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, dtype: str, *, named: bool, as_json: bool) -> int:
     from tina_azr.cli.chat_loop import answer_once
 
     if not named:
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(start.model, device, lambda note: click.echo(note, err=True))
+    engine = open_speaker(start.model, device, dtype, lambda note: click.echo(note, err=True))
     return answer_once(engine, start, prompt, sampling, as_json=as_json)
 
 
-def _converse(start: "Chat", sampling: "Sampling", device: str, *, named: bool, as_json: bool) -> int:
+def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, named: bool, as_json: bool) -> int:
     from rich.console import Console
 
     from tina_azr.cli.chat_loop import Conversation
@@ -125,9 +128,9 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, *, named: bool, 
     apart = as_json or not sys.stdout.isatty()
     console = Console(stderr=apart, highlight=False, markup=False)
     with console.status(f"loading {start.model}"):
-        engine = open_speaker(start.model, device, lambda note: console.print(note, style="yellow", soft_wrap=True))
-    greeting = start.model if named else f"{EMBEDDED_NOTE} /example sends one task;"
-    console.print(f"{greeting} /help lists the commands", style="dim", soft_wrap=True)
+        engine = open_speaker(start.model, device, dtype, lambda note: console.print(note, style="yellow", soft_wrap=True))
+    greeting = f"{start.model};" if named else f"{EMBEDDED_NOTE} /example sends one task,"
+    console.print(f"{greeting} /help lists the commands.", style="dim", soft_wrap=True)
     history, trouble = open_history(state_folder())
     if trouble is not None:
         console.print(trouble, style="yellow", soft_wrap=True)

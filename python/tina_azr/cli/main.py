@@ -23,8 +23,8 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
-    "chat": Subcommand("tina_azr.cli.chat", "Talk to a model that says how long it will think, and how sure it is."),
-    "observe": Subcommand("tina_azr.cli.observe", "Answer one prompt and show everything that is known of the answer."),
+    "chat": Subcommand("tina_azr.cli.chat", "Chat with a model: budget and confidence shown."),
+    "observe": Subcommand("tina_azr.cli.observe", "Answer one prompt and show what went on."),
     "serve": Subcommand("tina_azr.cli.serve", "Serve a model: a page, and an OpenAI-compatible API."),
     "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
     "calibrate": Subcommand("tina_azr.cli.calibrate", "Fit confidences and budgets to held-out labels."),
@@ -79,6 +79,7 @@ Start here:
   tina-azr train                          self-play with the embedded model, minutes on two cores
   tina-azr serve                          talk to it in the browser, or as an OpenAI-compatible API
   tina-azr runs                           what has been trained
+  tina-azr chat                           talk to a model; thoughts folded, budget and confidence shown
   tina-azr tasks runs/NAME                the tasks it invented
   tina-azr sandbox run f.py --call 'f(3)' one program in the sandbox
   tina-azr doctor                         is everything in place?

@@ -12,6 +12,7 @@ import click
 from tina_azr.cli.speaking import (
     BUDGET,
     DEVICE,
+    DTYPE,
     EMBEDDED,
     EMBEDDED_NOTE,
     EXAMPLE,
@@ -53,6 +54,7 @@ Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot
 @sampling_options
 @click.option("--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
 @DEVICE
+@DTYPE
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the panel.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also draw it.")
 @click.option("--jsonl-out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also append the record.")
@@ -68,6 +70,7 @@ def observe(
     max_tokens: int | None,
     seed: int,
     device: str,
+    dtype: str,
     as_json: bool,
     png: Path | None,
     jsonl_out: Path | None,
@@ -91,7 +94,7 @@ def observe(
 
     if model is None:
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(model or EMBEDDED, device, lambda note: click.echo(note, err=True))
+    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True))
     first = () if system is None else (Message(role="system", content=system),)
     request = GenerationRequest(
         messages=(*first, Message(role="user", content=asked)),
@@ -161,7 +164,7 @@ def record_of(engine: "IntrospectiveEngine", request: "GenerationRequest", inter
             think_s=clock.think,
             tokens_per_sec=clock.tokens_per_second,
         ),
-        gates=Gates(num_gated_modules=0, mean_gate_activity=0.0),
+        gates=Gates(num_gated_modules=0, mean_gate_activity=0.0),  # no policy has side adapters yet
         prompt=request.messages[-1].content,
         full_text=None if generation.thought is None else policy.tokenizer.decode(said),
     )

@@ -197,7 +197,7 @@ def _alpha(axis: Axes, forecast: ForecastPart) -> None:
         axis.set_xlabel("decoder layer")
     axis.set_ylim(0, 1.16 * max(forecast.alpha))
     axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axis.grid(axis="y")
     axis.spines["left"].set_visible(False)
 

@@ -38,6 +38,13 @@ MODEL = click.option(
     "--model", metavar="MODEL", help="A folder, a run, a hub name, or tiny or tiny-warm (embedded). Default: tiny."
 )
 DEVICE = click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+DTYPE = click.option(
+    "--dtype",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Of the weights; bfloat16 halves memory.",
+)
 SYSTEM = click.option("--system", metavar="TEXT", help="A system message.")
 BUDGET = click.option(
     "--budget",
@@ -72,7 +79,7 @@ def budget_of(text: str) -> tuple[int | None, float | None]:
     raise ConfigError(f"budget {text!r}: give a number of think tokens up to {MOST_BUDGET:,}, or one of {', '.join(EFFORTS)}")
 
 
-def open_speaker(model: str, device: str, say: Callable[[str], None]) -> "IntrospectiveEngine":
+def open_speaker(model: str, device: str, dtype: str, say: Callable[[str], None]) -> "IntrospectiveEngine":
     """The engine of a model; thoughts may be asked for. `say` gets each reason to doubt what its heads claim."""
     if not _DEVICE.fullmatch(device):
         raise ConfigError(f"device {device!r}: give auto, cpu, cuda or cuda:N")
@@ -86,7 +93,7 @@ def open_speaker(model: str, device: str, say: Callable[[str], None]) -> "Intros
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IntrospectionWarning)  # said below, to a person
-        engine = open_engine(model, device=device, settings=EngineSettings(allow_visible=True))
+        engine = open_engine(model, device=device, dtype=dtype, settings=EngineSettings(allow_visible=True))
     for note in engine.notes:
         say(note)
     return engine

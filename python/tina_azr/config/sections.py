@@ -6,7 +6,7 @@ dictionaries live in layers above, so that a new one needs no change on this pag
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tina_azr.config.fields import Section, choice, choices, names, numbers, setting, switch
 
@@ -193,6 +193,8 @@ class IntrospectionConfig(Section):
     """Sets of output heads that `linked` heads mix; 1: no mixture."""
     lr: float = setting(1e-3, unit="1/step", gt=0, le=1)
     """AdamW's learning rate for heads."""
+    averaging: float = setting(0.98, unit="number", ge=0, lt=1)
+    """Decay, for each minibatch, of the moving average of the weights, which is what acts and is saved; 0: the newest weights."""
     weight_decay: float = setting(0.05, unit="number", ge=0, le=10)
     """AdamW's decoupled weight decay for heads."""
     window_steps: int = setting(16, unit="steps", ge=1, le=100_000)
@@ -207,6 +209,8 @@ class IntrospectionConfig(Section):
     """Share of tasks that are also tried without a thought, and with each plan as a hint: the labels of the plan head. Not trained on."""
     probe_size: int = setting(4, unit="rollouts", ge=1, le=1_024)
     """Rollouts of such a task without a thought, and of each hint."""
+    stretch_share: float = setting(0.2, unit="share", ge=0, le=4)
+    """Tasks beyond reach, two known programs chained, that are tried for the heads alone; as a share of a step's tasks."""
     reward: Literal["off", "calibration_surprise", "seed_legacy"] = choice("off")
     """What introspection adds to a proposer's reward: the debiased error of its forecast, the founding document's formula, or nothing."""
     coeff: float = setting(0.2, unit="number", ge=0, le=10)
@@ -229,6 +233,12 @@ class IntrospectionConfig(Section):
     """Rank of side adapters; 0: none."""
     tags: tuple[str, ...] = names(())
     """Further tag pairs that are counted like thoughts, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        # YAML reads a bare `off` as false.
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

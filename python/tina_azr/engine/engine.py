@@ -39,7 +39,7 @@ from tina_azr.errors import ModelError, ServeError
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import QUANTILES
 from tina_azr.rollout.session import DecodeSession
-from tina_azr.rollout.types import Completion, Ended, RolloutRequest, SamplingParams, StopCause, Token
+from tina_azr.rollout.types import Completion, Ended, RolloutRequest, SamplingParams, StepReport, StopCause, Token
 
 
 class IntrospectionWarning(UserWarning):
@@ -109,24 +109,26 @@ class IntrospectiveEngine:
         settings, tokenizer = self.settings, self.policy.tokenizer
         if (request.prompt_ids is None) == (not request.messages):
             raise ServeError("a request needs either messages or prompt_ids")
+        if "" in request.stop:
+            raise ServeError("a stop string is empty: it would end every answer before it begins")
         try:
             prompt_ids = request.prompt_ids or tokenizer.render_chat([(one.role, one.content) for one in request.messages])
         except ModelError as error:
             raise ServeError(str(error)) from error
         room = self.context_limit - len(prompt_ids)
-        max_tokens = min(settings.max_tokens, room) if request.max_tokens is None else request.max_tokens
+        max_tokens = max(1, min(settings.max_tokens, room)) if request.max_tokens is None else request.max_tokens
         # With heads this is only a look whether the request makes sense: the forecast decides when the prompt is through.
         decision = self._budget(request, max_tokens, dict.fromkeys(QUANTILES, 1.0) if self.introspector else None)
-        params = SamplingParams(
-            max_tokens=max(1, max_tokens),
-            temperature=settings.temperature if request.temperature is None else request.temperature,
-            top_p=settings.top_p if request.top_p is None else request.top_p,
-            top_k=settings.top_k if request.top_k is None else request.top_k,
-            min_p=settings.min_p if request.min_p is None else request.min_p,
-            min_think=min(settings.budget.min_think_tokens, decision.wall),
-            think_wall=decision.wall,
-        )
         try:
+            params = SamplingParams(
+                max_tokens=max_tokens,
+                temperature=settings.temperature if request.temperature is None else request.temperature,
+                top_p=settings.top_p if request.top_p is None else request.top_p,
+                top_k=settings.top_k if request.top_k is None else request.top_k,
+                min_p=settings.min_p if request.min_p is None else request.min_p,
+                min_think=min(settings.budget.min_think_tokens, decision.wall),
+                think_wall=decision.wall,
+            )
             ticket = self._session.submit(
                 RolloutRequest(prompt_ids=prompt_ids, group_size=request.n, params=params, seed=request.seed), follow=True
             )
@@ -158,15 +160,19 @@ class IntrospectiveEngine:
 
     def cancel(self, ticket: Ticket) -> None:
         """End a request within one step; its completions finish as cancelled. Unknown and ended tickets are ignored."""
-        for ended in self._session.cancel(ticket):
-            self._finish(ended)
+        try:
+            for ended in self._session.cancel(ticket):
+                self._finish(ended)
+        except ModelError as error:
+            self._fail(str(error))
 
     def answer_now(self, ticket: Ticket) -> bool:
         """Close the thoughts of a running request at the next step. False if it does not think (any more)."""
         if ticket not in self._running or not self._session.close_thoughts(ticket):
             return False
         for transcript in self._running[ticket].transcripts:
-            transcript.asked_for_answer = not transcript.closed and not transcript.forced_close
+            # A completion that has no slot yet is not asked, and one that was asked before stays so.
+            transcript.asked_for_answer |= transcript.think_tokens > 0 and not (transcript.closed or transcript.forced_close)
         return True
 
     @property
@@ -186,10 +192,13 @@ class IntrospectiveEngine:
         if not self._session.busy:
             return False
         try:
-            report = self._session.step()
+            self._tell(self._session.step())
         except ModelError as error:
             self._fail(str(error))
-            return True
+        return True
+
+    def _tell(self, report: StepReport) -> None:
+        """Events of one step, in the order of a completion."""
         for ticket, _ in report.prompts:
             one = self._running[ticket]
             one.listener(Started(prompt_tokens=one.prompt_tokens, forecast=one.forecast, decision=one.decision))
@@ -199,7 +208,6 @@ class IntrospectiveEngine:
                 self._take(token)
         for ended in report.ended:
             self._finish(ended)
-        return True
 
     def stream(self, request: GenerationRequest) -> Iterator[Event]:
         """Events of one request until all its completions have ended. Leaving the iterator cancels what is left."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tina_azr.engine.calibration import Calibration
 from tina_azr.engine.types import Forecast, Plan
+from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import AnyHeads
 from tina_azr.model.metacog import QUANTILES
 from tina_azr.rollout.types import Completion
@@ -36,6 +37,11 @@ def thought_extras(logprobs_T: NDArray[np.float32], forced_T: NDArray[np.bool_])
     return np.array([np.log1p(len(sampled)) / LONG_THOUGHT, mean, float(forced_T.any())], dtype=np.float32)
 
 
+def _check_finite(*arrays: NDArray[np.float32]) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ModelError("the model's hidden states are not finite numbers: its weights are damaged, or training has diverged")
+
+
 class Introspector:
     """Heads that are being read, perhaps while something trains them in place."""
 
@@ -50,7 +56,11 @@ class Introspector:
 
     @torch.inference_mode()
     def forecasts(self, states_NLH: NDArray[np.float32], modes: Sequence[str | None] | None = None) -> list[Forecast]:
-        """One forecast for each prompt. `modes`: task modes, for calibrations that tell them apart."""
+        """One forecast for each prompt. `modes`: task modes, for calibrations that tell them apart.
+
+        Raises ModelError for states that are no numbers, as `close_confidences` does.
+        """
+        _check_finite(states_NLH)
         claims = self.heads.claims(torch.from_numpy(states_NLH))
         plans_NP = claims.plan_logits_NP.softmax(-1).tolist()
         tokens_NQ = claims.log_quantiles_NQ.clamp(max=LONG_THOUGHT + 4).expm1().clamp(min=0.0).tolist()
@@ -89,6 +99,7 @@ class Introspector:
         self, states_NLH: NDArray[np.float32], extras_NX: NDArray[np.float32], modes: Sequence[str | None] | None = None
     ) -> list[float]:
         """cE of each thought, from its states at `</think>` and `close_extras`."""
+        _check_finite(states_NLH, extras_NX)
         raw_N = self.heads.close_logits(torch.from_numpy(states_NLH), torch.from_numpy(extras_NX)).sigmoid().tolist()
         return [
             self.calibration.apply_confidence(raw, mode, moment="cE")

@@ -86,14 +86,16 @@ class Transcript:
         held = self._held + text
         if not self._answer:
             held = held.lstrip("\n")
-        for stop in self._stop:
-            at = held.find(stop)
-            if at >= 0:
-                self.stopped, held = True, held[:at]
+        found = [(held.index(stop) + len(stop), held.index(stop)) for stop in self._stop if stop in held]
+        if found:
+            # The one that was complete first, however the text was cut into tokens.
+            self.stopped, held = True, held[: min(found)[1]]
         if last or self.stopped:
             sent, self._held = held.rstrip("\n"), ""
         else:
-            keep = max((size for size in range(1, self._longest_stop) if self._may_stop(held[-size:])), default=0)
+            keep = max(
+                (size for size in range(1, min(len(held) + 1, self._longest_stop)) if self._may_stop(held[-size:])), default=0
+            )
             body = held[: len(held) - keep].rstrip("\n")
             sent, self._held = body, held[len(body) :]
         if sent:

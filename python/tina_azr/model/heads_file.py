@@ -19,8 +19,10 @@ from tina_azr.errors import ModelError
 from tina_azr.model.metacog import FORMS, HeadShape, LinearHeads, LinkedHeads, TapHeads, build_heads
 
 FORMAT = 1
+WHOLE = 1 << 22
+"""Modules of at most so many weights (all heads, and small policies) are digested whole."""
 PROBED = 4_096
-"""Elements of each tensor that a policy's digest looks at."""
+"""Elements of each tensor that the digest of a larger module looks at."""
 
 AnyHeads = LinearHeads | TapHeads | LinkedHeads
 
@@ -49,11 +51,13 @@ class StoredHeads:
 
 @torch.no_grad()
 def weights_digest(module: nn.Module) -> str:
-    """Sixteen hex digits from names, shapes and evenly spaced elements of all weights: any training step changes it."""
+    """Sixteen hex digits from names, shapes and weights. Of a large module, from evenly spaced ones: any training step changes it."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    state = sorted(module.state_dict().items())
+    whole = sum(tensor.numel() for _, tensor in state) <= WHOLE
+    for name, tensor in state:
         flat = tensor.detach().reshape(-1)
-        picked = flat[:: max(1, flat.numel() // PROBED)].to("cpu", torch.float32)
+        picked = flat[:: 1 if whole else max(1, flat.numel() // PROBED)].to("cpu", torch.float32)
         digest.update(f"{name} {tuple(tensor.shape)} ".encode())
         digest.update(picked.numpy().astype("<f4").tobytes())
     return digest.hexdigest()[:16]
@@ -96,8 +100,10 @@ def load_heads(folder: Path, name: str | None = None) -> StoredHeads | None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ModelError):
             raise
+        # Of a mismatch torch lists every tensor.
+        why = "the weights do not have the shape that the JSON says" if isinstance(error, RuntimeError) else error
         raise ModelError(
-            f"the heads in {folder} cannot be used ({error}): remove {path.name} and {weights.name}, or fit them again"
+            f"the heads in {folder} cannot be used ({why}): remove {path.name} and {weights.name}, or fit them again"
         ) from error
     digest = weights_digest(heads)
     if document.get("heads_digest") != digest:

@@ -54,6 +54,8 @@ class HFEngine:
         params, tokenizer, module = requests[0].params, self._policy.tokenizer, self._policy.module
         if params.think_wall is not None:
             raise ModelError("backend hf has no think wall: use backend native, or selfplay.think_wall null")
+        if params.min_think:
+            raise ModelError("backend hf cannot hold a thought open: use backend native, or min_think 0")
         prompts = [request.prompt_ids for request in requests for _ in range(request.group_size)]
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), tokenizer.pad_id)
@@ -62,16 +64,17 @@ class HFEngine:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
         torch.manual_seed(requests[0].seed & 0x7FFF_FFFF_FFFF_FFFF)
-        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "min_p": None}
         if params.temperature > 0:
-            sampling = {"do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": params.top_k}
+            sampling = {"do_sample": True, **{name: getattr(params, name) for name in ("temperature", "top_p", "top_k", "min_p")}}
+        stop_ids = [*tokenizer.stop_ids, *params.stop_ids]
         # transformers' annotations fit neither its own keyword arguments nor what it returns for them.
         untyped: Any = module
         out = untyped.generate(
             input_ids=ids.to(self._policy.device),
             attention_mask=mask.to(self._policy.device),
             max_new_tokens=params.max_tokens,
-            eos_token_id=list(tokenizer.stop_ids),
+            eos_token_id=stop_ids,
             pad_token_id=tokenizer.pad_id,
             return_dict_in_generate=True,
             output_logits=True,
@@ -80,14 +83,14 @@ class HFEngine:
         logits = torch.stack(out.logits, dim=1).float() / (params.temperature or 1.0)
         tokens = out.sequences[:, width:].cpu()
         logprobs = logits.log_softmax(-1).cpu().gather(2, tokens[:, :, None])[:, :, 0]
-        completions = iter([self._completion(tokens[row].numpy(), logprobs[row].numpy()) for row in range(len(prompts))])
+        completions = iter([self._completion(tokens[row].numpy(), logprobs[row].numpy(), stop_ids) for row in range(len(prompts))])
         return [
             RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(next(completions) for _ in range(request.group_size)))
             for request in requests
         ]
 
-    def _completion(self, ids: NDArray[np.int64], logprobs: NDArray[np.float32]) -> Completion:
-        stops = np.flatnonzero(np.isin(ids, self._policy.tokenizer.stop_ids))
+    def _completion(self, ids: NDArray[np.int64], logprobs: NDArray[np.float32], stop_ids: Sequence[int]) -> Completion:
+        stops = np.flatnonzero(np.isin(ids, stop_ids))
         length = int(stops[0]) + 1 if len(stops) else len(ids)
         closes = np.flatnonzero(ids[:length] == self._policy.tokenizer.think_close_id)
         return Completion(

@@ -110,6 +110,7 @@ class DecodeSession:
             self._waiting.append(_Block(ticket=self._tickets, request=request, indices=indices, tokens=each * len(indices)))
         return self._tickets
 
+    @torch.inference_mode()
     def cancel(self, ticket: int, index: int | None = None) -> list[Ended]:
         """End a request, or one running completion of it, now. Unknown and ended tickets are ignored.
 
@@ -131,6 +132,7 @@ class DecodeSession:
                 entering[entering.index(block)] = _Block(ticket=0, request=block.request, indices=range(0), tokens=0)
         return ended
 
+    @torch.inference_mode()
     def close_thoughts(self, ticket: int) -> bool:
         """Force the end of a request's thoughts from the next token on. False if none of its completions is thinking."""
         return self._slots.close_thoughts(self._slots.rows_of(ticket))
@@ -145,6 +147,7 @@ class DecodeSession:
         """Completions that have no slot yet."""
         return sum(len(block.indices) for block in self._waiting)
 
+    @torch.inference_mode()
     def release(self) -> None:
         """Give back all memory for keys, values and prompts. Raises ModelError while completions run: end or cancel them first."""
         if self.busy:
@@ -347,6 +350,9 @@ class DecodeSession:
         length = len(request.prompt_ids) + params.max_tokens
         if not request.prompt_ids or params.max_tokens < 1 or request.group_size < 1:
             raise ModelError("a rollout request needs a prompt, at least one token to sample and at least one completion")
+        ids = len(self._weights.embedding_VH)
+        if min(request.prompt_ids) < 0 or max(request.prompt_ids) >= ids:
+            raise ModelError(f"the prompt holds ids that the model does not have: it has {ids} ids, from 0 on")
         if length > limit:
             raise ModelError(
                 f"a prompt of {len(request.prompt_ids)} tokens and {params.max_tokens} more exceed the model's {limit} "

@@ -1,5 +1,6 @@
 """What goes into a rollout engine and what comes out. Axes: `_T` completion tokens, `_G` group, `_L` tapped layers, `_H` hidden."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tina_azr.errors import ModelError
 
 
 class StopCause(StrEnum):
@@ -22,7 +25,7 @@ class StopCause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How to sample one group. Temperature 0 is greedy."""
+    """How to sample one group. Temperature 0 is greedy. Raises ModelError for numbers that mean nothing."""
 
     max_tokens: int
     """Most completion tokens, thought and answer and forced ids together."""
@@ -39,6 +42,19 @@ class SamplingParams:
     think_wall: int | None = None
     """After this many think tokens the closing ids are forced; None: no wall. 0 answers without a thought."""
 
+    def __post_init__(self) -> None:
+        # Requests share a batch: what is wrong with one has to be found before it can stop the others.
+        bounds = (
+            ("temperature", 0.0 <= self.temperature < math.inf, "0 (greedy) or more"),
+            ("top_p", 0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
+            ("top_k", self.top_k >= 0, "0 (all) or more"),
+            ("min_p", 0.0 <= self.min_p <= 1.0, "between 0 and 1"),
+            ("think_wall", self.think_wall is None or self.think_wall >= 0, "0 (no thought) or more"),
+        )
+        for name, is_good, wanted in bounds:
+            if not is_good:
+                raise ModelError(f"{name} is {getattr(self, name):g}, but must be {wanted}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutRequest:
@@ -50,6 +66,10 @@ class RolloutRequest:
     params: SamplingParams
     seed: int
     """Completion g of this request depends on (weights, prompt, params, seed, g) alone, not on what else is in the batch."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 63:
+            raise ModelError(f"the seed {self.seed} is out of bounds: it must lie between 0 and 2^63 - 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from tina_azr.selfplay.references import draw_assignments
 from tina_azr.selfplay.rewarding import Rewards, shuffle_rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import grade_tries, sample_tries, solver_prompt
+from tina_azr.selfplay.stretching import SPARE, chained_proposals
 from tina_azr.selfplay.types import Episode, ProposalRecord, Sample, SolvedTask
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import count_steps
@@ -78,6 +79,7 @@ class SelfPlay:
         new = [task for task in judged if isinstance(task, Task)]
         solved = self._solve(step, new + self._known_tasks(step, new), phases)
         proposals = self._reward(rollouts, judged, solved)
+        stretched = self._stretch(step, phases)
         samples = self._samples(step, proposals, solved)
 
         self._buffer.record_step(step, [task_result(one) for one in solved])
@@ -86,6 +88,7 @@ class SelfPlay:
             proposals=tuple(proposals),
             solved=tuple(solved),
             samples=samples,
+            stretched=tuple(stretched),
             seconds=dict(phases.seconds),
             programs_run=self._executor.programs_run - programs_before,
         )
@@ -152,6 +155,36 @@ class SelfPlay:
         insights = insight.of_groups(step, tries, walled, phases) if insight else [NO_INSIGHT] * len(tasks)
         graded = zip(tries, verdicts, insights, strict=True)
         return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
+
+    def _stretch(self, step: int, phases: Phases) -> list[SolvedTask]:
+        """Tasks beyond reach, for the heads: validated and tried like others, and then forgotten."""
+        modes, share = self._config.tasks.modes, self._config.introspection.stretch_share
+        wanted = round(share * self._config.selfplay.proposals_per_mode)
+        if self._insight is None or not wanted:
+            return []
+        draw = generator(self._config.seed, step, Phase.STRETCH)
+        found: list[Task] = []
+        with phases.phase("stretch"):
+            for mode in modes:
+                known = self._buffer.sample_tasks(draw, mode, 2 * SPARE * wanted)
+                judged = self._validator.validate(chained_proposals(known))
+                fitting = [task for task in judged if isinstance(task, Task) and self._fits(task)]
+                found += fitting[:wanted]
+            tries = sample_tries(
+                self._policy,
+                self._engine,
+                found,
+                group_size=self._config.selfplay.group_size,
+                params=self._params,
+                seeds=request_seeds(self._config.seed, step, Phase.STRETCH, len(found)),
+            )
+            verdicts = grade_tries(self._executor, tries)
+        insights = self._insight.of_groups(step, tries, frozenset(), phases, probing=False)
+        graded = zip(tries, verdicts, insights, strict=True)
+        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
+
+    def _fits(self, task: Task) -> bool:
+        return len(solver_prompt(self._policy, task)) <= self._config.tasks.max_prompt_tokens
 
     def _reward(
         self, rollouts: Sequence[ProposerRollout], judged: Sequence[Task | TaskRejected], solved: Sequence[SolvedTask]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tina_azr.config import Config
 from tina_azr.engine.introspector import Introspector, close_extras
+from tina_azr.engine.types import Forecast
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import PromptHook, RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
@@ -68,21 +69,25 @@ class Insights:
         return frozenset(np.flatnonzero(draw.random(len(tasks)) < share).tolist())
 
     def wall_hook(self, walled: Collection[int]) -> PromptHook:
-        """Walls of these groups, from the forecast of their prompts."""
-        settings = self._config.introspection
+        """Walls of these groups, from the forecast of their prompts; never beyond the wall that all groups have."""
+        settings, longest = self._config.introspection, self._config.selfplay.think_wall
+
+        def wall(forecast: Forecast) -> int:
+            budget = min(max(forecast.budget_quantiles[0.8], settings.min_think_tokens), settings.max_think_tokens)
+            predicted = int(np.ceil(budget * (1.0 + settings.slack)))
+            return predicted if longest is None else min(predicted, longest)
 
         def walls(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
             forecasts = self._introspector.forecasts(states_NLH)
-            return [
-                int(np.ceil(forecast.budget_quantiles[0.8] * (1.0 + settings.slack))) if number in walled else None
-                for number, forecast in zip(numbers, forecasts, strict=True)
-            ]
+            return [wall(forecast) if number in walled else None for number, forecast in zip(numbers, forecasts, strict=True)]
 
         return walls
 
     # After them.
 
-    def of_groups(self, step: int, tries: Sequence[Tries], walled: Collection[int], phases: Phases) -> list[Insight]:
+    def of_groups(
+        self, step: int, tries: Sequence[Tries], walled: Collection[int], phases: Phases, *, probing: bool = True
+    ) -> list[Insight]:
         """What was forecast of each group and each of its tries, and the probes of some."""
         if not tries:
             return []
@@ -90,7 +95,7 @@ class Insights:
         states = [group.prompt_states_LH for group in tries]
         forecasts = self._introspector.forecasts(np.stack([state for state in states if state is not None]), modes)
         confidences = self._confidences(tries)
-        probes = self._probe(step, tries, phases)
+        probes = self._probe(step, tries, phases) if probing else {}
         return [
             Insight(
                 forecast=forecasts[index],

@@ -29,6 +29,8 @@ class Phase(IntEnum):
     """Which tasks are probed, and the probes' completions."""
     BUDGET = 8
     """Which groups think under the predicted wall."""
+    STRETCH = 9
+    """Which programs are chained beyond reach, and the tries at them."""
 
 
 def generator(seed: int, step: int, phase: Phase) -> np.random.Generator:

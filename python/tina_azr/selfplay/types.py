@@ -90,6 +90,8 @@ class Episode:
     proposals: tuple[ProposalRecord, ...]
     solved: tuple[SolvedTask, ...]
     samples: tuple[Sample, ...]
+    stretched: tuple[SolvedTask, ...] = ()
+    """Tasks beyond reach, tried for the heads alone."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """By phase: `propose`, `validate`, `solve`, `grade`."""
     programs_run: int = 0

@@ -5,6 +5,7 @@ the tasks each and forecast the other half. Everything drawn here is drawn from 
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +44,11 @@ class HeadReport:
 class _Fitted:
     """One set of heads with its optimizer."""
 
-    def __init__(self, heads: AnyHeads, *, lr: float, weight_decay: float) -> None:
+    def __init__(self, heads: AnyHeads, *, lr: float, weight_decay: float, averaging: float) -> None:
         self.heads = heads
+        self.averaged: AnyHeads = deepcopy(heads).requires_grad_(False)
+        """What acts: single minibatches move quantiles by whole tokens."""
+        self._averaging = averaging
         self.optimizer = torch.optim.AdamW(heads.parameters(), lr=lr, weight_decay=weight_decay)
 
     def step(self, labels: HeadLabels, tasks: NDArray[np.int64], closes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -66,6 +70,9 @@ class _Fitted:
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(losses).sum().backward()
         self.optimizer.step()
+        with torch.no_grad():
+            for mean, newest in zip(self.averaged.parameters(), self.heads.parameters(), strict=True):
+                mean.lerp_(newest, 1.0 - self._averaging)
         return torch.stack([loss.detach() for loss in losses]).double().numpy()
 
 
@@ -93,6 +100,7 @@ class HeadLearner:
                 ),
                 lr=settings.lr,
                 weight_decay=settings.weight_decay,
+                averaging=settings.averaging,
             )
             for number, name in enumerate(names)
         }
@@ -108,7 +116,7 @@ class HeadLearner:
     @property
     def heads(self) -> dict[str, AnyHeads]:
         """By form; the first one acts. The cross-fitted ones are not among them."""
-        return {name: self._fitted[name].heads for name in self._config.introspection.heads}
+        return {name: self._fitted[name].averaged for name in self._config.introspection.heads}
 
     @property
     def labels(self) -> int:
@@ -126,7 +134,7 @@ class HeadLearner:
     def c0(self, states_NLH: NDArray[np.float32], keys_N: Sequence[str]) -> list[float]:
         """Raw confidence before thinking, of each task by the head that does not know it."""
         states = torch.from_numpy(states_NLH)
-        by_fold = [self._fitted[name].heads.claims(states).c0_logits_N.sigmoid().tolist() for name in _FOLDS]
+        by_fold = [self._fitted[name].averaged.claims(states).c0_logits_N.sigmoid().tolist() for name in _FOLDS]
         return [by_fold[1 - fold_of(key)][index] for index, key in enumerate(keys_N)]
 
     # Learning.
@@ -163,6 +171,7 @@ class HeadLearner:
         for name, fitted in self._fitted.items():
             for key, parameter in fitted.heads.named_parameters():
                 state[f"heads.{name}.weight.{key}"] = parameter.detach()
+                state[f"heads.{name}.averaged.{key}"] = fitted.averaged.get_parameter(key)
                 moments = fitted.optimizer.state.get(parameter, {})
                 state |= {f"heads.{name}.{moment}.{key}": moments[moment] for moment in _MOMENTS if moment in moments}
         if self._labels is not None:
@@ -186,6 +195,7 @@ class HeadLearner:
                 for key, parameter in fitted.heads.named_parameters():
                     with torch.no_grad():
                         parameter.copy_(tensors[f"heads.{name}.weight.{key}"])
+                        fitted.averaged.get_parameter(key).copy_(tensors[f"heads.{name}.averaged.{key}"])
                     if updates[name]:
                         fitted.optimizer.state[parameter] = {
                             "step": torch.tensor(float(updates[name])),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
-PHASES = ("propose", "validate", "solve", "grade", "probe", "learn", "heads", "heldout", "checkpoint")
+PHASES = ("propose", "validate", "solve", "grade", "probe", "stretch", "learn", "heads", "heldout", "checkpoint")
 """Names that `on_phase` and `seconds_by_phase` use, in the order of a step."""
 
 WALL_CLOCK_FIELDS = frozenset({"seconds", "seconds_by_phase", "programs_per_second", "tokens_per_second"})

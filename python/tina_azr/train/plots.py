@@ -21,7 +21,7 @@ from tina_azr.train.plot_style import COLORS, STYLE
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.wording import rate
 
-_PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#3f9a5f", "#8c5fb0", "#b9b9b9")
+_PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#c9b458", "#e3d9a0", "#3f9a5f", "#8fc7a1", "#8c5fb0", "#b9b9b9")
 _REASONS = ("#b0485a", "#d9812b", "#e5b93c", "#3f9a5f", "#2f6fb5", "#8c5fb0", "#7a7a7a", "#b9b9b9")
 
 Drawer = Callable[[Axes, History], None]
@@ -37,6 +37,8 @@ def draw_plots(run: RunFolder, history: History) -> list[Path]:
         figures["rewards"] = (_rewards("solver"), _rewards("proposer"))
         figures["proposals"] = (_proposals, _rejects)
         figures["time"] = (_phases, _rates)
+    if any(step.introspection for step in history.steps):
+        figures["introspection"] = (_confidence, _discrimination, _budget, _coverage)
     if history.heldouts and history.steps:
         figures["overview"] = (_heldout, _modes, _thinking, _proposals)
     drawn: list[Path] = []
@@ -142,7 +144,7 @@ def _phases(axis: Axes, history: History) -> None:
     phases = [phase for phase in PHASES if any(s.seconds_by_phase.get(phase) for s in history.steps)]
     seconds = [[s.seconds_by_phase.get(phase, 0.0) for s in history.steps] for phase in phases]
     if seconds:
-        colors = [_PHASES[PHASES.index(phase)] for phase in phases]
+        colors = [dict(zip(PHASES, _PHASES, strict=True))[phase] for phase in phases]
         axis.stackplot(_minutes(history.steps), seconds, labels=phases, colors=colors, lw=0)
     axis.set_ylim(bottom=0)
     _finish(axis, "Seconds of a step, by phase", beside=True)
@@ -157,6 +159,46 @@ def _rates(axis: Axes, history: History) -> None:
     axis.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
     _finish(axis, "Rates")
+
+
+def _forecast_lines(axis: Axes, history: History, rows: Sequence[tuple[str, str, str]], *, scale: float = 1.0) -> None:
+    """Names in the steps' introspection, labels and colours."""
+    for name, label, color in rows:
+        found = [(step.introspection or {}).get(name) for step in history.steps]
+        values = [np.nan if value is None else scale * value for value in found]
+        axis.plot(_minutes(history.steps), values, color=color, lw=0.7, alpha=0.3)
+        axis.plot(_minutes(history.steps), _smooth(values, 9), color=color, label=label)
+
+
+def _confidence(axis: Axes, history: History) -> None:
+    rows = (
+        ("accuracy", "rollouts that are right", COLORS[3]),
+        ("c0", "forecast before thinking (c0)", COLORS[0]),
+        ("cE", "forecast after thinking (cE)", COLORS[1]),
+    )
+    _forecast_lines(axis, history, rows, scale=100)
+    _percent(axis, "Confidence and outcome, own tasks")
+
+
+def _discrimination(axis: Axes, history: History) -> None:
+    _forecast_lines(axis, history, (("c0_auroc", "c0", COLORS[0]), ("cE_auroc", "cE", COLORS[1])))
+    axis.axhline(0.5, color="#888888", lw=0.8, ls="--")
+    axis.set_ylim(0.3, 1.0)
+    _finish(axis, "AUROC of a step's forecasts (dashed: chance)")
+
+
+def _budget(axis: Axes, history: History) -> None:
+    rows = (("used", "used by right answers", COLORS[3]), ("budget", "forecast: 80 % are shorter", COLORS[0]))
+    _forecast_lines(axis, history, rows)
+    axis.set_ylim(bottom=0)
+    _finish(axis, "Think tokens")
+
+
+def _coverage(axis: Axes, history: History) -> None:
+    for percent, color in zip((50, 80, 95), COLORS, strict=False):
+        _forecast_lines(axis, history, ((f"coverage_{percent}", f"{percent} %", color),), scale=100)
+        axis.axhline(percent, color=color, lw=0.8, ls="--")
+    _percent(axis, "Coverage of budget quantiles (dashed: promised)")
 
 
 def _band(

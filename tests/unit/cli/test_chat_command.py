@@ -34,8 +34,8 @@ def engine(scripted_chat: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     scripted = scripted_chat()
     scripted.opened = []
 
-    def open_it(model: str, device: str, say: Callable[[str], None]) -> Any:
-        scripted.opened.append((model, device))
+    def open_it(model: str, device: str, dtype: str, say: Callable[[str], None]) -> Any:
+        scripted.opened.append((model, device, dtype))
         return scripted
 
     monkeypatch.setattr(command, "open_speaker", open_it)
@@ -88,7 +88,7 @@ def test_bytes_that_are_no_text_are_refused(engine: Any) -> None:
 
 def test_no_model_named_is_the_embedded_one_and_one_line_says_what_it_is(engine: Any) -> None:
     result = call("-p", "8 + 9?")
-    assert engine.opened == [("tiny", "auto")]
+    assert engine.opened == [("tiny", "auto", "float32")]
     assert result.stdout == "17\n"
     (line,) = result.stderr.splitlines()
     assert "cannot hold a conversation" in line
@@ -98,13 +98,13 @@ def test_no_model_named_is_the_embedded_one_and_one_line_says_what_it_is(engine:
 def test_the_options_reach_the_request(engine: Any) -> None:
     call(
         *("--model", "m", "-p", "x", "--system", "be brief", "--budget", "high", "--visible", "--temperature", "0.5"),
-        *("--top-p", "0.9", "--max-tokens", "99", "--seed", "7", "--device", "cpu"),
+        *("--top-p", "0.9", "--max-tokens", "99", "--seed", "7", "--device", "cpu", "--dtype", "bfloat16"),
     )
     (request,) = engine.requests
     assert [message.role for message in request.messages] == ["system", "user"]
     assert (request.temperature, request.top_p, request.max_tokens, request.seed) == (0.5, 0.9, 99, 7)
     assert (request.visible, request.budget_tokens, request.budget_quantile) == (True, None, 0.95)
-    assert engine.opened == [("m", "cpu")]
+    assert engine.opened == [("m", "cpu", "bfloat16")]
 
 
 def test_what_is_not_given_is_left_to_the_engine_and_seeds_differ(engine: Any) -> None:

@@ -33,7 +33,7 @@ def opened(byte_policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that were opened; each is the small random one with linked heads."""
     names: list[str] = []
 
-    def open_it(model: str, device: str, say: Callable[[str], None]) -> IntrospectiveEngine:
+    def open_it(model: str, device: str, dtype: str, say: Callable[[str], None]) -> IntrospectiveEngine:
         names.append(model)
         heads = build_heads(HeadShape(kind="linked", taps=(0, 1), hidden_size=32, width=8), seed=0)
         return IntrospectiveEngine(byte_policy, introspector=Introspector(heads), settings=EngineSettings(allow_visible=True))

@@ -8,8 +8,8 @@ import pytest
 
 if TYPE_CHECKING:
     from tina_azr.model.loading import Policy
-    from tina_azr.rollout.session import DecodeSession, StepReport, Token
-    from tina_azr.rollout.types import Completion, RolloutRequest
+    from tina_azr.rollout.session import DecodeSession
+    from tina_azr.rollout.types import Completion, RolloutRequest, StepReport, Token
 
 
 class Driven:
@@ -56,6 +56,24 @@ class Driven:
 
 Open = Callable[..., Driven]
 Ask = Callable[..., "RolloutRequest"]
+
+
+@pytest.fixture
+def lively(byte_policy: "Policy") -> "Policy":
+    """`byte_policy` with weights so far from its first ones that its greedy ids are no mere repetition."""
+    import torch
+
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in byte_policy.module.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return byte_policy
+
+
+@pytest.fixture
+def endless(byte_policy: "Policy") -> None:
+    """A random model ends its turn at random: here a completion ends only by what its test does."""
+    byte_policy.tokenizer.stop_ids = ()
 
 
 @pytest.fixture

@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.session import MAX_WAVES
 from tina_azr.rollout.types import RolloutRequest, StopCause
 
 Open = Callable[..., Any]
 Ask = Callable[..., RolloutRequest]
+
+
+pytestmark = pytest.mark.usefixtures("endless")
 
 
 # Cancelling.
@@ -168,10 +169,10 @@ def test_each_request_has_stop_ids_of_its_own(driven: Open, ask: Ask) -> None:
 
 
 def test_min_p_keeps_what_is_nearly_as_likely_as_the_best(byte_policy: Policy, driven: Open, ask: Ask) -> None:
-    asked = ask("a", group_size=400, max_tokens=1, min_p=0.9)
+    asked = ask("a", group_size=400, max_tokens=1, min_p=0.5)
     with torch.no_grad():
         shares = byte_policy.module(torch.tensor([asked.prompt_ids])).logits[0, -1].softmax(-1)
-    kept = set((shares >= 0.9 * shares.max()).nonzero()[:, 0].tolist())
+    kept = set((shares >= 0.5 * shares.max()).nonzero()[:, 0].tolist())
     one = driven(slots=400)
     ticket = one.submit(asked)
     one.run()
@@ -227,69 +228,3 @@ def test_release_is_refused_while_completions_run(driven: Open, ask: Ask) -> Non
     one.cancel(ticket)
     one.session.release()
     assert one.session.held_bytes == 0
-
-
-# Taps and reports.
-
-
-def test_many_arrivals_stay_within_the_allowed_waves(driven: Open, ask: Ask) -> None:
-    one = driven(slots=64)
-    for number in range(3 * MAX_WAVES):
-        one.submit(ask("q" * (1 + 5 * number), max_tokens=100))
-        one.step()
-        assert len(one.session._waves) <= MAX_WAVES
-
-
-def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:
-    one = driven(slots=3)
-    followed = one.submit(ask("a", group_size=5, max_tokens=40, think_wall=4), follow=True)
-    quiet = one.submit(ask("b"))
-    one.run()
-    for index, done in one.ended[followed].items():
-        tokens = one.tokens[followed, index]
-        assert [token.id for token in tokens] == done.ids_T.tolist()
-        assert [token.forced for token in tokens] == done.forced_T.tolist()
-        np.testing.assert_array_equal(np.array([token.logprob for token in tokens], dtype=np.float32), done.logprobs_T)
-    assert not any(ticket == quiet for ticket, _ in one.tokens)
-
-
-def test_the_hook_is_asked_once_a_request_and_its_wall_holds(byte_policy: Policy, driven: Open, ask: Ask) -> None:
-    asked: list[int] = []
-
-    def walls(tickets: list[int], states_NLH: np.ndarray) -> list[int | None]:
-        assert states_NLH.shape == (len(tickets), 1, byte_policy.module.config.hidden_size)
-        asked.extend(tickets)
-        return [3 if ticket == 1 else None for ticket in tickets]
-
-    one = driven(slots=2, taps=(1,), on_prompts=walls)
-    walled, own = one.submit(ask("a", group_size=5, max_tokens=12)), one.submit(ask("b", max_tokens=12, think_wall=6))
-    one.run()
-    assert asked == [walled, own]
-    closed = byte_policy.tokenizer.think_close_id
-    for done in one.ended[walled].values():
-        assert done.forced_T[3] or closed in done.ids_T[:3] or len(done.ids_T) <= 3
-    assert np.flatnonzero(one.ended[own][0].forced_T)[0] == 6
-
-
-@pytest.mark.parametrize("seed", [-1, 1 << 64])
-def test_a_seed_that_is_no_seed_is_refused_before_it_stops_the_others(driven: Open, ask: Ask, seed: int) -> None:
-    with pytest.raises(ModelError, match="seed"):
-        driven().submit(ask("a", seed=seed))
-
-
-@pytest.mark.parametrize(
-    "params", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"min_p": 1.1}]
-)
-def test_sampling_parameters_out_of_bounds_are_refused(driven: Open, ask: Ask, params: dict[str, Any]) -> None:
-    (name,) = params
-    with pytest.raises(ModelError, match=name):
-        driven().submit(ask("a", **params))
-
-
-def test_weights_that_are_no_numbers_are_told_of(byte_policy: Policy, driven: Open, ask: Ask) -> None:
-    with torch.no_grad():
-        byte_policy.module.model.norm.weight.fill_(float("nan"))
-    one = driven()
-    one.submit(ask("a", max_tokens=2))
-    with pytest.raises(ModelError, match="not finite"):
-        one.run()

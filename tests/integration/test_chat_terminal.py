@@ -1,0 +1,113 @@
+"""`tina-azr chat` and `observe` as a person meets them: the embedded model, a real terminal, real pipes."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tina_azr.cli.speaking import EXAMPLE
+
+COMMAND = (sys.executable, "-m", "tina_azr")
+PATIENCE = 120
+"""Seconds; a busy machine takes long to import torch."""
+READY = "\x1b[?2004h"
+"""The program has asked for pasted text to be marked: it waits for the user."""
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, *arguments: str, state: Path) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        environment = {**os.environ, "TERM": "xterm", "XDG_STATE_HOME": str(state), "PROMPT_TOOLKIT_NO_CPR": "1"}
+        self._process = subprocess.Popen(
+            [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        )
+        os.close(theirs)
+        self.seen = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def wait_for(self, words: str, *, after: int = 0) -> int:
+        """Position behind the words; fails with the screen if they do not come."""
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.seen[after:]:
+            ready, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                pytest.fail(f"{words!r} did not come:\n{self.seen}")
+            try:
+                self.seen += os.read(self._ours, 65_536).decode(errors="replace")
+            except OSError:  # the program has closed its side
+                pytest.fail(f"the program ended before {words!r}:\n{self.seen}")
+        return self.seen.index(words, after) + len(words)
+
+    def status(self) -> int:
+        return self._process.wait(timeout=PATIENCE)
+
+    def close(self) -> None:
+        os.close(self._ours)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal("chat", "--seed", "0", state=tmp_path)
+    yield terminal
+    terminal.close()
+
+
+def test_a_conversation_at_a_terminal(chat: Terminal, tmp_path: Path) -> None:
+    at = chat.wait_for("cannot hold a conversation")
+    at = chat.wait_for(READY, after=at)
+    chat.type("/example\r")
+    at = chat.wait_for("Thought for", after=at)
+    at = chat.wait_for("```output", after=at)
+    at = chat.wait_for(READY, after=chat.wait_for("tokens/s", after=at))
+    chat.type(f"/save {tmp_path / 'kept'}\r")
+    at = chat.wait_for(READY, after=chat.wait_for("saved 1 turn", after=at))
+    chat.type("\x03")
+    chat.wait_for(READY, after=chat.wait_for("Ctrl-C again leaves", after=at))
+    chat.type("\x04")
+    assert chat.status() == 0
+    kept = json.loads((tmp_path / "kept").read_text())
+    assert [message["role"] for message in kept["messages"]] == ["user", "assistant"]
+    assert "/example" in (tmp_path / "tina-azr" / "chat_history").read_text()
+
+
+def test_ctrl_c_twice_leaves_the_terminal(chat: Terminal) -> None:
+    at = chat.wait_for(READY)
+    chat.type("\x03")
+    chat.wait_for(READY, after=chat.wait_for("Ctrl-C again leaves", after=at))
+    chat.type("\x03")
+    assert chat.status() == 130
+
+
+def test_a_pipe_gets_the_answer_alone_and_the_record_says_the_same() -> None:
+    plain, record = (
+        subprocess.run(
+            [*COMMAND, "chat", "--model", "tiny", "--seed", "0", *more],
+            input=EXAMPLE,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        ).stdout
+        for more in ((), ("--json",))
+    )
+    assert plain.startswith("```output\n")
+    assert json.loads(record)["answer"] + "\n" == plain
+    assert "think>" not in plain

@@ -1,0 +1,244 @@
+"""What a client of the engine is told, in which order, and what it is never told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tina_azr.engine.engine import IntrospectiveEngine
+from tina_azr.engine.types import (
+    Answering,
+    Event,
+    Finished,
+    FinishReason,
+    Generation,
+    GenerationRequest,
+    Message,
+    Started,
+    Thinking,
+    ThinkStop,
+    ThoughtEnded,
+)
+from tina_azr.model.loading import Policy
+
+Make = Callable[..., IntrospectiveEngine]
+
+
+def ask(text: str = "hello", **fields: Any) -> GenerationRequest:
+    return GenerationRequest(
+        **({"messages": (Message(role="user", content=text),), "max_tokens": 90, "budget_tokens": 10} | fields)
+    )
+
+
+def told(engine: IntrospectiveEngine, *requests: GenerationRequest) -> list[list[Event]]:
+    """Events of each request, all decoded together."""
+    logs: list[list[Event]] = [[] for _ in requests]
+    for request, log in zip(requests, logs, strict=True):
+        engine.submit(request, log.append)
+    while engine.step():
+        pass
+    return logs
+
+
+def finished(events: list[Event]) -> list[Generation]:
+    return sorted((event.generation for event in events if isinstance(event, Finished)), key=lambda each: each.index)
+
+
+def texts(value: object) -> list[str]:
+    """Every string that a client could see in an event, whatever field it is in. The ids of a completion are not for clients."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in texts(item)]
+    if isinstance(value, Generation):
+        return [text for name in value.__slots__ if name != "completion" for text in texts(getattr(value, name))]
+    if hasattr(value, "__slots__"):
+        return [text for name in value.__slots__ for text in texts(getattr(value, name))]
+    return []
+
+
+# Order.
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_events_come_in_the_order_of_a_completion(make_engine: Make, heads: bool) -> None:
+    (events,) = told(make_engine(heads=heads), ask(logprobs=True))
+    kinds = [type(event).__name__ for event in events]
+    order = list(dict.fromkeys(kinds))
+    assert order == ["Started", "Thinking", "ThoughtEnded", "Answering", "Finished"]
+    assert kinds == sorted(kinds, key=order.index)
+    assert [kinds.count(name) for name in ("Started", "ThoughtEnded", "Finished")] == [1, 1, 1]
+
+
+def test_the_thoughts_end_tells_confidence_before_the_answer(make_engine: Make) -> None:
+    (events,) = told(make_engine(), ask())
+    (ended,) = [event for event in events if isinstance(event, ThoughtEnded)]
+    (generation,) = finished(events)
+    assert ended.cE is not None
+    assert (ended.cE, ended.think_tokens, ended.think_stop) == (generation.cE, generation.think_tokens, generation.think_stop)
+
+
+def test_think_tokens_are_counted_up(make_engine: Make) -> None:
+    (events,) = told(make_engine(), ask())
+    counts = [event.think_tokens for event in events if isinstance(event, Thinking)]
+    (generation,) = finished(events)
+    assert counts == [*range(1, generation.think_tokens + 1), generation.think_tokens], "the last event is the close"
+
+
+@pytest.mark.parametrize("stop", [(), ("e",), ("q", "zz", "\n")])
+def test_streamed_text_joined_is_the_answer(make_engine: Make, stop: tuple[str, ...]) -> None:
+    requests = [ask("x" * number, seed=number, n=4, max_tokens=150, stop=stop) for number in range(1, 9)]
+    for events in told(make_engine(slots=32), *requests):
+        for generation in finished(events):
+            sent = [event.text for event in events if isinstance(event, Answering) and event.index == generation.index]
+            assert "".join(sent) == generation.answer
+            assert not any(text in generation.answer for text in stop)
+
+
+def test_logprobs_come_for_every_answer_token_where_asked_for(make_engine: Make) -> None:
+    (events,), (plain,) = (told(make_engine(), ask(logprobs=asked)) for asked in (True, False))
+    (generation,) = finished(events)
+    streamed = [item for event in events if isinstance(event, Answering) for item in event.logprobs]
+    assert generation.answer_logprobs == tuple(streamed)
+    assert len(streamed) == generation.answer_tokens > 0
+    assert finished(plain)[0].answer_logprobs is None
+
+
+# Thoughts.
+
+
+def test_thoughts_are_visible_only_if_asked_for_and_allowed(make_engine: Make) -> None:
+    seen = {}
+    for allowed in (True, False):
+        for wanted in (True, False):
+            (events,) = told(make_engine(allow_visible=allowed), ask(visible=wanted, seed=4))
+            (generation,) = finished(events)
+            streamed = [event.text for event in events if isinstance(event, Thinking)]
+            seen[allowed, wanted] = generation.thought
+            assert (generation.thought is None) == all(text is None for text in streamed)
+    assert seen[True, True]
+    assert seen[True, False] is seen[False, True] is seen[False, False] is None
+
+
+def test_a_visible_thought_is_what_was_thought(policy: Policy, make_engine: Make) -> None:
+    (events,) = told(make_engine(allow_visible=True), ask(visible=True, seed=4))
+    (generation,) = finished(events)
+    ids = generation.completion.ids_T[: generation.think_tokens].tolist()
+    assert generation.thought == policy.tokenizer.decode(ids).strip("\n")
+    joined = "".join(event.text or "" for event in events if isinstance(event, Thinking))
+    assert joined.strip("\n") == generation.thought
+
+
+def test_neighbours_of_different_visibility_get_what_is_theirs(make_engine: Make) -> None:
+    open_events, hidden_events = told(make_engine(allow_visible=True), ask(visible=True, seed=4), ask(visible=False, seed=4))
+    (shown,), (hidden,) = finished(open_events), finished(hidden_events)
+    assert shown.completion.ids_T.tolist() == hidden.completion.ids_T.tolist()
+    assert shown.thought
+    assert not any(shown.thought in text for event in hidden_events for text in texts(event))
+    assert shown.answer == hidden.answer
+
+
+def test_nothing_that_is_told_of_a_hidden_thought_holds_a_part_of_it(policy: Policy, make_engine: Make) -> None:
+    """Thousands of random tokens: every letter that a client sees is in the answer's own tokens."""
+    requests = [ask("x" * number, seed=number, n=8, max_tokens=120, logprobs=True) for number in range(1, 9)]
+    leaks = 0
+    for events in told(make_engine(slots=64), *requests):
+        for generation in finished(events):
+            close = generation.completion.ids_T.tolist().index(policy.tokenizer.think_close_id)
+            answer_ids, inside = [], False
+            for id, forced in zip(
+                generation.completion.ids_T[close + 1 :], generation.completion.forced_T[close + 1 :], strict=True
+            ):
+                if id in (policy.tokenizer.think_open_id, policy.tokenizer.think_close_id):
+                    inside = bool(id == policy.tokenizer.think_open_id)
+                    leaks += 1
+                elif not inside and not forced:
+                    answer_ids.append(int(id))
+            assert generation.answer == policy.tokenizer.decode(answer_ids).strip("\n")
+            assert generation.thought is None
+        assert not any(event.text for event in events if isinstance(event, Thinking))
+    assert leaks > 3, "stray tags in answers are what is tested here"
+
+
+# Ends.
+
+
+def test_a_stop_string_ends_one_completion_and_not_its_siblings(make_engine: Make) -> None:
+    engine = make_engine()
+    free = finished(told(engine, ask(n=4, seed=8))[0])
+    wanted = next(letter for letter in free[0].answer[3:] if letter.isascii() and letter not in free[1].answer)
+    stopped = finished(told(engine, ask(n=4, seed=8, stop=(wanted,)))[0])
+    assert stopped[0].answer == free[0].answer[: free[0].answer.index(wanted)].rstrip("\n")
+    assert stopped[0].finish_reason is FinishReason.STOP
+    assert stopped[1].answer == free[1].answer
+    assert stopped[1].finish_reason is FinishReason.LENGTH
+
+
+def test_a_stop_string_never_matches_inside_the_thought(policy: Policy, make_engine: Make) -> None:
+    (events,) = told(make_engine(), ask(seed=1, stop=("o",)))
+    (generation,) = finished(events)
+    assert "so" in policy.tokenizer.decode(generation.completion.ids_T[: generation.think_tokens].tolist())
+    assert generation.think_stop is ThinkStop.WALL
+
+
+def test_answer_now_closes_the_thought_at_the_next_token(policy: Policy, make_engine: Make) -> None:
+    engine, events = make_engine(), []
+    ticket = engine.submit(ask(budget_tokens=50, max_tokens=150), events.append)
+    for _ in range(5):
+        engine.step()
+    assert engine.answer_now(ticket)
+    while engine.step():
+        pass
+    (generation,) = finished(events)
+    assert generation.think_stop is ThinkStop.ANSWER_NOW
+    assert generation.completion.ids_T[5 : 5 + len(policy.closing_ids)].tolist() == list(policy.closing_ids)
+    assert not engine.answer_now(ticket)
+
+
+def test_answer_now_means_those_that_think_and_not_those_that_wait(make_engine: Make) -> None:
+    engine, events = make_engine(slots=2), []
+    ticket = engine.submit(ask(n=3, budget_tokens=12), events.append)
+    for _ in range(4):
+        engine.step()
+    assert engine.answer_now(ticket)
+    engine.step()
+    engine.answer_now(ticket)  # pressed again while the closing ids are being forced
+    while engine.step():
+        pass
+    causes = [generation.think_stop for generation in finished(events)]
+    assert causes == [ThinkStop.ANSWER_NOW, ThinkStop.ANSWER_NOW, ThinkStop.WALL]
+
+
+def test_cancel_ends_a_request_with_what_there_is(make_engine: Make) -> None:
+    engine, events, others = make_engine(slots=3), [], []
+    ticket = engine.submit(ask(n=4), events.append)
+    engine.submit(ask("other"), others.append)
+    for _ in range(6):
+        engine.step()
+    engine.cancel(ticket)
+    generations = finished(events)
+    assert [generation.finish_reason for generation in generations] == [FinishReason.CANCELLED] * 4
+    assert generations[0].think_stop is ThinkStop.UNFINISHED
+    engine.cancel(ticket)
+    engine.cancel(999)
+    while engine.step():
+        pass
+    assert len(events) == len([event for event in events if not isinstance(event, Finished)]) + 4
+    assert finished(others)[0].finish_reason is FinishReason.LENGTH
+
+
+def test_leaving_a_stream_cancels_what_is_left(make_engine: Make) -> None:
+    engine = make_engine()
+    stream = engine.stream(ask(n=2))
+    assert isinstance(next(stream), Started)
+    assert engine.running == 1
+    stream.close()
+    assert engine.running == 0
+    assert not engine.step()
+
+
+def test_a_stream_is_the_generation(make_engine: Make) -> None:
+    events = list(make_engine().stream(ask(n=2, seed=3)))
+    expected = make_engine().generate([ask(n=2, seed=3)])[0]
+    assert [each.answer for each in finished(events)] == [each.answer for each in expected]
+    assert [each.cE for each in finished(events)] == [each.cE for each in expected]

@@ -1,0 +1,155 @@
+"""From a folder to an engine: heads and calibration beside the policy, defaults from its files, doubts as warnings."""
+
+import datetime
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tina_azr.engine.calibration import CALIBRATION, Calibration
+from tina_azr.engine.engine import IntrospectionWarning
+from tina_azr.engine.opening import find_introspector, model_folder, open_engine
+from tina_azr.engine.settings import EngineSettings, resolve
+from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.errors import ModelError
+from tina_azr.model.heads_file import HeadFacts, save_heads, weights_digest
+from tina_azr.model.loading import load_policy
+from tina_azr.model.metacog import HeadShape, build_heads
+from tina_azr.rollout.types import SamplingParams
+
+SHAPE = HeadShape(kind="tap", taps=(0, 1), hidden_size=32, width=8)
+
+
+@pytest.fixture
+def folder(byte_model: Path, tmp_path: Path) -> Path:
+    """The byte model with a set of heads beside it."""
+    copied = tmp_path / "model"
+    shutil.copytree(byte_model, copied)
+    policy = load_policy(str(copied), device="cpu")
+    facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=10, step=1)
+    save_heads(build_heads(SHAPE, seed=0), facts, copied)
+    return copied
+
+
+def test_heads_beside_a_policy_are_read(folder: Path) -> None:
+    engine = open_engine(str(folder), device="cpu")
+    assert engine.introspector is not None
+    assert engine.introspector.taps == (0, 1)
+    assert engine.notes == ()
+    (generation,) = engine.generate([GenerationRequest(messages=(Message(role="user", content="a"),), max_tokens=500)])[0]
+    assert generation.forecast is not None
+    assert generation.calibration_digest is None
+
+
+def test_heads_can_be_left_out_and_may_be_missing(folder: Path, byte_model: Path) -> None:
+    assert open_engine(str(folder), device="cpu", heads=False).introspector is None
+    assert open_engine(str(byte_model), device="cpu").introspector is None
+
+
+def test_heads_of_other_weights_are_used_with_a_warning(folder: Path) -> None:
+    policy = load_policy(str(folder), device="cpu")
+    with torch.no_grad():
+        policy.module.model.norm.weight += 0.01
+    policy.module.save_pretrained(folder)
+    with pytest.warns(IntrospectionWarning, match="fitted to other weights .*forecasts may be wrong"):
+        engine = open_engine(str(folder), device="cpu")
+    assert engine.introspector is not None
+
+
+def test_a_calibration_of_other_heads_is_warned_of(folder: Path) -> None:
+    fitted = Calibration.identity().model_copy(update={"date": datetime.date(2026, 1, 1), "heads_digest": "feedfacefeedface"})
+    fitted.save(folder / CALIBRATION)
+    _, notes = find_introspector(load_policy(str(folder), device="cpu"))
+    assert len(notes) == 1
+    assert "heads" in notes[0]
+
+
+@pytest.mark.parametrize("shape", [replace(SHAPE, hidden_size=64), replace(SHAPE, taps=(0, 5))])
+def test_heads_of_another_model_are_refused(folder: Path, shape: HeadShape) -> None:
+    save_heads(build_heads(shape, seed=0), HeadFacts(policy_digest="", labels=0, step=0), folder)
+    with pytest.raises(ModelError, match="they belong to another model"):
+        open_engine(str(folder), device="cpu")
+
+
+def test_damaged_heads_stop_the_engine_and_do_not_vanish(folder: Path) -> None:
+    (folder / "heads.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"heads\.safetensors"):
+        open_engine(str(folder), device="cpu")
+
+
+def test_a_run_folder_is_its_newest_checkpoint(tmp_path: Path) -> None:
+    for step in (2, 10, 9):
+        (tmp_path / "checkpoints" / f"step-{step}" / "model").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-11").mkdir()
+    assert model_folder(str(tmp_path)) == str(tmp_path / "checkpoints" / "step-10" / "model")
+    assert model_folder("tiny") == "tiny"
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ModelError, match="a run without a checkpoint yet"):
+        model_folder(str(tmp_path))
+
+
+# What is not set comes from the model.
+
+
+def advise(folder: Path, **advice: object) -> None:
+    (folder / "generation_config.json").write_text(json.dumps(advice))
+
+
+def test_sampling_defaults_are_the_models_advice(folder: Path) -> None:
+    advise(folder, do_sample=True, temperature=0.6, top_p=0.95, top_k=20)
+    resolved = resolve(EngineSettings(), load_policy(str(folder), device="cpu"))
+    assert (resolved.temperature, resolved.top_p, resolved.top_k, resolved.min_p) == (0.6, 0.95, 20, 0.0)
+
+
+def test_settings_go_before_advice_and_a_request_before_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    advise(folder, temperature=0.6, top_p=0.95, top_k=20)
+    engine = open_engine(str(folder), device="cpu", settings=EngineSettings(temperature=0.9, top_k=7))
+    seen: list[SamplingParams] = []
+    submit = engine._session.submit
+    monkeypatch.setattr(engine._session, "submit", lambda request, **_: (seen.append(request.params), submit(request))[1])
+    engine.submit(GenerationRequest(messages=(Message(role="user", content="a"),), top_k=3, min_p=0.2), lambda event: None)
+    (params,) = seen
+    assert (params.temperature, params.top_p, params.top_k, params.min_p) == (0.9, 0.95, 3, 0.2)
+
+
+def test_advice_for_greedy_decoding_is_no_advice_for_sampling(folder: Path) -> None:
+    advise(folder, do_sample=False, temperature=0.1)
+    assert resolve(EngineSettings(), load_policy(str(folder), device="cpu")).temperature == 1.0
+
+
+def test_a_model_of_few_positions_gets_budgets_that_fit_it(folder: Path, make_positions: Callable[[Path, int], None]) -> None:
+    make_positions(folder, 1_000)
+    resolved = resolve(EngineSettings(), load_policy(str(folder), device="cpu"))
+    assert resolved.max_tokens == 500
+    assert resolved.budget.max_think_tokens == 200
+    assert resolved.budget.answer_reserve == 125
+
+
+def test_a_model_of_many_positions_keeps_the_defaults(folder: Path, make_positions: Callable[[Path, int], None]) -> None:
+    make_positions(folder, 262_144)
+    resolved = resolve(EngineSettings(), load_policy(str(folder), device="cpu"))
+    assert (resolved.max_tokens, resolved.budget.max_think_tokens, resolved.budget.answer_reserve) == (8_192, 4_096, 256)
+
+
+def test_a_damaged_generation_config_is_named(folder: Path) -> None:
+    (folder / "generation_config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"generation_config\.json"):
+        open_engine(str(folder), device="cpu")
+
+
+@pytest.fixture
+def make_positions() -> Callable[[Path, int], None]:
+    """Change the number of positions that a folder's configuration claims."""
+
+    def change(folder: Path, positions: int) -> None:
+        document = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(document | {"max_position_embeddings": positions}))
+
+    return change

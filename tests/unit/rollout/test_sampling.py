@@ -1,0 +1,101 @@
+"""From logits to ids: every cut against a plain rule, log-probabilities before it, and what rows of one batch have of each other."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tina_azr.rollout.sampling import NO_CUT, SamplingRows, sample, uniforms
+
+VOCABULARY = 50
+
+
+def rows(temperature: Sequence[float], top_p: Sequence[float], top_k: Sequence[int], min_p: Sequence[float]) -> SamplingRows:
+    return SamplingRows(
+        temperature_B=torch.tensor([t or 1.0 for t in temperature]),
+        greedy_B=torch.tensor([t == 0.0 for t in temperature]),
+        top_p_B=torch.tensor([p if p < 1.0 else NO_CUT for p in top_p]),
+        top_k_B=torch.tensor(top_k),
+        min_p_B=torch.tensor(min_p),
+        tempered=True,
+        any_greedy=0.0 in temperature,
+        any_drawn=any(temperature),
+        cuts=True,
+    )
+
+
+def logits(count: int, seed: int = 0) -> Tensor:
+    return 2.0 * torch.randn(count, VOCABULARY, generator=torch.Generator().manual_seed(seed))
+
+
+def kept(scores: Tensor, top_p: float, top_k: int, min_p: float) -> set[int]:
+    """By hand, one id at a time from the likeliest on."""
+    shares = scores.softmax(-1).double()
+    found: set[int] = set()
+    total = 0.0
+    for rank, id in enumerate(shares.argsort(descending=True).tolist()):
+        share = float(shares[id])
+        if rank and (total >= top_p or (top_k and rank >= top_k) or share < min_p * float(shares.max())):
+            break
+        found.add(id)
+        total += share
+    return found
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    top_p=st.sampled_from([1.0, 0.95, 0.5, 0.05]),
+    top_k=st.sampled_from([0, 1, 3, 20, 99]),
+    min_p=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+)
+def test_what_a_cut_leaves_is_what_is_drawn(seed: int, top_p: float, top_k: int, min_p: float) -> None:
+    scores = logits(1, seed)
+    grid = torch.linspace(0, 1, 2_001)[:-1]
+    ids, _ = sample(scores.expand(2_000, -1), rows([1.0] * 2_000, [top_p] * 2_000, [top_k] * 2_000, [min_p] * 2_000), grid)
+    allowed = kept(scores[0], top_p, top_k, min_p)
+    assert set(ids.tolist()) <= allowed
+    shares = scores[0].softmax(-1)
+    total = float(shares[list(allowed)].sum())
+    assert {id for id in allowed if float(shares[id]) / total > 0.002} <= set(ids.tolist())
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_log_probabilities_are_those_before_the_cut_at_the_rows_temperature(temperature: float) -> None:
+    scores = logits(8)
+    ids, logprobs = sample(scores.clone(), rows([temperature] * 8, [0.4] * 8, [3] * 8, [0.1] * 8), torch.linspace(0.05, 0.95, 8))
+    expected = (scores / temperature).log_softmax(-1).gather(1, ids[:, None])[:, 0]
+    torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_every_row_has_parameters_of_its_own() -> None:
+    scores, uniform = logits(4), torch.tensor([0.9, 0.9, 0.9, 0.9])
+    mixed = rows([0.0, 1.0, 0.6, 1.0], [1.0, 0.5, 1.0, 1.0], [0, 0, 4, 0], [0.0, 0.0, 0.0, 0.2])
+    together, _ = sample(scores.clone(), mixed, uniform)
+    alone = []
+    for row, (t, p, k, m) in enumerate([(0.0, 1.0, 0, 0.0), (1.0, 0.5, 0, 0.0), (0.6, 1.0, 4, 0.0), (1.0, 1.0, 0, 0.2)]):
+        alone.append(int(sample(scores[row : row + 1].clone(), rows([t], [p], [k], [m]), uniform[:1])[0]))
+    assert together.tolist() == alone
+    assert alone[0] == int(scores[0].argmax())
+
+
+def test_a_uniform_number_next_to_one_never_picks_what_has_no_probability() -> None:
+    scores = torch.full((1, VOCABULARY), -torch.inf)
+    scores[0, :3] = torch.tensor([0.1, 0.2, 0.3])
+    just_below = torch.tensor([float(np.nextafter(np.float32(1.0), np.float32(0.0)))])
+    for chosen in (just_below, torch.zeros(1)):
+        ids, logprobs = sample(scores.clone(), rows([1.0], [1.0], [0], [0.0]), chosen)
+        assert int(ids) in (0, 1, 2)
+        assert bool(logprobs.isfinite().all())
+
+
+def test_uniform_numbers_come_from_seed_and_index_and_a_prefix_is_a_prefix() -> None:
+    assert np.array_equal(uniforms(5, 2, 10), uniforms(5, 2, 100)[:10])
+    assert not np.array_equal(uniforms(5, 2, 10), uniforms(5, 3, 10))
+    assert not np.array_equal(uniforms(5, 2, 10), uniforms(6, 2, 10))
+    many = uniforms((1 << 63) - 1, 0, 10_000)
+    assert 0.0 <= many.min() < many.max() < 1.0
+    assert float(many.mean()) == pytest.approx(0.5, abs=0.02)
