@@ -13,10 +13,11 @@ from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.selfplay.episode import SelfPlay
 from tina_azr.selfplay.insight import Insights
-from tina_azr.selfplay.stretching import SPARE, compose, stretch_proposals
+from tina_azr.selfplay.stretching import chained_proposals, compose, stretched_tasks
 from tina_azr.selfplay.types import Episode
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
 from tina_azr.tasks.types import Task
+from tina_azr.tasks.validation import Validator
 
 PROGRAMS = (
     "def f(x):\n    return x + 1",
@@ -83,13 +84,22 @@ def buffer(tmp_path: Path) -> Iterator[TaskBuffer]:
         yield opened
 
 
-def test_known_tasks_are_chained_with_the_inputs_of_the_first(buffer: TaskBuffer) -> None:
-    proposals = stretch_proposals(buffer, "deduction", 1, np.random.default_rng(0))
-    assert len(proposals) == SPARE
-    for proposal in proposals:
-        assert proposal.inputs == ("3",)
+def test_tasks_are_chained_in_pairs_with_the_inputs_of_the_first(buffer: TaskBuffer) -> None:
+    known = buffer.sample_tasks(np.random.default_rng(0), "deduction", 7)
+    proposals = chained_proposals(known)
+    assert len(proposals) == 3
+    for first, proposal in zip(known[::2], proposals, strict=False):
+        assert proposal.inputs == (first.input,)
         assert proposal.program.count("x *") == 2
-    assert stretch_proposals(buffer, "abduction", 1, np.random.default_rng(0)) == []
+    assert chained_proposals(known[:1]) == []
+
+
+def test_what_the_sandbox_accepts_of_chained_tasks_is_kept_once(in_process: Any, buffer: TaskBuffer) -> None:
+    known = buffer.sample_tasks(np.random.default_rng(0), "deduction", 8)
+    found = stretched_tasks(known, Validator(in_process, config().tasks), np.random.default_rng(1), rounds=3)
+    assert 4 < len(found) <= 12
+    assert len({task.key for task in found}) == len(found)
+    assert all(task.steps == 2 and task.output == str(run(task.program, 3)) for task in found)
 
 
 def talk(prompt: str, index: int, seed: int) -> str | None:
