@@ -90,19 +90,9 @@ def calibrate(
 
 
 def _print_table(title: str, scores: "Mapping[str, Mapping[str, Interval]]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
-    rows = list(next(iter(scores.values())))
-    for row in rows:
-        table.add_column(row.replace("_", " "), justify="right")
-    for name, by_row in scores.items():
-        table.add_row(name, *(_text(by_row[row]) for row in rows))
-    Console(markup=False, highlight=False).print(table, "")
-
-
-def _text(one: "Interval") -> str:
-    """A figure, and below it the interval."""
-    return f"{one.value:.3f}\n{one.low:.3f}-{one.high:.3f}"
+    """Heads side by side, the acting ones first; a value and its 95 % interval."""
+    click.echo(f"{title}\n{'':12}" + "".join(f"{name:>22}" for name in scores))
+    for row in next(iter(scores.values())):
+        cells = (f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (by_row[row] for by_row in scores.values()))
+        click.echo(f"{row.replace('_', ' '):12}" + "".join(f"{cell:>22}" for cell in cells))
+    click.echo()

@@ -152,7 +152,8 @@ def _report(
     options: CalibrationOptions,
 ) -> CalibrationReport:
     own_scores: dict[str, Mapping[str, Interval]] = {}
-    held_scores: dict[str, Mapping[str, Interval]] = {}
+    held_raw: dict[str, Mapping[str, Interval]] = {}
+    held_calibrated: dict[str, Mapping[str, Interval]] = {}
     kept: tuple[Calibration, Claimed, Claimed] | None = None
     for name, one in heads.items():
         raw = claims_of(Introspector(one), own)
@@ -165,12 +166,12 @@ def _report(
             today=datetime.now(UTC).date(),
             seed=options.seed,
         )
-        own_scores[f"{name}, raw"] = scores_of(raw, seed=options.seed)
+        own_scores[name] = scores_of(raw, seed=options.seed)
         shown = held or own
         before, after = claims_of(Introspector(one), shown), claims_of(Introspector(one, calibration), shown)
         if held is not None:
-            held_scores[f"{name}, raw"] = scores_of(before, seed=options.seed)
-            held_scores[f"{name}, calibrated"] = scores_of(after, seed=options.seed)
+            held_raw[name] = scores_of(before, seed=options.seed)
+            held_calibrated[name] = scores_of(after, seed=options.seed)
         kept = kept or (calibration, before, after)
     assert kept is not None
     calibration, before, after = kept
@@ -182,9 +183,10 @@ def _report(
         cE=_view(before, after, "cE"),
         budget=BudgetView(before=before.forecasts, after=after.forecasts, used_N=before.used_N, group_N=before.used_group_N),
     )
-    sections = {f"tasks that the heads have not learned from, up to half of them beyond reach (n = {len(own.tries)})": own_scores}
+    sections = {f"unseen tasks of the run, half of them beyond reach (n = {len(own.tries)})": own_scores}
     if held is not None:
-        sections[f"held-out set (n = {len(held.tries)})"] = held_scores
+        sections[f"held-out set, before calibration (n = {len(held.tries)})"] = held_raw
+        sections["held-out set, calibrated"] = held_calibrated
     return CalibrationReport(
         path=out / CALIBRATION, picture=picture, digest=calibration.digest, tasks=len(own.tries), sections=sections
     )

@@ -133,7 +133,7 @@ def record_of(engine: "IntrospectiveEngine", request: "GenerationRequest", inter
     from tina_azr.engine.activations import read_activations
     from tina_azr.engine.observation import Decode, Gates, Timing, observe_generation
 
-    policy, settings = engine.policy, engine.settings
+    policy, settings, modulator = engine.policy, engine.settings, engine.modulator
     begun_ms = time.time_ns() // 1_000_000
     turn = run_turn(engine, request, interrupts=interrupts)
     prompt_ids = policy.tokenizer.render_chat([(message.role, message.content) for message in request.messages])
@@ -164,7 +164,10 @@ def record_of(engine: "IntrospectiveEngine", request: "GenerationRequest", inter
             think_s=clock.think,
             tokens_per_sec=clock.tokens_per_second,
         ),
-        gates=Gates(num_gated_modules=0, mean_gate_activity=0.0),  # no policy has side adapters yet
+        gates=Gates(
+            num_gated_modules=modulator.modules_on if modulator else 0,
+            mean_gate_activity=modulator.activity() if modulator else 0.0,
+        ),
         prompt=request.messages[-1].content,
         full_text=None if generation.thought is None else policy.tokenizer.decode(said),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tina_azr.engine.budget import EFFORT_QUANTILES
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ SAMPLING = (
     click.option("--top-p", type=NumberRange(0, 1, min_open=True), metavar="P", help="Share of probability that is kept."),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens, thought and answer together."),
 )
-EFFORTS = {"auto": None, "low": 0.5, "medium": 0.8, "high": 0.95}
+EFFORTS: dict[str, float | None] = {"auto": None, **EFFORT_QUANTILES}
 """Named budgets -> quantile of the forecast; `auto` leaves it to the engine."""
 MOST_BUDGET = 1_000_000
 

@@ -8,6 +8,9 @@ from enum import StrEnum
 from tina_azr.engine.types import BudgetDecision, BudgetSource
 from tina_azr.errors import ConfigError, ServeError
 
+EFFORT_QUANTILES: Mapping[str, float] = {"low": 0.5, "medium": 0.8, "high": 0.95}
+"""How hard to think, in words -> which quantile of the forecast is the budget."""
+
 
 class SmallBudget(StrEnum):
     """What becomes of a requested budget that is far below what the prompt needs."""

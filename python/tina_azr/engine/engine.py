@@ -38,6 +38,7 @@ from tina_azr.engine.types import (
 from tina_azr.errors import ModelError, ServeError
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import QUANTILES
+from tina_azr.model.side_adapter import Modulator
 from tina_azr.rollout.session import DecodeSession
 from tina_azr.rollout.types import Completion, Ended, RolloutRequest, SamplingParams, StepReport, StopCause, Token
 
@@ -97,6 +98,11 @@ class IntrospectiveEngine:
             kv_tokens=self.settings.kv_tokens,
             modulator=self._modulator,
         )
+
+    @property
+    def modulator(self) -> Modulator | None:
+        """Side adapters, FiLM and gate that are on; None without any."""
+        return self._modulator.modulator if self._modulator is not None else None
 
     def remove_modulator(self) -> None:
         """From the next token on, decode with the policy alone."""

@@ -95,6 +95,18 @@ class Modulator(nn.Module):
         self.films = nn.ModuleDict({str(k): Film(shape.hidden_size) for k in layers if shape.film})
         self.gate = Gate() if shape.gate_layer is not None else None
 
+    @property
+    def modules_on(self) -> int:
+        """How many adapters, FiLMs and gates there are."""
+        return len(self.adapters) + len(self.films) + (self.gate is not None)
+
+    @torch.no_grad()
+    def activity(self) -> float:
+        """Mean magnitude of the last maps, which are all zero in a new modulator: how far it is from the identity."""
+        last = ("up.weight", "maps.weight", "map.weight")
+        found = [weight.abs().flatten() for name, weight in self.named_parameters() if name.endswith(last)]
+        return float(torch.cat(found).mean())
+
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
         """The residual stream behind a layer. Rows that do not think are returned as they came."""
         changed = x_BH

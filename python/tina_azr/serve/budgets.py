@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import ConfigDict, Field
 
+from tina_azr.engine.budget import EFFORT_QUANTILES
 from tina_azr.serve.bodies import Body
 from tina_azr.serve.types import refused
 
@@ -16,7 +17,7 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Value = TypeVar("Value")
 Budget = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
-QUANTILES: dict[str, float] = {"low": 0.5, "medium": 0.8, "high": 0.95, "xhigh": 0.95, "max": 0.95}
+QUANTILES: dict[str, float] = {**EFFORT_QUANTILES, "xhigh": EFFORT_QUANTILES["high"], "max": EFFORT_QUANTILES["high"]}
 """Effort -> quantile of the forecast; the efforts that are missing here mean a budget of 0."""
 
 
