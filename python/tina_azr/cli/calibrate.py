@@ -24,7 +24,8 @@ Examples:
 
 \b
 The labels are fresh rollouts of tasks that the run has kept from the heads (introspection.calibration_share), and of as many
-chained ones (introspection.stretch_share), so that hopeless tasks are among them.
+chained ones (introspection.stretch_share), so that hopeless tasks are among them; or, with --on choose, of frozen tasks that
+no model is trained on, whose spread of lengths is that of the held-out set.
 Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
 """
 
@@ -34,6 +35,14 @@ Figures under "held-out" are of the frozen held-out set, which neither heads nor
 @click.option("--model", metavar="MODEL", help="Policy in place of the run's newest checkpoint: a name or a folder.")
 @click.option("--refit", is_flag=True, help="Train heads on fresh rollouts of the run's other tasks before calibrating them.")
 @click.option("--method", default="platt", show_default=True, type=click.Choice(["temperature", "platt", "isotonic"]))
+@click.option(
+    "--on",
+    "source",
+    default="run",
+    show_default=True,
+    type=click.Choice(["run", "choose"]),
+    help="Labels: tasks of the run, or the embedded set for choosing settings by.",
+)
 @click.option("--tasks", "most", default=400, show_default=True, type=click.IntRange(min=50), help="Most tasks to calibrate on.")
 @click.option("--samples", default=8, show_default=True, type=click.IntRange(min=2), help="Rollouts of each task.")
 @click.option(
@@ -50,6 +59,7 @@ def calibrate(
     model: str | None,
     refit: bool,
     method: str,
+    source: str,
     most: int,
     samples: int,
     heldout: int,
@@ -72,6 +82,7 @@ def calibrate(
             model=model,
             refit=refit,
             method=method,
+            source=source,
             most=most,
             samples=samples,
             heldout=heldout,

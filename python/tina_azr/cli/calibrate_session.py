@@ -35,6 +35,9 @@ from tina_azr.train.run_folder import RunFolder
 STRETCH_ROUNDS = 2
 """Times that all tasks are chained at random: about a tenth of what comes of it is kept from the heads."""
 
+CELLS = 18
+"""Modes times strata of the embedded sets."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationOptions:
@@ -43,6 +46,7 @@ class CalibrationOptions:
     model: str | None
     refit: bool
     method: str
+    source: str
     most: int
     samples: int
     heldout: int
@@ -183,7 +187,8 @@ def _report(
         cE=_view(before, after, "cE"),
         budget=BudgetView(before=before.forecasts, after=after.forecasts, used_N=before.used_N, group_N=before.used_group_N),
     )
-    sections = {f"unseen tasks of the run, half of them beyond reach (n = {len(own.tries)})": own_scores}
+    labels = "unseen tasks of the run, half of them beyond reach" if options.source == "run" else "the set for choosing settings by"
+    sections = {f"{labels} (n = {len(own.tries)})": own_scores}
     if held is not None:
         sections[f"held-out set, before calibration (n = {len(held.tries)})"] = held_raw
         sections["held-out set, calibrated"] = held_calibrated

@@ -37,10 +37,10 @@ class Parts:
     buffer: TaskBuffer
     selfplay: SelfPlay
     learner: Learner
-    heads: HeadLearner | None
-    """None where the run trains none."""
     heldout: tuple[HeldoutTask, ...]
     """What accuracy is measured on; empty: it is not measured."""
+    heads: HeadLearner | None = None
+    """None where the run trains none."""
 
 
 def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> Parts:
