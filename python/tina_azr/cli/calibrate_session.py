@@ -112,6 +112,9 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
                     on_progress=advance,
                 )
 
+        if options.source == "choose":
+            chosen = _sized(config, -(-options.most // CELLS)).heldout.model_copy(update={"which": "choose", "path": None})
+            held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
         own = graded(held_back[: options.most], "label", Phase.HEADS)
         frozen, _ = load_heldout_sets(
             config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": options.heldout or 1})})
