@@ -116,9 +116,6 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
             chosen = _sized(config, -(-options.most // CELLS)).heldout.model_copy(update={"which": "choose", "path": None})
             held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
         own = graded(held_back[: options.most], "label", Phase.HEADS)
-        frozen, _ = load_heldout_sets(
-            config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": options.heldout or 1})})
-        )
         held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
     return _report(policy, heads, own, held, out, options)
 
