@@ -256,7 +256,8 @@ class IntrospectiveEngine:
             one.forecast = forecast
             one.decision = self._budget(one.request, one.max_tokens, forecast.budget_quantiles)
             asked = one.request.budget_tokens is not None or one.request.budget_quantile is not None
-            if self.settings.obey_stop_plan and forecast.plan_choice is Plan.STOP and not asked:
+            stops = self.settings.obey_stop_plan and forecast.plan_choice is Plan.STOP
+            if not asked and (stops or forecast.c0 < self.settings.skip_below):
                 one.decision = BudgetDecision(budget=0, wall=0, source=BudgetSource.PREDICTED)
             walls.append(one.decision.wall)
         return walls

@@ -24,6 +24,8 @@ class EngineSettings:
     """Whether a request may ask for its thoughts as text."""
     obey_stop_plan: bool = False
     """Where the plan is `stop`, answer without a thought."""
+    skip_below: float = 0.0
+    """Answer without a thought where c0 is below this: thinking would not be worth its tokens; 0: never."""
     abstain_below: float = 0.0
     """Confidence under which an answer is flagged; 0: never."""
     slots: int = 32
@@ -52,6 +54,7 @@ class ResolvedSettings:
     budget: BudgetSettings
     allow_visible: bool
     obey_stop_plan: bool
+    skip_below: float
     abstain_below: float
     slots: int
     piece_tokens: int
@@ -84,6 +87,7 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
         budget=budget,
         allow_visible=settings.allow_visible,
         obey_stop_plan=settings.obey_stop_plan,
+        skip_below=settings.skip_below,
         abstain_below=settings.abstain_below,
         slots=settings.slots,
         piece_tokens=settings.piece_tokens,

@@ -1,12 +1,14 @@
 """Is a predicted budget worth more than a fixed one? The same held-out prompts uncapped, under one fixed cap, and under their forecasts.
 
-    python -m tina_azr.train.budget_benchmark RUN [--per-cell N] [--samples S] [--quantiles .5,.8,.95] [--threads T]
+    python -m tina_azr.train.budget_benchmark RUN [--per-cell N] [--samples S] [--shares .85,.7,.5] [--threads T]
 
-For each quantile every prompt's wall is that quantile of its forecast. The fixed cap beside it is the one that spends as many think
-tokens in the mean, found on the lengths of the uncapped rollouts. Differences are paired by task, with bootstrap intervals.
+Two ways of using a forecast. *Quantile*: every prompt's wall is a quantile of its think tokens, however hopeless it is. *Worth*: prompts whose c0
+is below a threshold are answered without a thought (`EngineSettings.skip_below`), the others think under their .95 quantile and slack;
+the threshold is set so that a given share of the uncapped think tokens remains. The fixed cap beside each spends as many think tokens
+in the mean; cap and threshold are found on the uncapped rollouts. Differences are paired by task, with bootstrap intervals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +21,20 @@ from tina_azr.config import Config, load_config
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import find_introspector, model_folder
 from tina_azr.engine.scores import interval
+from tina_azr.engine.types import Forecast
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.rollout.engine import DecodeEngine
 from tina_azr.rollout.types import PromptHook, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.seeding import Phase, request_seeds
-from tina_azr.selfplay.solving import grade_tries, sample_tries
+from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
 from tina_azr.tasks.types import Task, Verdict
 from tina_azr.train.assembly import load_heldout_sets, open_sandbox
 from tina_azr.train.run_folder import RunFolder
+
+AMPLE = 1.25
+"""Walls of thoughts that are worth it, over the .95 quantile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,7 @@ class Arm:
     """Think tokens, forced ones left out."""
     forced: float
     """Share of thoughts that the wall closed."""
+    c0_N: NDArray[np.float64]
 
 
 class Bench:
@@ -75,17 +82,36 @@ class Bench:
             correct_NG=np.array(correct),
             tokens_NG=np.array(tokens).reshape(len(tries), -1),
             forced=float(np.mean([one.forced_close for one in completions])),
+            c0_N=np.array(
+                [forecast.c0 for forecast in self._introspector.forecasts(_states(tries), [one.mode for one in self._tasks])]
+            ),
         )
 
-    def predicted(self, quantile: float) -> PromptHook:
+    def by_quantile(self, quantile: float) -> PromptHook:
         """Walls at a quantile of the forecasts."""
+        return self._walls(lambda forecast: forecast.budget_quantiles[quantile])
 
+    def by_worth(self, least_c0: float) -> PromptHook:
+        """No thought below this confidence, ample walls from it on."""
+        return self._walls(lambda forecast: AMPLE * forecast.budget_quantiles[0.95] if forecast.c0 >= least_c0 else 0.0)
+
+    def _walls(self, tokens: Callable[[Forecast], float]) -> PromptHook:
         def walls(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
             modes = [self._tasks[number].mode for number in numbers]
-            forecasts = self._introspector.forecasts(states_NLH, modes)
-            return [int(np.ceil(forecast.budget_quantiles[quantile])) for forecast in forecasts]
+            return [int(np.ceil(tokens(forecast))) for forecast in self._introspector.forecasts(states_NLH, modes)]
 
         return walls
+
+
+def _states(tries: Sequence[Tries]) -> NDArray[np.float32]:
+    return np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
+
+
+def least_c0(free: Arm, share: float) -> float:
+    """The confidence from which thinking leaves this share of the uncapped think tokens."""
+    order_N = np.argsort(-free.c0_N)
+    spent_N = np.cumsum(free.tokens_NG.mean(axis=1)[order_N]) / free.tokens_NG.mean(axis=1).sum()
+    return float(free.c0_N[order_N[np.searchsorted(spent_N, share)]])
 
 
 def fixed_cap(lengths_NG: NDArray[np.int64], mean: float) -> int:
@@ -114,9 +140,10 @@ def _row(name: str, arm: Arm, free: Arm) -> str:
 @click.argument("run_name", metavar="RUN")
 @click.option("--per-cell", default=32, show_default=True, type=click.IntRange(min=1), help="Held-out tasks a mode and stratum.")
 @click.option("--samples", default=4, show_default=True, type=click.IntRange(min=1))
-@click.option("--quantiles", default="0.5,0.8,0.95", show_default=True)
+@click.option("--quantiles", default="0.8", show_default=True, help="Of the forecast, as walls.")
+@click.option("--shares", default="0.85,0.7,0.5", show_default=True, help="Of the uncapped think tokens, for budgets by worth.")
 @click.option("--threads", default=0, show_default=True, help="Threads of torch; 0: its own choice.")
-def main(run_name: str, per_cell: int, samples: int, quantiles: str, threads: int) -> None:
+def main(run_name: str, per_cell: int, samples: int, quantiles: str, shares: str, threads: int) -> None:
     """Accuracy and think tokens of RUN's newest checkpoint: uncapped, predicted walls, and a fixed wall of the same mean."""
     if threads:
         torch.set_num_threads(threads)
@@ -132,11 +159,15 @@ def main(run_name: str, per_cell: int, samples: int, quantiles: str, threads: in
         free = bench.arm()
         click.echo(f"{len(heldout)} tasks, {samples} samples each")
         click.echo(_row("(a) no cap", free, free))
-        for quantile in map(float, quantiles.split(",")):
-            predicted = bench.arm(hook=bench.predicted(quantile))
+        hooks = {f"(c) quantile {quantile}": bench.by_quantile(float(quantile)) for quantile in filter(None, quantiles.split(","))}
+        for share in filter(None, shares.split(",")):
+            threshold = least_c0(free, float(share))
+            hooks[f"(c) worth, c0 >= {threshold:.2f}"] = bench.by_worth(threshold)
+        for name, hook in hooks.items():
+            predicted = bench.arm(hook=hook)
             cap = fixed_cap(free.tokens_NG, float(predicted.tokens_NG.mean()))
             fixed = bench.arm(wall=cap)
-            click.echo(_row(f"(c) predicted, {quantile:g}", predicted, free))
+            click.echo(_row(name, predicted, free))
             click.echo(_row(f"(b) fixed at {cap}", fixed, free))
             against_fixed, against_free = (_gain(predicted, other) for other in (fixed, free))
             click.echo(f"    accuracy in points: (c) - (b) {against_fixed}, (c) - (a) {against_free}")
