@@ -2,7 +2,7 @@
 
     python -m tina_azr.train.budget_benchmark RUN [--per-cell N] [--samples S] [--shares .85,.7,.5] [--threads T]
 
-Two ways of using a forecast. *Quantile*: every prompt's wall is a quantile of its think tokens, however hopeless it is. *Worth*: prompts whose c0
+Two ways of using a forecast. *Quantile*: every prompt's wall is a quantile of its think tokens, however hopeless. *Worth*: prompts whose c0
 is below a threshold are answered without a thought (`EngineSettings.skip_below`), the others think under their .95 quantile and slack;
 the threshold is set so that a given share of the uncapped think tokens remains. The fixed cap beside each spends as many think tokens
 in the mean; cap and threshold are found on the uncapped rollouts. Differences are paired by task, with bootstrap intervals.
