@@ -182,7 +182,7 @@ def _report(
     calibration.save(out / CALIBRATION)
     picture = draw_calibration(
         out / "calibration.png",
-        title=f"{policy.name}, calibration {calibration.digest}",
+        title=f"calibration {calibration.digest}",
         c0=_view(before, after, "c0"),
         cE=_view(before, after, "cE"),
         budget=BudgetView(before=before.forecasts, after=after.forecasts, used_N=before.used_N, group_N=before.used_group_N),
