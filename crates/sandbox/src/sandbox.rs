@@ -78,7 +78,7 @@ impl Sandbox {
     pub fn run_calls(&self, jobs: &[Job], policy: Option<Policy>) -> Result<Vec<Vec<Outcome>>, Error> {
         let machine = Machine::shared()?;
         let guest = machine.guest(Image::First)?;
-        pool::in_parallel(&machine.engine, self.workers, jobs.len(), |index| {
+        pool::in_parallel(self.workers, jobs.len(), |index| {
             let outcomes = program::run(&guest, &jobs[index], &self.limits, policy.unwrap_or(self.policy), self.plan)?;
             self.count(&outcomes);
             Ok(outcomes)
@@ -90,7 +90,7 @@ impl Sandbox {
     pub fn check_calls(&self, jobs: &[Job], policy: Option<Policy>) -> Result<Vec<Vec<Outcome>>, Error> {
         let machine = Machine::shared()?;
         let guests = [machine.guest(Image::First)?, machine.guest(Image::Second)?];
-        let runs = pool::in_parallel(&machine.engine, self.workers, 2 * jobs.len(), |index| {
+        let runs = pool::in_parallel(self.workers, 2 * jobs.len(), |index| {
             let (job, policy) = (&jobs[index / 2], policy.unwrap_or(self.policy));
             let outcomes = program::run(&guests[index % 2], job, &self.limits, policy, self.plan)?;
             self.count(&outcomes);

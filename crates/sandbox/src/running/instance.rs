@@ -6,7 +6,7 @@ use wasmtime::{Config, Engine, Global, InstancePre, Memory, Module, ModuleExport
 
 use super::meter::{Exceeded, Meter};
 use super::{Step, Stop};
-use crate::flatten::{MEMORY, REALLOC, STACK_POINTER};
+use crate::flatten::{FUEL, LOOK_AT, MEMORY, REALLOC, STACK_POINTER};
 use crate::memory::Maps;
 use crate::{Error, Limits};
 
@@ -16,13 +16,15 @@ pub(crate) const WASM_STACK: usize = 2 << 20;
 /// Settings belong to the key of the machine-code cache: all of them are made here.
 pub(crate) fn engine() -> Result<Engine, Error> {
     let mut config = Config::new();
-    config.consume_fuel(true);
-    config.epoch_interruption(true);
+    // The code counts its own fuel, and hints at what seldom happens there.
+    config.wasm_branch_hinting(true);
     config.max_wasm_stack(WASM_STACK);
     config.cranelift_opt_level(OptLevel::Speed);
     // NaN bits would otherwise be the host's.
     config.cranelift_nan_canonicalization(true);
     config.wasm_relaxed_simd(false);
+    // Filled when an instance is made, which few are: a call through a table then need not look whether its entry is there yet.
+    config.table_lazy_init(false);
     config.with_host_memory(std::sync::Arc::new(Maps));
     Engine::new(&config).map_err(Error::engine("starting"))
 }
@@ -31,6 +33,8 @@ pub(crate) fn engine() -> Result<Engine, Error> {
 pub(super) struct Exports {
     memory: ModuleExport,
     stack_pointer: ModuleExport,
+    fuel: ModuleExport,
+    look_at: ModuleExport,
     realloc: ModuleExport,
     prepare: ModuleExport,
     call: ModuleExport,
@@ -43,6 +47,8 @@ impl Exports {
         Ok(Self {
             memory: export(MEMORY)?,
             stack_pointer: export(STACK_POINTER)?,
+            fuel: export(FUEL)?,
+            look_at: export(LOOK_AT)?,
             realloc: export(REALLOC)?,
             prepare: export("prepare")?,
             call: export("call")?,
@@ -56,6 +62,8 @@ pub(crate) struct Instance {
     store: Store<Meter>,
     memory: Memory,
     stack_pointer: Global,
+    fuel: Global,
+    look_at: Global,
     realloc: TypedFunc<(u32, u32, u32, u32), u32>,
     prepare: TypedFunc<(u32, u32, u32), u32>,
     call: TypedFunc<(u32, u32), u32>,
@@ -69,12 +77,13 @@ impl Instance {
         let failed = || Error::engine("starting an instance");
         let mut store = Store::new(pre.module().engine(), Meter::new());
         store.limiter(|meter| meter);
-        store.epoch_deadline_callback(Meter::look);
         let instance = pre.instantiate(&mut store).map_err(failed())?;
         let lacking = || Error::Image("its exports are not what they should be".to_owned());
         let export = |store: &mut Store<Meter>, export| instance.get_module_export(store, export).ok_or_else(lacking);
         let memory = export(&mut store, &exports.memory)?.into_memory().ok_or_else(lacking)?;
-        let stack_pointer = export(&mut store, &exports.stack_pointer)?.into_global().ok_or_else(lacking)?;
+        let mut global = |at| export(&mut store, at)?.into_global().ok_or_else(lacking);
+        let [stack_pointer, fuel, look_at] = [&exports.stack_pointer, &exports.fuel, &exports.look_at].map(&mut global);
+        let (stack_pointer, fuel, look_at) = (stack_pointer?, fuel?, look_at?);
         let Val::I32(stack_top) = stack_pointer.get(&mut store) else { return Err(lacking()) };
         let mut function = |at| export(&mut store, at)?.into_func().ok_or_else(lacking);
         let functions = [&exports.realloc, &exports.prepare, &exports.call, &exports.settle].map(&mut function);
@@ -86,6 +95,8 @@ impl Instance {
             settle: settle?.typed(&store).map_err(failed())?,
             memory,
             stack_pointer,
+            fuel,
+            look_at,
             stack_top,
             store,
         })
@@ -128,14 +139,24 @@ impl Instance {
 
     fn step(&mut self, fuel: u64, wall: Duration, request: impl FnOnce(&mut Self) -> wasmtime::Result<u32>) -> Result<Step, Error> {
         let start = Instant::now();
+        // Half of all numbers is enough for every purpose, and a charge need not look at more than the sign.
+        let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
         // The last answer still lies on the stack, which is aligned for nobody above it: popping it is left to who reads it.
-        self.stack_pointer.set(&mut self.store, Val::I32(self.stack_top)).map_err(Error::engine("setting the stack pointer"))?;
-        self.store.set_fuel(fuel).map_err(Error::engine("setting fuel"))?;
+        for (global, value) in [(self.stack_pointer, Val::I32(self.stack_top)), (self.fuel, Val::I64(fuel)), (self.look_at, Val::I64(fuel))]
+        {
+            global.set(&mut self.store, value).map_err(Error::engine("setting a request's start"))?;
+        }
         self.store.data_mut().deadline = start + wall;
-        self.store.set_epoch_deadline(1);
-        let answer = request(self).map_err(|error| stop(&error)).and_then(|address| self.answer(address as usize));
-        let left = self.store.get_fuel().map_err(Error::engine("reading fuel"))?;
-        Ok(Step { answer, fuel: fuel.saturating_sub(left), wall: start.elapsed(), memory: self.store.data().memory })
+        let answer = request(self);
+        let Val::I64(left) = self.fuel.get(&mut self.store) else { return Err(Error::Image("its fuel is no number".to_owned())) };
+        let answer = match answer {
+            Ok(address) => self.answer(address as usize),
+            // What fuel ends, it ends with a trap like any other; but only then it is below zero.
+            Err(_) if left < 0 => Err(Stop::Fuel),
+            Err(error) => Err(stop(&error)),
+        };
+        let used = fuel.saturating_sub(left.max(0)).cast_unsigned();
+        Ok(Step { answer, fuel: used, wall: start.elapsed(), memory: self.store.data().memory })
     }
 
     /// Hand a text to the guest, as the canonical ABI does it.
@@ -163,8 +184,6 @@ fn stop(error: &wasmtime::Error) -> Stop {
         };
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Stop::Fuel,
-        Some(Trap::Interrupt) => Stop::Timeout,
         Some(Trap::UnreachableCodeReached) => {
             Stop::Crash("it asked for a clock, a file or something else that is not there, or aborted itself".to_owned())
         }
