@@ -87,8 +87,8 @@ impl Guest {
         if instance.memory().len() != self.image.bytes().len() {
             return Ok(false);
         }
-        let dirty = with_scanner(|scanner| written.update(instance.memory(), scanner))?;
-        to.restore(instance.memory_mut(), dirty, self.image.bytes());
+        with_scanner(|scanner| written.update(instance.memory(), scanner))?;
+        written.restore(instance.memory_mut(), to, self.image.bytes()).map_err(Error::Scan)?;
         if self.resets.fetch_add(1, Ordering::Relaxed).is_multiple_of(plan.verify_every.get())
             && let Some(address) = to.difference(instance.memory(), self.image.bytes())
         {
@@ -145,7 +145,8 @@ impl Session<'_> {
         if self.plan.way == Way::Fresh || !self.usable || memory.len() != self.guest.image.bytes().len() {
             return Ok(false);
         }
-        self.start = Snapshot::take(memory, with_scanner(|scanner| written.update(memory, scanner))?);
+        with_scanner(|scanner| written.update(memory, scanner))?;
+        self.start = written.snapshot(memory, self.guest.image.bytes());
         Ok(true)
     }
 
