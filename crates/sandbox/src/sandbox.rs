@@ -26,6 +26,10 @@ pub struct Sandbox {
 pub struct Info {
     /// The WebAssembly engine and its version.
     pub engine: &'static str,
+    /// The version of CPython in the images.
+    pub python: &'static str,
+    /// The version of the tool that built them.
+    pub componentize_py: &'static str,
     /// How interpreters are brought into the state in which a program starts.
     pub way: Way,
     /// Digests of the two images.
@@ -122,6 +126,8 @@ impl Sandbox {
     pub fn info(&self) -> Result<Info, Error> {
         Ok(Info {
             engine: concat!("wasmtime ", "48.0.8"),
+            python: env!("TINA_CPYTHON_VERSION"),
+            componentize_py: env!("TINA_COMPONENTIZE_PY_VERSION"),
             way: self.plan.way,
             images: [Image::First.digest(), Image::Second.digest()],
             image_bytes: Image::First.bytes(),

@@ -36,13 +36,20 @@ pub(crate) const STACK_POINTER: &str = "stack pointer";
 pub(crate) const FUEL: &str = "fuel";
 /// Name of the i64 at which the host is next asked about its clock.
 pub(crate) const LOOK_AT: &str = "look at";
-/// Name of the function that hands out room for arguments: `(old, old size, alignment, size) -> address`.
-pub(crate) const REALLOC: &str = "realloc";
+/// Functions of CPython's C interface that the host calls, wherever in the component they are.
+pub(crate) const C_FUNCTIONS: [&str; 6] = [
+    "PyBytes_FromStringAndSize",
+    "PyGILState_Ensure",
+    "PyImport_ImportModule",
+    "PyLong_FromUnsignedLong",
+    "PyObject_GetAttrString",
+    "PyObject_Vectorcall",
+];
 
 /// A flattened component.
 #[derive(Debug)]
 pub(crate) struct Flat {
-    /// One core module. Exports: the memory, the stack pointer, `realloc`, and the component's functions by their names.
+    /// One core module. Exports: the memory, the integers, the component's functions and [`C_FUNCTIONS`], by their names.
     pub code: Vec<u8>,
     /// What the memory holds at the start: the data segments, in place. The code has neither data nor a size for the memory: who makes an
     /// instance provides both.
