@@ -29,5 +29,9 @@ class RunError(TinaError, RuntimeError):
     """A run that cannot go on, for a reason outside the model: a full disk, a folder in use."""
 
 
+class ScoreError(TinaError, ValueError):
+    """Forecasts or labels that cannot be scored, or that a calibration cannot be fitted to."""
+
+
 class ServeError(TinaError, RuntimeError):
     """The server cannot do what a request asks."""

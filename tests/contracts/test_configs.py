@@ -19,7 +19,7 @@ def test_the_configurations_are_there() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_shipped_configuration_is_valid(file: Path) -> None:
     result = CliRunner().invoke(cli, ["config", "validate", str(file)])
-    assert (result.exit_code, result.output) == (0, f"{file}: good\n")
+    assert (result.exit_code, result.output.partition(" (Qwen/")[0].strip()) == (0, f"{file}: good")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -45,3 +45,8 @@ def test_help_is_instant() -> None:
     subprocess.run([sys.executable, "-m", "tina_azr", "--help"], capture_output=True, timeout=60, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.8
+
+
+def test_the_engines_arithmetic_imports_without_torch() -> None:
+    names = ("budget", "calibration", "checks", "fitting", "scores", "types")
+    assert not loaded_after("\n".join(f"import tina_azr.engine.{name}" for name in names)) & set(HEAVY)

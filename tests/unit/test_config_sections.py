@@ -41,7 +41,7 @@ def test_every_number_is_bounded_on_both_sides(name: str) -> None:
 def test_the_schema_forbids_unknown_keys_everywhere() -> None:
     schema = config_schema()
     sections: list[dict[str, Any]] = [schema, *schema["$defs"].values()]
-    assert len(sections) == 9
+    assert len(sections) == 11
     assert all(section["additionalProperties"] is False for section in sections)
 
 

@@ -54,13 +54,17 @@ def show(file: Path | None, overrides: tuple[str, ...], comments: bool, as_json:
 @OVERRIDES
 @click.option("--json", "as_json", is_flag=True, help="Print one object: each file's name with its list of problems.")
 def validate(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check FILES without running anything. Exit status 2 if any of them has a problem."""
+    """Check FILES without running anything. Exit status 2 if any of them has a problem.
+
+    Looks at keys, values, bounds and names; and, where the model is on this machine, at whether its tokenizer, template, layers, heads
+    and calibration agree with one another and with the configuration.
+    """
     problems = {str(file): _problems(file, overrides) for file in files}
     if as_json:
         click.echo(json.dumps(problems, indent=2))
     else:
         for file, found in problems.items():
-            click.echo("\n".join(found) if found else f"{file}: good")
+            click.echo("\n".join(found) if found else f"{file}: good{_unseen(file, overrides)}")
     if any(problems.values()):
         raise click.exceptions.Exit(2)
 
@@ -84,7 +88,17 @@ def _problems(file: Path, overrides: tuple[str, ...]) -> list[str]:
         _resolve_names(resolved)
     except ConfigError as error:
         return [f"{file}: {error}"]
-    return []
+    from tina_azr.cli.config_model import model_problems
+
+    return [f"{file}: {problem}" for problem in model_problems(resolved)]
+
+
+def _unseen(file: str, overrides: tuple[str, ...]) -> str:
+    from tina_azr.cli.config_model import absent_model
+    from tina_azr.config import load_config
+
+    absent = absent_model(load_config(Path(file), overrides))
+    return "" if absent is None else f" ({absent} is not on this machine: whether it fits was not checked)"
 
 
 def _resolve_names(config: "Config") -> None:

@@ -23,7 +23,11 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
+    "chat": Subcommand("tina_azr.cli.chat", "Talk to a model that says how long it will think, and how sure it is."),
+    "observe": Subcommand("tina_azr.cli.observe", "Answer one prompt and show everything that is known of the answer."),
+    "serve": Subcommand("tina_azr.cli.serve", "Serve a model: a page in the browser and an OpenAI-compatible API."),
     "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
+    "calibrate": Subcommand("tina_azr.cli.calibrate", "Fit confidences and budgets to held-out labels."),
     "tasks": Subcommand("tina_azr.cli.tasks", "Look at the tasks that a run invented."),
     "config": Subcommand("tina_azr.cli.config", "Show, check and describe configuration files."),
     "doctor": Subcommand("tina_azr.cli.doctor", "Check this installation and say what to do about each fault."),
@@ -73,6 +77,7 @@ class Root(click.Group):
 EPILOG = """\b
 Start here:
   tina-azr train                          self-play with the embedded model, minutes on two cores
+  tina-azr serve                          talk to it in the browser, or as an OpenAI-compatible API
   tina-azr runs                           what has been trained
   tina-azr tasks runs/NAME                the tasks it invented
   tina-azr sandbox run f.py --call 'f(3)' one program in the sandbox

@@ -91,7 +91,7 @@ def _show(
     with box:
         outcome = act(box, program, call)
     if as_json:
-        click.echo(json.dumps(_plain(outcome), ensure_ascii=True))
+        click.echo(json.dumps(outcome.view(), ensure_ascii=True))
     else:
         _print_outcome(outcome)
     if not outcome.ok:
@@ -108,18 +108,6 @@ def _print_outcome(outcome: "Outcome") -> None:
     else:
         click.echo(f"{outcome.kind}: {visible(outcome.error or '')}", err=True)
     click.echo(f"fuel {outcome.fuel:,}, {outcome.wall_ms:.1f} ms, {outcome.memory_bytes >> 20} MB", err=True)
-
-
-def _plain(outcome: "Outcome") -> dict[str, Any]:
-    return {
-        "outcome": outcome.kind.value,
-        "value": outcome.value,
-        "error": outcome.error,
-        "stdout": outcome.stdout,
-        "fuel": outcome.fuel,
-        "wall_ms": round(outcome.wall_ms, 3),
-        "memory_bytes": outcome.memory_bytes,
-    }
 
 
 @sandbox.command()

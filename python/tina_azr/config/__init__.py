@@ -11,6 +11,7 @@ from tina_azr.config.sections import (
     RunConfig,
     SandboxConfig,
     SelfplayConfig,
+    ServeConfig,
     TasksConfig,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "RunConfig",
     "SandboxConfig",
     "SelfplayConfig",
+    "ServeConfig",
     "TasksConfig",
     "choose",
     "config_schema",

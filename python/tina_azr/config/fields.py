@@ -29,3 +29,13 @@ def choice(default: str) -> Any:
 def choices(default: tuple[str, ...]) -> Any:
     """A list of such names. YAML has lists and no tuples, so this one conversion is allowed."""
     return Field(default, min_length=1, strict=False, json_schema_extra={"unit": "names"})
+
+
+def names(default: tuple[str, ...]) -> Any:
+    """A list of names that may be empty."""
+    return Field(default, strict=False, json_schema_extra={"unit": "names"})
+
+
+def numbers(default: tuple[int, ...] | None) -> Any:
+    """A list of whole numbers, or null."""
+    return Field(default, strict=False, json_schema_extra={"unit": "numbers"})

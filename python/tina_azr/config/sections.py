@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tina_azr.config.fields import Section, choice, choices, setting, switch
+from tina_azr.config.fields import Section, choice, choices, names, numbers, setting, switch
 
 
 class ModelConfig(Section):
@@ -174,6 +174,80 @@ class LearningConfig(Section):
     """Every sample weighs the same in the loss (`sample`), or every token does (`token`, as in the original)."""
 
 
+class IntrospectionConfig(Section):
+    """Metacognitive heads: how they are read and trained, and what they may change. As it stands they change nothing."""
+
+    train_heads: bool = switch(True)
+    """Train heads on the outcomes of the run's own rollouts. False: no heads, and nothing below has a meaning."""
+    heads: tuple[str, ...] = choices(("tap",))
+    """Forms of heads (`linear`, `tap`, `linked`): the first is the one that acts, the others learn beside it for comparison."""
+    taps: tuple[int, ...] | None = numbers(None)
+    """Decoder layers that are read, counted from 0; null: layers 8, 16, 24 and 32 of 36, at the same relative depth."""
+    all_layers: bool = switch(False)
+    """Read every decoder layer (linked-all-layers); `taps` must be null then."""
+    width: int = setting(128, unit="features", ge=1, le=65_536)
+    """Hidden features of `tap` and `linked` heads."""
+    aggregator: Literal["attention", "mean"] = choice("attention")
+    """How `linked` heads pool layers."""
+    experts: int = setting(1, unit="experts", ge=1, le=64)
+    """Sets of output heads that `linked` heads mix; 1: no mixture."""
+    lr: float = setting(1e-3, unit="1/step", gt=0, le=1)
+    """AdamW's learning rate for heads."""
+    averaging: float = setting(0.98, unit="number", ge=0, lt=1)
+    """Decay, for each minibatch, of the moving average of the weights, which is what acts and is saved; 0: the newest weights."""
+    weight_decay: float = setting(0.05, unit="number", ge=0, le=10)
+    """AdamW's decoupled weight decay for heads."""
+    window_steps: int = setting(16, unit="steps", ge=1, le=100_000)
+    """Newest steps whose labels are learned from: older ones are about a policy that is gone."""
+    updates_per_step: int = setting(24, unit="updates", ge=1, le=100_000)
+    """Minibatches in each step."""
+    batch_size: int = setting(128, unit="prompts", ge=1, le=1_000_000)
+    """Prompts in a minibatch."""
+    calibration_share: float = setting(0.1, unit="share", ge=0, lt=1)
+    """Share of tasks, by hash of the program, whose labels are kept from the heads for calibration and report."""
+    probe_share: float = setting(0.1, unit="share", ge=0, le=1)
+    """Share of tasks that are also tried without a thought, and with each plan as a hint: the labels of the plan head. Not trained on."""
+    probe_size: int = setting(4, unit="rollouts", ge=1, le=1_024)
+    """Rollouts of such a task without a thought, and of each hint."""
+    stretch_share: float = setting(0.2, unit="share", ge=0, le=4)
+    """Tasks beyond reach, two known programs chained, that are tried for the heads alone; as a share of a step's tasks."""
+    reward: Literal["off", "calibration_surprise", "seed_legacy"] = choice("off")
+    """What introspection adds to a proposer's reward: the debiased error of its forecast, the founding document's formula, or nothing."""
+    coeff: float = setting(0.2, unit="number", ge=0, le=10)
+    """Weight of that term; 0 is the same to the bit as `off`."""
+    reward_min_labels: int = setting(512, unit="prompts", ge=0, le=1_000_000_000)
+    """`calibration_surprise` counts for nothing before the heads have seen this many labels."""
+    sample_by_c0: bool = switch(False)
+    """Try known tasks again with weight 0.1 + 4 c0 (1 - c0) of their last forecast, not by their pass rate."""
+    budget_share: float = setting(0.0, unit="share", ge=0, le=0.25)
+    """Share of solver groups that think under the predicted wall. Their unfinished thoughts are censored labels."""
+    slack: float = setting(0.5, unit="share", ge=0, le=10)
+    """The wall stands at budget * (1 + slack)."""
+    min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)
+    """Fewest think tokens of a budget."""
+    max_think_tokens: int = setting(4_096, unit="tokens", ge=1, le=262_144)
+    """Most think tokens of a budget."""
+    calibration: str | None = setting(None, unit="file", min_length=1)
+    """Calibration that confidences and budgets go through; null: the one beside the model, if there is one."""
+    adapter_rank: int = setting(0, unit="rank", ge=0, le=1_024)
+    """Rank of side adapters; 0: none."""
+    tags: tuple[str, ...] = names(())
+    """Further tag pairs that are counted like thoughts, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.all_layers and self.taps is not None:
+            raise ValueError("all_layers reads every layer, so taps must be null")
+        if len(set(self.heads)) != len(self.heads):
+            raise ValueError(f"heads names one form twice: {', '.join(self.heads)}")
+        if self.min_think_tokens > self.max_think_tokens:
+            raise ValueError(f"min_think_tokens ({self.min_think_tokens}) is above max_think_tokens ({self.max_think_tokens})")
+        acts = self.sample_by_c0 or self.budget_share > 0 or (self.reward != "off" and self.coeff > 0)
+        if acts and not self.train_heads:
+            raise ValueError("reward, sample_by_c0 and budget_share need heads: set train_heads to true")
+        return self
+
+
 class HeldoutConfig(Section):
     """The frozen evaluation set: the curve that shows learning. Its tasks are never trained on."""
 
@@ -204,6 +278,47 @@ class RunConfig(Section):
     """Threads that torch computes with; 0 means torch's own choice. On a CPU another number can change the last bit of results."""
 
 
+class ServeConfig(Section):
+    """The server of `tina-azr serve`: where it listens, what one request may take, what clients are shown."""
+
+    host: str = choice("127.0.0.1")
+    """Address to listen on. One that other machines reach needs a key (TINA_AZR_API_KEY, or a file)."""
+    port: int = setting(8_000, unit="port", ge=0, le=65_535)
+    """TCP port; 0: a free one, which is printed."""
+    hosts: tuple[str, ...] = names(())
+    """Further values of the Host header to answer to, `name` or `name:port`: behind a tunnel or a proxy."""
+    slots: int = setting(32, unit="completions", ge=1, le=65_536)
+    """Completions decoded at once; each holds its own KV cache. The others wait."""
+    queue: int = setting(256, unit="completions", ge=1, le=100_000)
+    """Completions in flight, running and waiting; a request beyond that is answered 429."""
+    body_bytes: int = setting(1_048_576, unit="bytes", ge=1_024, le=1_073_741_824)
+    """Longest request body."""
+    messages: int = setting(512, unit="messages", ge=1, le=100_000)
+    """Most messages of one conversation."""
+    prompt_chars: int = setting(500_000, unit="characters", ge=1, le=100_000_000)
+    """Longest conversation, all messages together, before it is made into tokens."""
+    choices: int = setting(16, unit="completions", ge=1, le=1_024)
+    """Most completions of one prompt (`n`)."""
+    request_seconds: float = setting(600.0, unit="seconds", gt=0, le=86_400)
+    """Longest time for one request, waiting included; what was said by then is its answer."""
+    read_seconds: float = setting(20.0, unit="seconds", gt=0, le=3_600)
+    """Longest time in which a request's body must arrive."""
+    ping_seconds: float = setting(15.0, unit="seconds", gt=0, le=3_600)
+    """A stream that is silent for so long is sent a comment, so that nothing between closes it."""
+    grace_seconds: float = setting(20.0, unit="seconds", ge=0, le=3_600)
+    """At shutdown, what runs may go on for so long; then it ends with what it has."""
+    allow_visible_thoughts: bool = switch(False)
+    """Whether a request that asks for the thought's text gets it."""
+    abstain_below: float | None = setting(None, unit="probability", ge=0, le=1)
+    """Answers of lower confidence are marked `abstain`; null: none is."""
+
+    @model_validator(mode="after")
+    def _room_for_one_request(self) -> Self:
+        if self.choices > self.queue:
+            raise ValueError(f"choices ({self.choices}) must not exceed queue ({self.queue}), or such a request can never be taken")
+        return self
+
+
 class Config(Section):
     """Everything that decides a run. Two runs with equal values here give equal metrics on one CPU."""
 
@@ -217,5 +332,7 @@ class Config(Section):
     selfplay: SelfplayConfig = Field(default_factory=SelfplayConfig)
     rewards: RewardsConfig = Field(default_factory=RewardsConfig)
     learning: LearningConfig = Field(default_factory=LearningConfig)
+    introspection: IntrospectionConfig = Field(default_factory=IntrospectionConfig)
     heldout: HeldoutConfig = Field(default_factory=HeldoutConfig)
     run: RunConfig = Field(default_factory=RunConfig)
+    serve: ServeConfig = Field(default_factory=ServeConfig)

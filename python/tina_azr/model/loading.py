@@ -67,8 +67,14 @@ def _moved(module: Qwen3ForCausalLM, device: torch.device) -> Qwen3ForCausalLM:
     return module
 
 
-def find_folder(name: str) -> Path:
-    """The folder behind a model's name. A hub name is looked up in, and if need be downloaded to, Hugging Face's cache."""
+def is_hub_name(name: str) -> bool:
+    """Whether a model's name can only be one on the hub: `owner/model`, and no folder here is called that."""
+    here = name in EMBEDDED or name.startswith((".", "~", "/")) or Path(name).is_dir()
+    return not here and name.count("/") == 1
+
+
+def find_folder(name: str, *, download: bool = True) -> Path:
+    """The folder behind a model's name. A hub name is looked up in, and if need be and allowed downloaded to, Hugging Face's cache."""
     if name in EMBEDDED:
         folder = ASSETS / name
         if not (folder / "config.json").is_file():
@@ -77,13 +83,14 @@ def find_folder(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+    if path.is_absolute() or not is_hub_name(name):
         known = ", ".join(EMBEDDED)
         raise ModelError(f"no model folder at {name}: give an existing folder, a hub name such as owner/model, or one of {known}")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt"]))
+        patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not download))
     except (OSError, ValueError) as error:
         raise ModelError(f"{name} is no local folder and could not be had from the hub: {error}") from error
 

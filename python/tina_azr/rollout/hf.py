@@ -10,23 +10,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tina_azr.errors import ModelError
+from tina_azr.errors import ConfigError, ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.types import Completion, RolloutGroup, RolloutRequest, StopCause
+from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest, StopCause
 
 
 class HFEngine:
     """Implements `RolloutEngine`."""
 
-    def __init__(self, policy: Policy, *, slots: int = 128) -> None:
+    def __init__(self, policy: Policy, *, slots: int = 128, taps: Sequence[int] = ()) -> None:
+        if taps:
+            raise ConfigError("backend hf taps nothing: set introspection.train_heads to false, or use selfplay.backend native")
         self._policy = policy
         self._slots = slots
 
     @torch.inference_mode()
     def generate(
-        self, requests: Sequence[RolloutRequest], on_progress: Callable[[int, int], None] | None = None
+        self,
+        requests: Sequence[RolloutRequest],
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        on_prompts: PromptHook | None = None,
     ) -> list[RolloutGroup]:
         """One `generate` call for each run of requests with equal parameters that fits the slots."""
+        if on_prompts is not None:
+            raise ModelError("backend hf taps nothing and has no think wall: use backend native")
         groups: list[RolloutGroup] = []
         total, start = sum(request.group_size for request in requests), 0
         while start < len(requests):

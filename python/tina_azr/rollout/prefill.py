@@ -1,8 +1,9 @@
-"""Keys and values of prompts, each computed once however many completions it gets.
+"""Keys and values of prompts, each computed once however many completions it gets, in pieces between which others may decode.
 
 Axes: `_N` prompts, `_L` positions, `_K` kv heads, `_D` head dimension, `_H` hidden.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,10 @@ from torch.nn import functional as F
 from tina_azr.model.fused import FusedWeights
 from tina_azr.rollout.layers import Rotary, feed_forward, project, rms_norm
 
-CHUNK_TOKENS = 8_192
-"""Most padded tokens in one forward: bounds the activations, not the result."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptCache:
-    """All but the last token of each prompt: that one is left to the first decode step, which gives the logits."""
+    """All but the last token of each prompt: that one is left to a decode step, which gives the logits and the taps."""
 
     width: int
     """Positions of the longest prompt, its last token not counted."""
@@ -30,38 +28,68 @@ class PromptCache:
     values: list[Tensor]
 
 
-def prefill(weights: FusedWeights, rotary: Rotary, prompts: Sequence[Sequence[int]]) -> PromptCache:
-    """Run prompts through the layers. They are padded on the right: a causal mask keeps padding out of everything that is used."""
-    lengths = tuple(len(prompt) - 1 for prompt in prompts)
-    width = max(lengths)
-    ids_NL = torch.zeros(len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids_NL[row, : lengths[row]] = torch.tensor(prompt[:-1])
-    at_once = max(1, CHUNK_TOKENS // max(1, width))
-    chunks = [_forward(weights, rotary, ids.to(weights.norm.device)) for ids in ids_NL.split(at_once)]
-    layers = range(len(weights.layers))
-    return PromptCache(
-        width=width,
-        lengths=lengths,
-        keys=[torch.cat([keys[layer] for keys, _ in chunks]) for layer in layers],
-        values=[torch.cat([values[layer] for _, values in chunks]) for layer in layers],
-    )
+class Prefill:
+    """Prompts on their way through the layers. They are padded on the right: a causal mask keeps padding out of all that is used.
 
+    A piece is some rows and some columns of the padded batch, at most `piece_tokens` of it: it bounds the activations, and how long
+    running completions wait.
+    """
 
-def _forward(weights: FusedWeights, rotary: Rotary, ids_NL: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    rows, width = ids_NL.shape
-    x_NLH = F.embedding(ids_NL, weights.embedding_VH)
-    cosine, sine = rotary.cosine_PD[:width, None], rotary.sine_PD[:width, None]
-    all_keys, all_values = [], []
-    for number, layer in enumerate(weights.layers):
-        queries, keys, values = project(weights, layer, rms_norm(x_NLH, layer.input_norm, weights.eps), cosine, sine)
-        all_keys.append(keys)
-        all_values.append(values)
-        if number == len(weights.layers) - 1:
-            break  # nothing reads what the last layer would pass on
-        mixed = F.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), is_causal=True, enable_gqa=weights.grouped
+    def __init__(self, weights: FusedWeights, rotary: Rotary, prompts: Sequence[Sequence[int]], *, piece_tokens: int) -> None:
+        self._weights = weights
+        self._rotary = rotary
+        lengths = tuple(len(prompt) - 1 for prompt in prompts)
+        width = max(lengths)
+        ids_NL = torch.zeros(len(prompts), width, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            ids_NL[row, : lengths[row]] = torch.tensor(prompt[:-1])
+        self._ids_NL = ids_NL.to(weights.norm.device)
+        shape = (len(prompts), width, weights.kv_heads, weights.head_dim)
+        self.cache = PromptCache(
+            width=width,
+            lengths=lengths,
+            keys=[weights.norm.new_empty(shape) for _ in weights.layers],
+            values=[weights.norm.new_empty(shape) for _ in weights.layers],
         )
-        x_NLH = x_NLH + F.linear(mixed.transpose(1, 2).reshape(rows, width, -1), layer.o)
-        x_NLH = feed_forward(x_NLH.flatten(0, 1), layer, weights.eps).view_as(x_NLH)
-    return all_keys, all_values
+        at_once = max(1, piece_tokens // max(1, width))
+        columns = max(1, piece_tokens // min(at_once, len(prompts)))
+        self._pieces = deque(
+            (slice(row, min(row + at_once, len(prompts))), start, min(start + columns, width))
+            for row in range(0, len(prompts), at_once)
+            for start in range(0, width, columns)
+        )
+
+    @property
+    def done(self) -> bool:
+        """Everything is in the cache."""
+        return not self._pieces
+
+    def advance(self) -> None:
+        """One piece."""
+        rows, start, stop = self._pieces.popleft()
+        weights, cache = self._weights, self.cache
+        x_NLH = F.embedding(self._ids_NL[rows, start:stop], weights.embedding_VH)
+        cosine, sine = self._rotary.cosine_PD[start:stop, None], self._rotary.sine_PD[start:stop, None]
+        mask_LL = None
+        if start:
+            # Row i of the piece is position start + i, and sees all positions up to its own.
+            positions_L = torch.arange(stop, device=x_NLH.device)
+            mask_LL = positions_L <= positions_L[start:, None]
+        for number, layer in enumerate(weights.layers):
+            queries, keys, values = project(weights, layer, rms_norm(x_NLH, layer.input_norm, weights.eps), cosine, sine)
+            cache.keys[number][rows, start:stop] = keys
+            cache.values[number][rows, start:stop] = values
+            if number == len(weights.layers) - 1:
+                break  # nothing reads what the last layer would pass on
+            if start:
+                keys, values = cache.keys[number][rows, :stop], cache.values[number][rows, :stop]
+            mixed = F.scaled_dot_product_attention(
+                queries.transpose(1, 2),
+                keys.transpose(1, 2),
+                values.transpose(1, 2),
+                attn_mask=mask_LL,
+                is_causal=mask_LL is None,
+                enable_gqa=weights.grouped,
+            )
+            x_NLH = x_NLH + F.linear(mixed.transpose(1, 2).reshape(*x_NLH.shape[:2], -1), layer.o)
+            x_NLH = feed_forward(x_NLH.flatten(0, 1), layer, weights.eps).view_as(x_NLH)

@@ -26,12 +26,14 @@ class SamplingRows:
     """`NO_CUT` keeps all."""
     top_k_B: Tensor
     """0 keeps all."""
+    min_p_B: Tensor
+    """0 keeps all."""
     tempered: bool
     """Some temperature is not 1."""
     any_greedy: bool
     any_drawn: bool
     cuts: bool
-    """Some row has a top-p or top-k to apply."""
+    """Some row has a top-p, top-k or min-p to apply."""
 
 
 def uniforms(seed: int, index: int, count: int) -> NDArray[np.float32]:
@@ -40,7 +42,7 @@ def uniforms(seed: int, index: int, count: int) -> NDArray[np.float32]:
 
 
 def sample(logits_BV: Tensor, rows: SamplingRows, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Next ids and their log-probabilities at the row's temperature (1 for greedy rows), before top-p and top-k cut."""
+    """Next ids and their log-probabilities at the row's temperature (1 for greedy rows), before top-p, top-k and min-p cut."""
     if rows.tempered:
         logits_BV = logits_BV / rows.temperature_B[:, None]
     probabilities_BV = logits_BV.softmax(-1)
@@ -67,5 +69,6 @@ def _cut(probabilities_BV: Tensor, rows: SamplingRows) -> Tensor:
     rank_V = torch.arange(probabilities_BV.shape[-1], device=probabilities_BV.device)
     limit_B = torch.where(rows.top_k_B > 0, rows.top_k_B, probabilities_BV.shape[-1])
     keep_BV = (before_BV < rows.top_p_B[:, None]) & (rank_V < limit_B[:, None])
+    keep_BV &= ordered_BV >= rows.min_p_B[:, None] * ordered_BV[:, :1]
     keep_BV[:, 0] = True
     return torch.zeros_like(probabilities_BV).scatter_(1, order_BV, ordered_BV * keep_BV)

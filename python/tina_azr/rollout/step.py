@@ -1,34 +1,86 @@
-"""The decode step: one token for every row. Axes: `_B` rows of all waves, `_H` hidden, `_V` vocabulary."""
+"""The decode step: one token for every row. Axes: `_B` rows of all caches, `_H` hidden, `_V` vocabulary."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from tina_azr.model.fused import FusedWeights
-from tina_azr.rollout.cache import Wave
 from tina_azr.rollout.layers import Rotary, feed_forward, project, rms_norm
 
+Modulate = Callable[[int, Tensor], Tensor]
+"""Decoder layer and the residual stream [B, H] behind it -> the stream that the next layer reads."""
 
-def decode_step(weights: FusedWeights, rotary: Rotary, waves: Sequence[Wave], ids_B: Tensor, positions_B: Tensor) -> Tensor:
-    """Float32 logits [B, V] of the tokens after `ids_B`, which stand at `positions_B`. Rows lie wave after wave.
 
-    Everything but attention is done for all rows at once; attention reads each wave's own buffers.
+class ThoughtModulator(Protocol):
+    """May change the residual stream of rows that think (`model/side_adapter`). Asks for a session with taps."""
+
+    def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
+        """What each prompt's rows are modulated by, from its tapped states."""
+        ...
+
+    def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
+        """The stream behind a layer; rows that do not think are returned as they came."""
+        ...
+
+
+class KVCache(Protocol):
+    """Keys and values of some rows, and attention over them."""
+
+    rows: int
+
+    def open_column(self) -> None:
+        """Once a step, before the first layer."""
+        ...
+
+    def attend(self, layer: int, queries_RQD: Tensor, keys_RKD: Tensor, values_RKD: Tensor, out_RX: Tensor) -> None:
+        """Store one token of every row, and write to `out_RX` what its queries read from all tokens so far."""
+        ...
+
+    def close_column(self) -> None:
+        """Once a step, after the last layer."""
+        ...
+
+
+def decode_step(
+    weights: FusedWeights,
+    rotary: Rotary,
+    caches: Sequence[KVCache],
+    ids_B: Tensor,
+    positions_B: Tensor,
+    taps: Collection[int] = (),
+    modulate: Modulate | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Float32 logits [B, V] of the tokens after `ids_B`, which stand at `positions_B`. Rows lie cache after cache.
+
+    Everything but attention is done for all rows at once; attention reads each cache's own buffers. The second result is the
+    residual stream [B, H] behind each layer in `taps` (counted from 0, in the model's order): it is there anyway, so a tap is free.
+    `modulate` may change the stream behind a layer.
+
+    Shapes depend on the number of rows alone and nothing is read back, so with caches of fixed shape the whole is one graph.
     """
-    sizes = [wave.rows for wave in waves]
+    sizes = [cache.rows for cache in caches]
     x_BH = F.embedding(ids_B, weights.embedding_VH)
     cosine, sine = rotary.cosine_PD[positions_B][:, None], rotary.sine_PD[positions_B][:, None]
     mixed = x_BH.new_empty(len(ids_B), weights.query_heads * weights.head_dim)
     parts = mixed.split(sizes)
-    for wave in waves:
-        wave.open_column()
+    tapped = []
+    for cache in caches:
+        cache.open_column()
     for number, layer in enumerate(weights.layers):
         queries, keys, values = project(weights, layer, rms_norm(x_BH, layer.input_norm, weights.eps), cosine, sine)
         rows = zip(queries.split(sizes), keys.split(sizes), values.split(sizes), parts, strict=True)
-        for wave, (query, key, value, part) in zip(waves, rows, strict=True):
-            wave.attend(number, query, key, value, part)
+        for cache, (query, key, value, part) in zip(caches, rows, strict=True):
+            cache.attend(number, query, key, value, part)
         x_BH = feed_forward(torch.addmm(x_BH, mixed, layer.o.t()), layer, weights.eps)
-    for wave in waves:
-        wave.close_column()
-    return F.linear(rms_norm(x_BH, weights.norm, weights.eps), weights.head_VH).float()
+        if modulate is not None:
+            x_BH = modulate(number, x_BH)
+        if number in taps:
+            tapped.append(x_BH)
+    for cache in caches:
+        cache.close_column()
+    return F.linear(rms_norm(x_BH, weights.norm, weights.eps), weights.head_VH).float(), tapped

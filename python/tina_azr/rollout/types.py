@@ -1,7 +1,7 @@
-"""What goes into a rollout engine and what comes out. Axes: `_T` completion tokens, `_G` group."""
+"""What goes into a rollout engine and what comes out. Axes: `_T` completion tokens, `_G` group, `_L` tapped layers, `_H` hidden."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,6 +16,8 @@ class StopCause(StrEnum):
     """The model sampled one of the stop ids (kept as the completion's last token)."""
     LENGTH = "length"
     """`max_tokens` reached first."""
+    CANCELLED = "cancelled"
+    """Nobody waits for it any more; it may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,14 @@ class SamplingParams:
     top_p: float = 1.0
     top_k: int = 0
     """0 keeps the whole vocabulary."""
+    min_p: float = 0.0
+    """Ids less probable than this share of the most probable one are dropped; 0 keeps all."""
+    min_think: int = 0
+    """`</think>` cannot be sampled before this many think tokens."""
+    stop_ids: tuple[int, ...] = ()
+    """Ids that end a completion beside the model's own."""
     think_wall: int | None = None
-    """After this many think tokens the closing ids are forced; None: no wall."""
+    """After this many think tokens the closing ids are forced; None: no wall. 0 answers without a thought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +59,16 @@ class Completion:
     ids_T: NDArray[np.int64]
     """Token ids, the stop id included."""
     logprobs_T: NDArray[np.float32]
-    """Log-probability of each id at the sampling temperature, before top-p and top-k cut; 0 where forced."""
+    """Log-probability of each id at the sampling temperature, before top-p, top-k and min-p cut; 0 where forced."""
     forced_T: NDArray[np.bool_]
     """Ids that the wall put there; out of every loss."""
     stop_cause: StopCause
     think_tokens: int
     """Ids before `</think>`, or all of them if it never came."""
     forced_close: bool
-    """The wall closed the thought."""
+    """The closing ids were forced: at the wall, or because somebody asked for the answer."""
+    close_states_LH: NDArray[np.float32] | None = None
+    """Tapped residual stream at `</think>`; None without taps, or if it was not read before the completion ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +77,60 @@ class RolloutGroup:
 
     prompt_ids: tuple[int, ...]
     completions_G: tuple[Completion, ...]
+    prompt_states_LH: NDArray[np.float32] | None = None
+    """Tapped residual stream at the last prompt token, before the first token of thought; None without taps."""
+
+
+PromptHook = Callable[[Sequence[int], NDArray[np.float32]], Sequence[int | None]]
+"""Numbers of N requests and their tapped states [N, L, H] -> the think wall of each; None leaves the request's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One token of a completion that is followed."""
+
+    ticket: int
+    index: int
+    id: int
+    logprob: float
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A completion that is complete."""
+
+    ticket: int
+    index: int
+    completion: Completion
+
+
+@dataclass(slots=True, kw_only=True)
+class StepReport:
+    """What one step brought."""
+
+    prompts: list[tuple[int, NDArray[np.float32] | None]] = field(default_factory=list)
+    """Tickets whose prompt is through, with its tapped states."""
+    tokens: list[Token] = field(default_factory=list)
+    """Of requests submitted with `follow`."""
+    closed: list[tuple[int, int, NDArray[np.float32]]] = field(default_factory=list)
+    """Ticket, index and tapped states of followed completions whose `</think>` was read in this step."""
+    ended: list[Ended] = field(default_factory=list)
 
 
 class RolloutEngine(Protocol):
     """The narrow seam between those who want text and those who decode it."""
 
     def generate(
-        self, requests: Sequence[RolloutRequest], on_progress: Callable[[int, int], None] | None = None
+        self,
+        requests: Sequence[RolloutRequest],
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        on_prompts: PromptHook | None = None,
     ) -> list[RolloutGroup]:
-        """Groups in the order of `requests`. `on_progress(done, total)` counts completions."""
+        """Groups in the order of `requests`. `on_progress(done, total)` counts completions.
+
+        `on_prompts` is asked, once a prompt is through and before anything is sampled, where its thoughts end at the latest. An engine
+        that taps nothing refuses it with a ModelError.
+        """
         ...

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from typing_extensions import TypedDict
+
 
 class Policy(StrEnum):
     """The static check before a run; the wall is WebAssembly, this only rejects early and readably."""
@@ -61,6 +63,18 @@ class Limits:
     source_bytes: int = 64 * 1024
 
 
+class OutcomeView(TypedDict):
+    """An outcome as JSON."""
+
+    outcome: str
+    value: str | None
+    error: str | None
+    stdout: str
+    fuel: int
+    wall_ms: float
+    memory_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One run."""
@@ -78,6 +92,18 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return self.kind is OutcomeKind.OK
+
+    def view(self) -> OutcomeView:
+        """What is printed and sent."""
+        return {
+            "outcome": self.kind.value,
+            "value": self.value,
+            "error": self.error,
+            "stdout": self.stdout,
+            "fuel": self.fuel,
+            "wall_ms": round(self.wall_ms, 3),
+            "memory_bytes": self.memory_bytes,
+        }
 
 
 class Executor(Protocol):

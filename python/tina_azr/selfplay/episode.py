@@ -15,18 +15,20 @@ from tina_azr.config import Config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
+from tina_azr.selfplay.insight import Insights
 from tina_azr.selfplay.phases import Phases
 from tina_azr.selfplay.proposing import ProposerRollout, sample_proposals
 from tina_azr.selfplay.reach import RECENT_STEPS, Reach
-from tina_azr.selfplay.records import learner_samples, proposal_record, solved_task
+from tina_azr.selfplay.records import NO_INSIGHT, learner_samples, proposal_record, solved_task, task_result
 from tina_azr.selfplay.references import draw_assignments
 from tina_azr.selfplay.rewarding import Rewards, shuffle_rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import grade_tries, sample_tries, solver_prompt
+from tina_azr.selfplay.stretching import stretch_proposals
 from tina_azr.selfplay.types import Episode, ProposalRecord, Sample, SolvedTask
-from tina_azr.tasks.buffer import TaskBuffer, TaskResult
+from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import count_steps
-from tina_azr.tasks.types import Proposal, RejectReason, Task, TaskRejected, Verdict
+from tina_azr.tasks.types import Proposal, RejectReason, Task, TaskRejected
 from tina_azr.tasks.validation import Validator
 
 
@@ -51,7 +53,9 @@ class SelfPlay:
         config: Config,
         *,
         held_out_keys: Collection[str] = frozenset(),
+        insight: Insights | None = None,
     ) -> None:
+        """`insight` reads the policy's states; without it nothing is forecast, and nothing else is different."""
         self._policy = policy
         self._engine = engine
         self._executor = executor
@@ -60,6 +64,7 @@ class SelfPlay:
         self._rewards = Rewards(config.rewards)
         self._validator = Validator(executor, config.tasks, known=buffer, held_out_keys=held_out_keys)
         play = config.selfplay
+        self._insight = insight
         self._params = SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_wall=play.think_wall)
         self._seed_length = max((count_steps(seed.program) for seed in buffer.seeds), default=0)
 
@@ -74,14 +79,16 @@ class SelfPlay:
         new = [task for task in judged if isinstance(task, Task)]
         solved = self._solve(step, new + self._known_tasks(step, new), phases)
         proposals = self._reward(rollouts, judged, solved)
+        stretched = self._stretch(step, phases)
         samples = self._samples(step, proposals, solved)
 
-        self._buffer.record_step(step, [_result(one) for one in solved])
+        self._buffer.record_step(step, [task_result(one) for one in solved])
         return Episode(
             step=step,
             proposals=tuple(proposals),
             solved=tuple(solved),
             samples=samples,
+            stretched=tuple(stretched),
             seconds=dict(phases.seconds),
             programs_run=self._executor.programs_run - programs_before,
         )
@@ -125,11 +132,13 @@ class SelfPlay:
         draw = generator(self._config.seed, step, Phase.KNOWN_TASKS)
         counts = [(mode, sum(task.mode == mode for task in new)) for mode in self._config.tasks.modes]
         wanted = self._config.selfplay.proposals_per_mode
-        return [task for mode, count in counts for task in self._buffer.sample_tasks(draw, mode, wanted - count)]
+        by_c0 = self._config.introspection.sample_by_c0
+        return [task for mode, count in counts for task in self._buffer.sample_tasks(draw, mode, wanted - count, by_c0=by_c0)]
 
     def _solve(self, step: int, tasks: Sequence[Task], phases: Phases) -> list[SolvedTask]:
-        """A group of tries at each task, graded and rewarded."""
-        play = self._config.selfplay
+        """A group of tries at each task, graded and rewarded, with what the heads said of it beforehand."""
+        play, insight = self._config.selfplay, self._insight
+        walled = insight.walled_groups(step, tasks) if insight else frozenset()
         with phases.phase("solve", len(tasks) * play.group_size) as on_progress:
             tries = sample_tries(
                 self._policy,
@@ -138,11 +147,43 @@ class SelfPlay:
                 group_size=play.group_size,
                 params=self._params,
                 seeds=request_seeds(self._config.seed, step, Phase.SOLVE, len(tasks)),
+                on_prompts=insight.wall_hook(walled) if insight and walled else None,
                 on_progress=on_progress,
             )
         with phases.phase("grade", len(tasks) * play.group_size):
             verdicts = grade_tries(self._executor, tries)
-        return [solved_task(group, of_group, self._rewards) for group, of_group in zip(tries, verdicts, strict=True)]
+        insights = insight.of_groups(step, tries, walled, phases) if insight else [NO_INSIGHT] * len(tasks)
+        graded = zip(tries, verdicts, insights, strict=True)
+        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
+
+    def _stretch(self, step: int, phases: Phases) -> list[SolvedTask]:
+        """Tasks beyond reach, for the heads: validated and tried like others, and then forgotten."""
+        modes, share = self._config.tasks.modes, self._config.introspection.stretch_share
+        wanted = round(share * self._config.selfplay.proposals_per_mode)
+        if self._insight is None or not wanted:
+            return []
+        draw = generator(self._config.seed, step, Phase.STRETCH)
+        found: list[Task] = []
+        with phases.phase("stretch"):
+            for mode in modes:
+                judged = self._validator.validate(stretch_proposals(self._buffer, mode, wanted, draw))
+                fitting = [task for task in judged if isinstance(task, Task) and self._fits(task)]
+                found += fitting[:wanted]
+            tries = sample_tries(
+                self._policy,
+                self._engine,
+                found,
+                group_size=self._config.selfplay.group_size,
+                params=self._params,
+                seeds=request_seeds(self._config.seed, step, Phase.STRETCH, len(found)),
+            )
+            verdicts = grade_tries(self._executor, tries)
+        insights = self._insight.of_groups(step, tries, frozenset(), phases, probing=False)
+        graded = zip(tries, verdicts, insights, strict=True)
+        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
+
+    def _fits(self, task: Task) -> bool:
+        return len(solver_prompt(self._policy, task)) <= self._config.tasks.max_prompt_tokens
 
     def _reward(
         self, rollouts: Sequence[ProposerRollout], judged: Sequence[Task | TaskRejected], solved: Sequence[SolvedTask]
@@ -150,7 +191,8 @@ class SelfPlay:
         """What each proposal earns, now that its task has been tried."""
         groups = {(group.task.mode, group.task.key): group for group in solved}
         outcomes = [one if isinstance(one, TaskRejected) else groups[one.mode, one.key] for one in judged]
-        return [proposal_record(rollout, outcome, self._rewards) for rollout, outcome in zip(rollouts, outcomes, strict=True)]
+        records = [proposal_record(rollout, outcome, self._rewards) for rollout, outcome in zip(rollouts, outcomes, strict=True)]
+        return self._insight.reward(records, outcomes) if self._insight else records
 
     def _samples(self, step: int, proposals: Sequence[ProposalRecord], solved: Sequence[SolvedTask]) -> tuple[Sample, ...]:
         """What the learner gets. In the control the rewards are shuffled here and nowhere before: all else is as it would be."""
@@ -166,8 +208,3 @@ class SelfPlay:
             seed_length=self._seed_length,
             config=self._config.selfplay,
         )
-
-
-def _result(solved: SolvedTask) -> TaskResult:
-    correct = sum(attempt.verdict is Verdict.CORRECT for attempt in solved.attempts)
-    return TaskResult(task=solved.task, correct=correct, attempts=len(solved.attempts))

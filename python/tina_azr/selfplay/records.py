@@ -1,21 +1,42 @@
 """What a round leaves behind: rollouts, verdicts and rewards put together, and of these what the learner gets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from tina_azr.config import SelfplayConfig
+from tina_azr.engine.types import Forecast
+from tina_azr.selfplay.probing import PlanProbe
 from tina_azr.selfplay.proposing import ProposerRollout
 from tina_azr.selfplay.rewarding import Rewards
 from tina_azr.selfplay.rewards import GradedAttempt, SolvedProposal
 from tina_azr.selfplay.solving import Tries
 from tina_azr.selfplay.types import Attempt, ProposalRecord, Sample, SolvedTask
+from tina_azr.tasks.buffer import TaskResult
 from tina_azr.tasks.types import Proposal, Role, TaskRejected, Verdict
 
 INDUCTION = "induction"
 """The mode of `selfplay.induction_min_pass_rate`."""
 
 
-def solved_task(tries: Tries, verdicts_G: Sequence[Verdict], rewards: Rewards) -> SolvedTask:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insight:
+    """What the heads said of one group, and what was found out about its plan."""
+
+    forecast: Forecast | None = None
+    confidences_G: tuple[float | None, ...] | None = None
+    """cE of each try."""
+    probe: PlanProbe | None = None
+    walled: bool = False
+
+
+NO_INSIGHT = Insight()
+
+
+def solved_task(tries: Tries, verdicts_G: Sequence[Verdict], rewards: Rewards, insight: Insight = NO_INSIGHT) -> SolvedTask:
     """One group of tries with what each of them earns."""
+    confidences_G = insight.confidences_G or (None,) * len(verdicts_G)
     return SolvedTask(
         task=tries.task,
         prompt_ids=tries.prompt_ids,
@@ -25,9 +46,32 @@ def solved_task(tries: Tries, verdicts_G: Sequence[Verdict], rewards: Rewards) -
                 answer=answer,
                 verdict=verdict,
                 reward=rewards.of_attempt(GradedAttempt(task=tries.task, completion=completion, verdict=verdict)),
+                cE=confidence,
             )
-            for completion, answer, verdict in zip(tries.completions_G, tries.answers_G, verdicts_G, strict=True)
+            for completion, answer, verdict, confidence in zip(
+                tries.completions_G, tries.answers_G, verdicts_G, confidences_G, strict=True
+            )
         ),
+        forecast=insight.forecast,
+        prompt_states_LH=tries.prompt_states_LH,
+        probe=insight.probe,
+        walled=insight.walled,
+    )
+
+
+def task_result(solved: SolvedTask) -> TaskResult:
+    """What the buffer keeps of a group."""
+    forecast = solved.forecast
+    said = [attempt.cE for attempt in solved.attempts if attempt.cE is not None]
+    return TaskResult(
+        task=solved.task,
+        correct=sum(attempt.verdict is Verdict.CORRECT for attempt in solved.attempts),
+        attempts=len(solved.attempts),
+        think_tokens=float(np.mean([attempt.completion.think_tokens for attempt in solved.attempts])),
+        c0=forecast.c0 if forecast else None,
+        cE=float(np.mean(said)) if said else None,
+        plan={plan.value: share for plan, share in forecast.plan.items()} if forecast else {},
+        budget={f"{quantile:g}": tokens for quantile, tokens in forecast.budget_quantiles.items()} if forecast else {},
     )
 
 

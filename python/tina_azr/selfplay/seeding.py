@@ -23,6 +23,14 @@ class Phase(IntEnum):
     """The control's redrawn rewards."""
     HELDOUT = 5
     """Evaluation completions; drawn at step 0 whatever the step, so that evaluations share their luck."""
+    HEADS = 6
+    """Minibatches of the heads, and their first weights."""
+    PROBE = 7
+    """Which tasks are probed, and the probes' completions."""
+    BUDGET = 8
+    """Which groups think under the predicted wall."""
+    STRETCH = 9
+    """Which programs are chained beyond reach, and the tries at them."""
 
 
 def generator(seed: int, step: int, phase: Phase) -> np.random.Generator:

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tina_azr.engine.types import Forecast
 from tina_azr.rollout.types import Completion
+from tina_azr.selfplay.probing import PlanProbe
 from tina_azr.tasks.types import Proposal, Reference, RejectReason, Role, Task, Verdict
 
 
@@ -16,6 +21,8 @@ class Attempt:
     """Text after the last `</think>`; None if the thought never closed."""
     verdict: Verdict
     reward: float
+    cE: float | None = None
+    """Forecast of its correctness at `</think>`; None without heads or without a close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,14 @@ class SolvedTask:
     task: Task
     prompt_ids: tuple[int, ...]
     attempts: tuple[Attempt, ...]
+    forecast: Forecast | None = None
+    """What the heads said of its prompt before it was tried; None without heads."""
+    prompt_states_LH: NDArray[np.float32] | None = None
+    """What they read."""
+    probe: PlanProbe | None = None
+    """How it fares without a thought and under hints, where that was tried."""
+    walled: bool = False
+    """It was thought about under the predicted wall."""
 
     @property
     def pass_rate(self) -> float:
@@ -50,6 +65,8 @@ class ProposalRecord:
     pass_rate: float | None
     """Of its solver group; None if it was not solved."""
     reward: float
+    surprise: float | None = None
+    """What introspection added to it; None where it adds nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +90,8 @@ class Episode:
     proposals: tuple[ProposalRecord, ...]
     solved: tuple[SolvedTask, ...]
     samples: tuple[Sample, ...]
+    stretched: tuple[SolvedTask, ...] = ()
+    """Tasks beyond reach, tried for the heads alone."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """By phase: `propose`, `validate`, `solve`, `grade`."""
     programs_run: int = 0

@@ -4,9 +4,10 @@ A step is one transaction (`record_step`); tables are described in `schema`. All
 that is restored from a snapshot goes on exactly as the original would have.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from tina_azr.errors import CheckpointError, RunError
 from tina_azr.tasks.eviction import Candidate, choose_evicted
 from tina_azr.tasks.identity import task_key
 from tina_azr.tasks.modes import MODES
-from tina_azr.tasks.sampling import reference_weights, retry_weights
+from tina_azr.tasks.sampling import forecast_weights, reference_weights, retry_weights
 from tina_azr.tasks.schema import STORED_COLUMNS, TASK_COLUMNS, connect, create, guarded, stored_from_row, task_to_row, transaction
 from tina_azr.tasks.types import Reference, Task
 
@@ -37,6 +38,16 @@ class TaskResult:
     correct: int
     attempts: int
     """0 for a task that was not tried."""
+    think_tokens: float = 0.0
+    """Mean over the attempts."""
+    c0: float | None = None
+    """Forecast of the pass rate before the group was tried; None without heads."""
+    cE: float | None = None
+    """Mean forecast of correctness after the thoughts."""
+    plan: Mapping[str, float] = field(default_factory=dict)
+    """Probability of each plan."""
+    budget: Mapping[str, float] = field(default_factory=dict)
+    """Think tokens by quantile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +140,17 @@ class TaskBuffer:
                 break
         return list(chosen.values())
 
-    def sample_tasks(self, draw: np.random.Generator, mode: str, count: int) -> tuple[Task, ...]:
-        """Different tasks of a mode to try once more, those of uncertain outcome first of all."""
-        rows = self._rows("SELECT id, correct, attempts FROM tasks WHERE mode = ? ORDER BY id", mode)
+    def sample_tasks(self, draw: np.random.Generator, mode: str, count: int, *, by_c0: bool = False) -> tuple[Task, ...]:
+        """Different tasks of a mode to try once more, those of uncertain outcome first of all.
+
+        Uncertain by their pass rate, or (`by_c0`) by the last forecast of it.
+        """
+        rows = self._rows("SELECT id, correct, attempts, c0 FROM tasks WHERE mode = ? ORDER BY id", mode)
         if not rows or count <= 0:
             return ()
         ids = np.array([row["id"] for row in rows], dtype=np.int64)
-        chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=retry_weights(_pass_rates(rows)))
+        weights = forecast_weights(_forecasts(rows)) if by_c0 else retry_weights(_pass_rates(rows))
+        chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=weights)
         return tuple(self._task(int(id)) for id in chosen)
 
     @property
@@ -185,11 +200,12 @@ class TaskBuffer:
 
     def _estimate(self, step: int, result: TaskResult) -> None:
         """One more group. A task that was evicted meanwhile has no row, and nothing happens."""
-        found = (step, result.correct, result.attempts, result.task.key)
-        self._connection.execute("INSERT INTO estimates SELECT id, ?, ?, ? FROM tasks WHERE key = ?", found)
+        forecast = json.dumps({"plan": dict(result.plan), "budget": dict(result.budget)}) if result.c0 is not None else None
+        found = (step, result.correct, result.attempts, result.think_tokens, result.c0, result.cE, forecast, result.task.key)
+        self._connection.execute("INSERT INTO estimates SELECT id, ?, ?, ?, ?, ?, ?, ? FROM tasks WHERE key = ?", found)
         self._connection.execute(
-            "UPDATE tasks SET correct = correct * ? + ?, attempts = attempts * ? + ?, tried = tried + ? WHERE key = ?",
-            (DISCOUNT, result.correct, DISCOUNT, result.attempts, result.attempts, result.task.key),
+            "UPDATE tasks SET correct = correct * ? + ?, attempts = attempts * ? + ?, tried = tried + ?, c0 = ? WHERE key = ?",
+            (DISCOUNT, result.correct, DISCOUNT, result.attempts, result.attempts, result.c0, result.task.key),
         )
 
     def _evict(self, step: int) -> int:
@@ -272,6 +288,11 @@ class TaskBuffer:
 def _pass_rates(rows: Sequence[sqlite3.Row]) -> NDArray[np.float64]:
     """NaN where a task was never tried."""
     return np.array([row["correct"] / row["attempts"] if row["attempts"] else np.nan for row in rows], dtype=np.float64)
+
+
+def _forecasts(rows: Sequence[sqlite3.Row]) -> NDArray[np.float64]:
+    """NaN where nothing was forecast."""
+    return np.array([np.nan if row["c0"] is None else row["c0"] for row in rows], dtype=np.float64)
 
 
 def _insert_seeds(connection: sqlite3.Connection, seeds: Sequence[Reference]) -> None:

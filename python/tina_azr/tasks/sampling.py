@@ -31,3 +31,13 @@ def retry_weights(pass_rates_N: Floats) -> Floats:
     rates_N = np.where(np.isnan(pass_rates_N), 0.5, pass_rates_N)
     weights_N = 4.0 * rates_N * (1.0 - rates_N) + UNPREFERRED
     return np.asarray(weights_N / weights_N.sum())
+
+
+def forecast_weights(c0_N: Floats) -> Floats:
+    """Probabilities of tasks to be tried once more by forecast: 0.1 + 4 c0 (1 - c0); NaN (no forecast) counts as even odds.
+
+    Low confidence is sought out by sampling, which no gradient can game, and not by a reward.
+    """
+    odds_N = np.where(np.isnan(c0_N), 0.5, c0_N)
+    weights_N = 0.1 + 4.0 * odds_N * (1.0 - odds_N)
+    return np.asarray(weights_N / weights_N.sum())

@@ -4,8 +4,10 @@ Written in one transaction a step:
 
 - `tasks`: what is remembered in full. `id` grows with arrival; `key` identifies (see `identity`); `visible` and `hidden` are JSON
   lists of [input, output]; `step` is the step of self-play that brought it; `image` is the digest of the sandbox images that
-  validated it; `correct` and `attempts` are discounted counts whose ratio is the pass rate; `tried` counts all attempts ever.
-- `estimates`: one row for every group of attempts at a task: `step`, `correct`, `attempts`. Goes when the task is evicted.
+  validated it; `correct` and `attempts` are discounted counts whose ratio is the pass rate; `tried` counts all attempts ever; `c0` is
+  the last forecast of the pass rate.
+- `estimates`: one row for every group of attempts at a task: `step`, `correct`, `attempts`, mean `think_tokens`, the forecasts `c0`
+  (before) and `cE` (after, mean), and `forecast`, JSON with `plan` and `budget`. Null without heads. Goes when the task is evicted.
 - `known`: every key that was ever taken in, with `mode` and `structure`, in order of `arrival` (null for seeds). Never shrinks:
   what was evicted is still no new task.
 - `steps`: one row a recorded step, with what was added, evicted and kept.
@@ -29,7 +31,7 @@ from tina_azr.tasks.types import Task
 
 APPLICATION = 0x54494E41
 """`TINA`, in the file's header: tells this file from any other database."""
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE tasks (
@@ -48,13 +50,18 @@ CREATE TABLE tasks (
     image TEXT NOT NULL,
     correct REAL NOT NULL DEFAULT 0,
     attempts REAL NOT NULL DEFAULT 0,
-    tried INTEGER NOT NULL DEFAULT 0
+    tried INTEGER NOT NULL DEFAULT 0,
+    c0 REAL
 ) STRICT;
 CREATE TABLE estimates (
     task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     step INTEGER NOT NULL,
     correct INTEGER NOT NULL,
-    attempts INTEGER NOT NULL
+    attempts INTEGER NOT NULL,
+    think_tokens REAL NOT NULL,
+    c0 REAL,
+    cE REAL,
+    forecast TEXT
 ) STRICT;
 CREATE INDEX estimates_of_task ON estimates (task, step);
 CREATE TABLE known (

@@ -5,6 +5,7 @@ Everything here goes by token id: text that merely quotes a tag is not a tag. No
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
 from tina_azr.errors import ModelError
+from tina_azr.text.streaming import StreamDecoder, token_bytes
 
 THINK_OPEN, THINK_CLOSE, TURN_END = "<think>", "</think>", "<|im_end|>"
+ROLES = ("system", "user", "assistant")
+_MARK = "\ue000"
+"""A private letter of Unicode: a longer run of it than any message has marks where a quoted tag is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,8 @@ class ChatTokenizer:
         pad = tokenizer.token_to_id("<|endoftext|>")
         self.pad_id: int = self.stop_ids[0] if pad is None else pad
         self._added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        self._tag_start = re.compile(f"(?=({'|'.join(map(re.escape, self._added))})).", re.DOTALL)
+        self._bytes: dict[int, bytes] = {}
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         try:
             self._template = environment.from_string(template)
@@ -70,17 +77,60 @@ class ChatTokenizer:
 
     def render(self, user: str) -> tuple[int, ...]:
         """Prompt ids of one user message; they end inside the opened thought. A tag that the message quotes stays text."""
-        rendered = self._template.render(messages=[{"role": "user", "content": user}], add_generation_prompt=True, tools=None)
-        if not any(tag in user for tag in self._added):
-            return tuple(self.encode(rendered))
-        before, _, after = rendered.partition(user)
-        return (*self.encode(before), *self._plain(user), *self.encode(after))
+        return self.render_chat([("user", user)])
 
-    def _plain(self, text: str) -> list[int]:
-        """Ids of a text as the letters it is made of: cut inside every tag, so that no piece holds a whole one."""
-        for tag in self._added:
-            text = text.replace(tag, f"{tag[0]}\0{tag[1:]}")
-        return [index for piece in text.split("\0") for index in self.encode(piece)]
+    def render_chat(self, messages: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+        """Prompt ids of a conversation of (role, content); they end inside the opened thought.
+
+        What an assistant's message has up to its last `</think>` is its thought, which the template strips from past turns. Every
+        other tag that a message quotes stays text. Raises ModelError for a role that is not in `ROLES` and for no messages at all.
+        """
+        if not messages:
+            raise ModelError("a conversation needs at least one message")
+        for number, (role, _) in enumerate(messages):
+            if role not in ROLES:
+                raise ModelError(f"message {number} has the role {role!r}: it has to be one of {', '.join(ROLES)}")
+        if not any(tag in content for _, content in messages for tag in self._added):
+            return tuple(self.encode(self._rendered(messages)))
+        runs = (run for _, content in messages for run in re.findall(f"{_MARK}+", content))
+        mark = _MARK * (1 + max(map(len, runs), default=0))
+        rendered = self._rendered([(role, self._cut_tags(role, content, mark)) for role, content in messages])
+        return tuple(index for piece in rendered.split(mark) for index in self.encode(piece))
+
+    def _rendered(self, messages: Sequence[tuple[str, str]]) -> str:
+        turns = [{"role": role, "content": content} for role, content in messages]
+        try:
+            return self._template.render(messages=turns, add_generation_prompt=True, tools=None)
+        except TemplateError as error:
+            raise ModelError(f"the chat template of {self._where} refuses this conversation: {error}") from error
+
+    def _cut_tags(self, role: str, content: str, mark: str) -> str:
+        """The content with `mark` inside every tag but those of a thought that the template has to see to strip it."""
+        if role == "assistant" and THINK_CLOSE in content:
+            thought, _, answer = content.rpartition(THINK_CLOSE)
+            opened = thought.lstrip().startswith(THINK_OPEN)
+            inner = thought.lstrip().removeprefix(THINK_OPEN)
+            return (THINK_OPEN if opened else "") + self._cut(inner, mark) + THINK_CLOSE + self._cut(answer, mark)
+        return self._cut(content, mark)
+
+    def _cut(self, text: str, mark: str) -> str:
+        # A tag of one letter has no inside; there is none in any Qwen.
+        return self._tag_start.sub(lambda start: start[0] + mark, text)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for one stream of ids, tags left in as by `decode`. Raises ModelError for a vocabulary that is not byte-level."""
+        if not isinstance(self._tokenizer.decoder, decoders.ByteLevel):
+            raise ModelError(
+                f"the tokenizer of {self._where} is not byte-level: this is not a Qwen3 tokenizer, its text cannot be streamed"
+            )
+        return StreamDecoder(self._bytes_of)
+
+    def _bytes_of(self, index: int) -> bytes:
+        known = self._bytes.get(index)
+        if known is None:
+            token = self._tokenizer.id_to_token(index)
+            known = self._bytes[index] = b"" if token is None else token_bytes(token)
+        return known
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; tags in it become their single ids."""

@@ -13,11 +13,13 @@ from tina_azr.rollout.types import RolloutEngine
 from tina_azr.sandbox import Limits, Sandbox
 from tina_azr.sandbox import Policy as SandboxPolicy
 from tina_azr.selfplay.episode import CountingExecutor, SelfPlay
+from tina_azr.selfplay.insight import Insights
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.heldout import HeldoutTask, heldout_keys, load_heldout, take_per_cell
 from tina_azr.tasks.seeds import load_seeds
 from tina_azr.text.style import PromptStyle
 from tina_azr.train.checkpoint import Checkpoint
+from tina_azr.train.heads import HeadLearner
 from tina_azr.train.learner import Learner
 from tina_azr.train.run_folder import RunFolder
 
@@ -35,6 +37,8 @@ class Parts:
     buffer: TaskBuffer
     selfplay: SelfPlay
     learner: Learner
+    heads: HeadLearner | None
+    """None where the run trains none."""
     heldout: tuple[HeldoutTask, ...]
     """What accuracy is measured on; empty: it is not measured."""
 
@@ -50,20 +54,23 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
         style=None if config.model.prompts == "auto" else PromptStyle(config.model.prompts),
     )
     # The engine first: it lays the weights out anew, and the learner is to hold what it decodes with.
-    engine = build_engine(policy, config.selfplay.backend, slots=config.selfplay.slots)
+    heads = HeadLearner(policy, config) if config.introspection.train_heads else None
+    engine = build_engine(policy, config.selfplay.backend, slots=config.selfplay.slots, taps=heads.taps if heads else ())
     executor = open_sandbox(config.sandbox)
     heldout, excluded = load_heldout_sets(config)
     buffer = open_buffer(config, run, policy.style, is_new=checkpoint is None)
     learner = Learner(policy, config)
     if checkpoint is not None:
-        checkpoint.restore_learner(learner)
+        checkpoint.restore_learner(learner, heads)
+    insight = Insights(policy, engine, executor, heads.introspector, config, heads) if heads else None
     return Parts(
         policy=policy,
         engine=engine,
         executor=executor,
         buffer=buffer,
-        selfplay=SelfPlay(policy, engine, executor, buffer, config, held_out_keys=excluded),
+        selfplay=SelfPlay(policy, engine, executor, buffer, config, held_out_keys=excluded, insight=insight),
         learner=learner,
+        heads=heads,
         heldout=heldout,
     )
 

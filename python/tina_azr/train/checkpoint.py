@@ -3,6 +3,7 @@
     checkpoints/step-N/
         model/                  the policy as an ordinary model folder: `--set model.name=.../step-N/model` plays with it
         optimizer.safetensors   the optimizer's moments
+        heads.safetensors       the heads' weights and moments, and the labels that they still learn from
         trainer.json            step, seconds, the learner's plain state, the configuration's digest
         tasks.sqlite            the task buffer as it was
         manifest.json           SHA-256 and size of each of these; written last
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from tina_azr.config import Config
 from tina_azr.errors import CheckpointError, RunError
+from tina_azr.model.heads_file import AnyHeads, HeadFacts, save_heads, weights_digest
 from tina_azr.model.loading import Policy
 from tina_azr.model.saving import save_policy
 from tina_azr.train.durable import sync, write_text
@@ -45,6 +47,22 @@ class LearnerState(Protocol):
     def load_state_json(self, state: Mapping[str, object]) -> None: ...
 
 
+class HeadState(Protocol):
+    """The part of `HeadLearner` that a checkpoint holds."""
+
+    @property
+    def heads(self) -> Mapping[str, AnyHeads]: ...
+
+    @property
+    def labels(self) -> int: ...
+
+    def state_tensors(self) -> dict[str, Tensor]: ...
+
+    def state_json(self) -> Mapping[str, object]: ...
+
+    def load_state(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> None: ...
+
+
 class TaskStore(Protocol):
     """The part of `TaskBuffer` that a checkpoint holds."""
 
@@ -60,6 +78,8 @@ class Checkpoint:
     seconds: float
     config_digest: str
     learner_state: Mapping[str, object]
+    heads_state: Mapping[str, object] | None = None
+    """None for a run without heads."""
 
     @property
     def model_folder(self) -> Path:
@@ -70,14 +90,24 @@ class Checkpoint:
     def tasks_file(self) -> Path:
         return self.path / "tasks.sqlite"
 
-    def restore_learner(self, learner: LearnerState) -> None:
-        """Give a learner, built on the policy of `model_folder`, the optimizer state that it had."""
+    def restore_learner(self, learner: LearnerState, heads: HeadState | None = None) -> None:
+        """Give a learner, built on the policy of `model_folder`, the optimizer state that it had; and so the heads."""
         learner.load_state_tensors(load_file(self.path / "optimizer.safetensors"))
         learner.load_state_json(self.learner_state)
+        if heads is not None and self.heads_state is not None:
+            heads.load_state(load_file(self.path / "heads.safetensors"), self.heads_state)
 
 
 def save_checkpoint(
-    run: RunFolder, *, step: int, seconds: float, config: Config, policy: Policy, learner: LearnerState, buffer: TaskStore
+    run: RunFolder,
+    *,
+    step: int,
+    seconds: float,
+    config: Config,
+    policy: Policy,
+    learner: LearnerState,
+    buffer: TaskStore,
+    heads: HeadState | None = None,
 ) -> Path:
     """Write the checkpoint of `step` and prune to `config.run.keep_checkpoints`. What exists is touched only after it is whole."""
     final = run.checkpoint(step)
@@ -93,6 +123,8 @@ def save_checkpoint(
             beside.mkdir(parents=True)
             save_policy(policy, beside / "model")
             save_file(tensors, beside / "optimizer.safetensors")
+            if heads is not None:
+                _save_heads(heads, policy, step, beside)
             buffer.snapshot_to(beside / "tasks.sqlite")
             trainer = {
                 "format": _FORMAT,
@@ -100,6 +132,7 @@ def save_checkpoint(
                 "seconds": seconds,
                 "config_digest": config_digest(config),
                 "learner": learner.state_json(),
+                "heads": heads.state_json() if heads is not None else None,
             }
             write_text(beside / "trainer.json", json.dumps(trainer, indent=2) + "\n")
             _write_manifest(beside, step)
@@ -133,6 +166,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             seconds=trainer["seconds"],
             config_digest=trainer["config_digest"],
             learner_state=trainer["learner"],
+            heads_state=trainer["heads"],
         )
     except KeyError as error:
         raise CheckpointError(f"{path / 'trainer.json'} lacks the field {error}: the checkpoint is from another version") from error
@@ -164,6 +198,14 @@ def prune_checkpoints(run: RunFolder, *, keep: int, needed: Path | None = None) 
         gone = run.checkpoints / f".step-{step}.pruned"
         run.checkpoint(step).rename(gone)  # so that a kill half-way leaves nothing that looks like a checkpoint
         shutil.rmtree(gone)
+
+
+def _save_heads(heads: HeadState, policy: Policy, step: int, folder: Path) -> None:
+    """For the resume, all of their state; beside the policy, what an engine loads: the acting heads, and the others by name."""
+    save_file({name: tensor.cpu().contiguous() for name, tensor in heads.state_tensors().items()}, folder / "heads.safetensors")
+    facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=heads.labels, step=step)
+    for number, (name, trained) in enumerate(heads.heads.items()):
+        save_heads(trained, facts, folder / "model", name=None if number == 0 else name)
 
 
 def _way_out(run: RunFolder, damaged: int) -> str:

@@ -7,6 +7,8 @@ from tina_azr.selfplay.heldout import Accuracy, HeldoutReport
 from tina_azr.selfplay.types import Episode
 from tina_azr.tasks.types import RejectReason, Role
 from tina_azr.train.advantages import Advantages
+from tina_azr.train.head_metrics import introspection_metrics
+from tina_azr.train.heads import HeadReport
 from tina_azr.train.learner import UpdateReport
 from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, HeldoutOutcome, StepMetrics
 
@@ -19,6 +21,7 @@ def step_metrics(
     episode: Episode,
     advantages: Advantages,
     update: UpdateReport,
+    head_update: HeadReport | None = None,
     *,
     seconds: float,
     seconds_by_phase: Mapping[str, float],
@@ -62,6 +65,7 @@ def step_metrics(
         tokens=tokens,
         tokens_per_second=_rate(tokens, seconds_by_phase, "propose", "solve"),
         seconds_by_phase=dict(seconds_by_phase),
+        introspection=introspection_metrics(episode, head_update),
     )
 
 

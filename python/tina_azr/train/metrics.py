@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
-PHASES = ("propose", "validate", "solve", "grade", "learn", "heldout", "checkpoint")
+PHASES = ("propose", "validate", "solve", "grade", "probe", "stretch", "learn", "heads", "heldout", "checkpoint")
 """Names that `on_phase` and `seconds_by_phase` use, in the order of a step."""
 
 WALL_CLOCK_FIELDS = frozenset({"seconds", "seconds_by_phase", "programs_per_second", "tokens_per_second"})
@@ -69,6 +69,8 @@ class StepMetrics:
     """Completion tokens over the seconds of `propose` and `solve`."""
     seconds_by_phase: Mapping[str, float]
     """By name in `PHASES`."""
+    introspection: Mapping[str, float | None] | None = None
+    """How the heads' forecasts of this step fared, by name (`train/head_metrics`); None for a run without heads."""
 
     def to_json(self) -> dict[str, object]:
         """The line of `metrics.jsonl`."""
@@ -97,6 +99,9 @@ class StepMetrics:
             "tokens": self.tokens,
             "tokens_per_second": round(self.tokens_per_second, 1),
             "seconds_by_phase": {phase: round(spent, 3) for phase, spent in self.seconds_by_phase.items()},
+            "introspection": None
+            if self.introspection is None
+            else {name: _number(value) for name, value in self.introspection.items()},
         }
 
     @classmethod

@@ -5,7 +5,6 @@ Figures are made without pyplot: no global state, no window system, the Agg canv
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,29 +17,10 @@ from matplotlib.typing import ColorType
 from tina_azr.train.comparison import NEAR_STRATA, pool
 from tina_azr.train.metrics import PHASES, HeldoutCell, HeldoutMetrics, StepMetrics
 from tina_azr.train.metrics_file import History
+from tina_azr.train.plot_style import COLORS, STYLE
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.wording import rate
 
-_STYLE: Any = {  # Any: matplotlib types the keys as 300 literals
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "savefig.dpi": 140,
-}
-_MODES = ("#2f6fb5", "#d9812b", "#3f9a5f", "#8c5fb0", "#b0485a")
 _PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#3f9a5f", "#8c5fb0", "#b9b9b9")
 _REASONS = ("#b0485a", "#d9812b", "#e5b93c", "#3f9a5f", "#2f6fb5", "#8c5fb0", "#7a7a7a", "#b9b9b9")
 
@@ -60,7 +40,7 @@ def draw_plots(run: RunFolder, history: History) -> list[Path]:
     if history.heldouts and history.steps:
         figures["overview"] = (_heldout, _modes, _thinking, _proposals)
     drawn: list[Path] = []
-    with mpl.rc_context(_STYLE), run.writing("plots"):
+    with mpl.rc_context(STYLE), run.writing("plots"):
         run.plots.mkdir(exist_ok=True)
         for name, drawers in figures.items():
             path = run.plots / f"{name}.png"
@@ -81,11 +61,11 @@ def _figure(title: str, drawers: Sequence[Drawer], history: History) -> Figure:
 
 def _heldout(axis: Axes, history: History) -> None:
     near = [m.pooled for m in history.heldouts]
-    _band(axis, history.heldouts, near, greedy=False, color=_MODES[0], label="steps 1-3, temperature 1")
-    _band(axis, history.heldouts, near, greedy=True, color=_MODES[2], label="steps 1-3, greedy")
+    _band(axis, history.heldouts, near, greedy=False, color=COLORS[0], label="steps 1-3, temperature 1")
+    _band(axis, history.heldouts, near, greedy=True, color=COLORS[2], label="steps 1-3, greedy")
     far = [[cell for stratum, cell in m.by_stratum.items() if stratum not in NEAR_STRATA] for m in history.heldouts]
     if all(far):
-        _band(axis, history.heldouts, list(map(pool, far)), greedy=False, color=_MODES[1], label="longer, temperature 1")
+        _band(axis, history.heldouts, list(map(pool, far)), greedy=False, color=COLORS[1], label="longer, temperature 1")
     _percent(axis, "Held-out accuracy (band: 1 standard error)")
 
 
@@ -133,9 +113,9 @@ def _rewards(role: str) -> Drawer:
 def _proposals(axis: Axes, history: History) -> None:
     minutes = _minutes(history.steps)
     rows = (
-        ("valid proposals", [s.valid_rate for s in history.steps], _MODES[0]),
-        ("new among the valid", [s.distinct_rate for s in history.steps], _MODES[2]),
-        ("own tasks solved", [np.nan if s.pass_rate is None else s.pass_rate for s in history.steps], _MODES[1]),
+        ("valid proposals", [s.valid_rate for s in history.steps], COLORS[0]),
+        ("new among the valid", [s.distinct_rate for s in history.steps], COLORS[2]),
+        ("own tasks solved", [np.nan if s.pass_rate is None else s.pass_rate for s in history.steps], COLORS[1]),
     )
     for label, values, color in rows:
         percent = [100 * value for value in values]
@@ -170,8 +150,8 @@ def _phases(axis: Axes, history: History) -> None:
 
 def _rates(axis: Axes, history: History) -> None:
     minutes = _minutes(history.steps)
-    axis.plot(minutes, [s.tokens_per_second for s in history.steps], color=_MODES[0], label="tokens sampled a second")
-    axis.plot(minutes, [s.programs_per_second for s in history.steps], color=_MODES[1], label="sandbox programs a second")
+    axis.plot(minutes, [s.tokens_per_second for s in history.steps], color=COLORS[0], label="tokens sampled a second")
+    axis.plot(minutes, [s.programs_per_second for s in history.steps], color=COLORS[1], label="sandbox programs a second")
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     axis.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
@@ -195,7 +175,7 @@ def _band(
 def _mode_colors(history: History) -> list[tuple[str, str]]:
     names = dict.fromkeys(mode for m in history.heldouts for mode in m.by_mode)
     names |= dict.fromkeys(mode for s in history.steps for by_mode in s.reward.values() for mode in by_mode)
-    return [(mode, _MODES[i % len(_MODES)]) for i, mode in enumerate(names)]
+    return [(mode, COLORS[i % len(COLORS)]) for i, mode in enumerate(names)]
 
 
 def _minutes(points: Sequence[StepMetrics] | Sequence[HeldoutMetrics]) -> list[float]:

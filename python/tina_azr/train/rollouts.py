@@ -67,6 +67,7 @@ def _proposal_line(step: int, record: ProposalRecord, tokenizer: Decoder, advant
         "became": "task" if record.task else (record.reject.value if record.reject else "unused"),
         "detail": record.detail,
         "reward": record.reward,
+        "surprise": record.surprise,
         "pass_rate": record.pass_rate,
         "prompt": tokenizer.decode(record.prompt_ids),
         **_completion(record.completion, record.answer, tokenizer, advantages),
@@ -81,15 +82,32 @@ def _task_line(step: int, solved: SolvedTask, tokenizer: Decoder, advantages: Ad
         "key": solved.task.key,
         "program": solved.task.program,
         "pass_rate": solved.pass_rate,
+        "forecast": _forecast(solved),
         "prompt": tokenizer.decode(solved.prompt_ids),
         "attempts": [
             {
                 "verdict": attempt.verdict.value,
                 "reward": attempt.reward,
+                "cE": attempt.cE,
                 **_completion(attempt.completion, attempt.answer, tokenizer, advantages),
             }
             for attempt in solved.attempts
         ],
+    }
+
+
+def _forecast(solved: SolvedTask) -> Mapping[str, object] | None:
+    """What the heads said before the task was tried, and what its probes found."""
+    forecast, probe = solved.forecast, solved.probe
+    if forecast is None:
+        return None
+    return {
+        "c0": forecast.c0,
+        "plan": {plan.value: share for plan, share in forecast.plan.items()},
+        "budget": {f"{quantile:g}": tokens for quantile, tokens in forecast.budget_quantiles.items()},
+        "walled": solved.walled,
+        "stop_rate": probe.stop_rate if probe else None,
+        "hint_values": {plan.value: value for plan, value in probe.values.items()} if probe else None,
     }
 
 

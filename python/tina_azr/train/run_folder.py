@@ -209,8 +209,8 @@ def numbered(folder: Path, suffix: str) -> list[int]:
 
 
 def config_digest(config: Config) -> str:
-    """SHA-256 of everything in a configuration that changes the numbers: all but the `run` section (how long, how often saved)."""
-    values = config.model_dump(mode="json", exclude={"run"})
+    """SHA-256 of everything in a configuration that changes the numbers: all but `run` (how long, how often saved) and `serve`."""
+    values = config.model_dump(mode="json", exclude={"run", "serve"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

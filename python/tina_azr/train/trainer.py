@@ -14,10 +14,12 @@ from pathlib import Path
 from tina_azr.config import Config, choose
 from tina_azr.selfplay.heldout import evaluate_heldout
 from tina_azr.selfplay.phases import Phases
+from tina_azr.selfplay.types import Episode
 from tina_azr.tasks.types import Role
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
 from tina_azr.train.assembly import Parts, assemble
 from tina_azr.train.checkpoint import Checkpoint, save_checkpoint
+from tina_azr.train.heads import HeadReport
 from tina_azr.train.measuring import heldout_metrics, step_metrics
 from tina_azr.train.metrics import Listener
 from tina_azr.train.metrics_file import read_metrics
@@ -25,7 +27,7 @@ from tina_azr.train.rollouts import write_rollouts
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.stopping import StopAsked, StopRequest
 
-_UNINTERRUPTED = frozenset({"learn", "checkpoint"})
+_UNINTERRUPTED = frozenset({"learn", "heads", "checkpoint"})
 """Phases that a stop waits for: after them the step is whole. Before them it can be given up without a trace."""
 
 
@@ -108,14 +110,22 @@ class Trainer:
         advantages = self._advantages(RewardTable.of(samples))
         with phases.phase("learn") as on_progress:
             update = self._parts.learner.update(samples, advantages.values_N, step, on_progress)
+        head_update = self._train_heads(step, episode, phases)
         self._step = step
 
         advantage_of = {id(sample.completion): value for sample, value in zip(samples, advantages.values_N.tolist(), strict=True)}
         write_rollouts(self._run, episode, self._parts.policy.tokenizer, advantage_of)
-        metrics = step_metrics(episode, advantages, update, seconds=self._seconds, seconds_by_phase=phases.seconds)
+        metrics = step_metrics(episode, advantages, update, head_update, seconds=self._seconds, seconds_by_phase=phases.seconds)
         for listener in self._listeners:
             listener.on_step(metrics)
         self._longest_step = max(self._longest_step, time.monotonic() - began)
+
+    def _train_heads(self, step: int, episode: Episode, phases: Phases) -> HeadReport | None:
+        """After the policy, and apart from it: a forecast was made before its label, and is scored before it is learned from."""
+        if self._parts.heads is None:
+            return None
+        with phases.phase("heads"):
+            return self._parts.heads.update(step, [*episode.solved, *episode.stretched])
 
     def _evaluate_if(self, due: bool) -> None:
         """Held-out accuracy of the present step, once. A resume evaluates what a stop left out."""
@@ -150,6 +160,7 @@ class Trainer:
                 policy=self._parts.policy,
                 learner=self._parts.learner,
                 buffer=self._parts.buffer,
+                heads=self._parts.heads,
             )
         self._saved_step = self._step
         for listener in self._listeners:

@@ -1,5 +1,6 @@
 """How numbers are put into words for people; display, report and tables all spell them the same way."""
 
+import unicodedata
 from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -57,5 +58,10 @@ def sparkline(values: Sequence[float], *, width: int, least_span: float) -> str:
 
 
 def visible(text: str) -> str:
-    """Model text that may be printed: every control character but newline and tab spelled out, so that none reaches a terminal."""
-    return "".join(char if char in "\n\t" or char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """Model text that may be printed: control characters but newline and tab, and format characters that turn the direction of
+    writing or hide, are spelled out, so that none reaches a terminal. Spaces and joiners that scripts and emoji need stay."""
+    return "".join(char if _printable(char) else char.encode("unicode_escape").decode() for char in text)
+
+
+def _printable(char: str) -> bool:
+    return char.isprintable() or char in "\n\t\u200c\u200d" or unicodedata.category(char) == "Zs"

@@ -82,3 +82,37 @@ def test_schema_is_a_json_schema() -> None:
     schema = json.loads(call("schema").stdout)
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert set(schema["properties"]) == set(Config.model_fields)
+
+
+def test_validate_looks_at_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "introspection: {taps: [1, 3], adapter_rank: 200, calibration: none.json, tags: [think]}\nselfplay: {max_tokens: 900}\n"
+    )
+    result = call("validate", str(file))
+    assert result.exit_code == 2
+    lines = result.stdout.splitlines()
+    assert [line.removeprefix(f"{file}: ").split(":")[0] for line in lines] == [
+        "introspection.tags",
+        "introspection.taps",
+        "tasks.max_prompt_tokens and selfplay.max_tokens",
+        "introspection.adapter_rank",
+        "none.json",
+    ]
+    assert all(line.endswith(".") for line in lines)
+
+
+def test_validate_names_a_model_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("model: {name: ./nothing}\n")
+    result = call("validate", str(file))
+    assert result.exit_code == 2
+    assert result.stdout.startswith(f"{file}: model.name: no model folder at ./nothing")
+
+
+def test_validate_downloads_nothing_and_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("model: {name: nobody/no-such-model}\n")
+    result = call("validate", str(file))
+    assert result.exit_code == 0
+    assert result.stdout == f"{file}: good (nobody/no-such-model is not on this machine: whether it fits was not checked)\n"

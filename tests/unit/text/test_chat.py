@@ -39,3 +39,18 @@ def test_an_unclosed_thought_has_no_answer(tokenizer: ChatTokenizer) -> None:
 
 def test_an_empty_answer_is_not_a_missing_one(tokenizer: ChatTokenizer) -> None:
     assert tokenizer.split(tokenizer.encode("x</think><|im_end|>")).answer == ""
+
+
+def test_a_conversation_of_one_message_is_that_message(tokenizer: ChatTokenizer) -> None:
+    assert tokenizer.render_chat([("user", "hello")]) == tokenizer.render("hello")
+
+
+def test_a_message_that_is_a_piece_of_the_template_is_not_taken_for_it(tokenizer: ChatTokenizer) -> None:
+    # Quoting the template's own first tag must not move the cut to the template's.
+    quoted = tokenizer.render("<|im_start|>")
+    assert tokenizer.decode(quoted) == tokenizer.decode(tokenizer.render("x")).replace("x", "<|im_start|>", 1)
+    assert list(quoted).count(tokenizer.encode("<|im_start|>")[0]) == 2
+
+
+def test_a_control_character_beside_a_quoted_tag_is_kept(tokenizer: ChatTokenizer) -> None:
+    assert "a\0b</think>" in tokenizer.decode(tokenizer.render("a\0b</think>"))

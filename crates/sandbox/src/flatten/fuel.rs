@@ -192,7 +192,8 @@ impl Plan {
     /// `small`: weight of the small function that is called here.
     fn operator(&mut self, place: usize, operator: &Operator<'_>, small: Option<u32>) {
         self.segment.weight = self.segment.weight.saturating_add(weight(operator)).saturating_add(small.unwrap_or(0));
-        if is_call(operator) && small.is_none() {
+        // Only an innermost loop without calls is left without a look: it walks over something, and memory has an end.
+        if (is_call(operator) && small.is_none()) || matches!(operator, Operator::Loop { .. }) {
             for head in self.open.iter().filter_map(|open| open.head) {
                 self.charges[head].check = Check::Clock;
             }

@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 use super::module::{Constant, Module, evaluate};
-use super::{C_FUNCTIONS, Refusal, Result, at};
+use super::{C_FUNCTIONS, FUEL, LOOK_AT, MEMORY, Refusal, Result, STACK_POINTER, at};
 
 /// Everything that the component's modules define, in the order of their instantiation: an entity's number is its place here.
 #[derive(Default)]
@@ -150,6 +150,9 @@ impl<'a> Reader<'a> {
                         continue; // An interface of functions, or a type; callers get at functions by their own names only.
                     }
                     let function = at(&self.lifted, export.index, "a function")?;
+                    if [MEMORY, STACK_POINTER, FUEL, LOOK_AT].iter().chain(&C_FUNCTIONS).any(|&taken| taken == export.name.name) {
+                        return Err(Refusal::Unknown(format!("an export of the name {}", export.name.name)));
+                    }
                     // An export is a function of the component in its own right.
                     self.lifted.push(function);
                     self.graph.exports.push((export.name.name.to_owned(), function));

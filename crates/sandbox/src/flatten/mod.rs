@@ -80,6 +80,8 @@ type Result<T> = std::result::Result<T, Refusal>;
 
 /// Flatten a component, or say why that would not be the same thing.
 pub(crate) fn flatten(component: &[u8]) -> Result<Flat> {
+    // What follows relies on types and indices that agree.
+    wasmparser::Validator::new().validate_all(component)?;
     let graph = graph::Graph::of(component)?;
     let reached = reach::Reached::from(&graph)?;
     emit::emit(&graph, &reached)

@@ -181,6 +181,23 @@ fn data_beyond_the_memory_is_refused() {
 }
 
 #[test]
+fn modules_and_functions_have_to_be_valid() {
+    let said = refusal(r#"(memory 1) (func (export "run") (param i32) (result i32) i64.const 0)"#);
+    assert!(said.contains("type mismatch"), "{said}");
+    let said = refusal(r#"(memory 1) (func (export "run") (param i64) (result i32) i32.const 0)"#);
+    assert!(said.contains("parameter types"), "{said}");
+}
+
+#[test]
+fn an_export_that_is_called_as_one_of_ours_is_refused() {
+    for name in [MEMORY, FUEL] {
+        let text = single(r#"(memory 1) (func (export "run") (param i32) (result i32) local.get 0)"#);
+        let said = flat(&text.replace(r#"(func (export "run") (param "n""#, &format!(r#"(func (export "{name}") (param "n""#)));
+        assert!(said.unwrap_err().to_string().contains("an export of the name"), "{name}");
+    }
+}
+
+#[test]
 fn damaged_components_are_refused_and_nothing_panics() {
     let whole = wat::parse_str(LINKED).unwrap();
     for end in 0..whole.len() {

@@ -10,8 +10,8 @@ mod walk;
 use std::fmt;
 
 use ruff_python_ast::visitor::source_order::SourceOrderVisitor;
-use ruff_python_parser::{parse_expression, parse_module};
-use ruff_text_size::TextSize;
+use ruff_python_parser::{parse_expression_range, parse_module};
+use ruff_text_size::{TextLen, TextRange, TextSize};
 
 /// What a program may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,13 +72,15 @@ pub(crate) fn check_call(source: &str, policy: Policy) -> Result<(), Rejection> 
     depth::check(source)?;
     // As `eval` does.
     let expression = source.trim_start_matches([' ', '\t']);
-    let parsed = parse_expression(expression).map_err(|error| Rejection::at(expression, error.location.start(), syntax(&error.error)))?;
+    let range = TextRange::new(source.text_len() - expression.text_len(), source.text_len());
+    let parsed =
+        parse_expression_range(source, range).map_err(|error| Rejection::at(source, error.location.start(), syntax(&error.error)))?;
     if policy == Policy::Open {
         return Ok(());
     }
     let mut check = walk::Check::new(policy, walk::Bound::default());
     check.visit_expr(parsed.expr());
-    check.verdict(expression)
+    check.verdict(source)
 }
 
 fn syntax(error: &impl fmt::Display) -> String {

@@ -170,6 +170,14 @@ fn a_call_is_one_expression() {
 }
 
 #[test]
+fn a_call_is_refused_where_it_is_written() {
+    let rejection = check_call("  \tf(eval)", Policy::Standard).expect_err("eval");
+    assert_eq!((rejection.line, rejection.column), (1, 6));
+    let rejection = check_call("  f(1 2)", Policy::Open).expect_err("syntax");
+    assert_eq!((rejection.line, rejection.column), (1, 7));
+}
+
+#[test]
 fn depth_is_bounded_before_anything_recurses() {
     let many = 100_000;
     for source in [

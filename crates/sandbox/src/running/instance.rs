@@ -183,9 +183,9 @@ impl Instance {
         let start = Instant::now();
         // Half of all numbers is enough for every purpose, and a charge need not look at more than the sign.
         let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
-        // The last answer still lies on the stack, which is aligned for nobody above it: popping it is left to who reads it.
-        for (global, value) in [(self.stack_pointer, Val::I32(self.stack_top)), (self.fuel, Val::I64(fuel)), (self.look_at, Val::I64(fuel))]
-        {
+        // The stack begins below the arguments, which no frame then covers.
+        let pointer = self.stack_top - ARGUMENTS;
+        for (global, value) in [(self.stack_pointer, Val::I32(pointer)), (self.fuel, Val::I64(fuel)), (self.look_at, Val::I64(fuel))] {
             global.set(&mut self.store, value).map_err(Error::engine("setting a request's start"))?;
         }
         self.store.data_mut().deadline = start + wall;

@@ -24,10 +24,10 @@ pub(crate) fn call(text: &str) -> Option<Vec<u8>> {
         // The words that an expression can have there.
         && !matches!(name, "not" | "await" | "yield" | "lambda");
     let arguments = is_name.then(|| parse_arguments(arguments))??;
-    let mut writer = Writer { out: Vec::with_capacity(2 * text.len() + 16), kept: HashMap::new() };
+    let mut writer = Writer { out: Vec::with_capacity(2 * text.len() + 16), kept: HashMap::new(), tuples: HashMap::new(), numbers: 0 };
     writer.out.extend([b')', 2]);
     writer.text(name);
-    writer.value(&Value::Tuple(arguments), 0)?;
+    writer.items(&arguments, 0)?;
     Some(writer.out)
 }
 
@@ -35,6 +35,10 @@ struct Writer {
     out: Vec<u8>,
     /// Constants so far, as they are written, and their numbers.
     kept: HashMap<Vec<u8>, u32>,
+    /// The same of tuples that are constants, spelled in full.
+    tuples: HashMap<String, u32>,
+    /// How many numbers there are.
+    numbers: u32,
 }
 
 impl Writer {
@@ -55,16 +59,20 @@ impl Writer {
                 self.length(items.len());
                 self.values(items, depth)?;
             }
-            Value::Tuple(items) => {
-                match u8::try_from(items.len()) {
-                    Ok(count) => self.out.extend([b')', count]),
-                    Err(_) => {
-                        self.out.push(b'(');
-                        self.length(items.len());
-                    }
+            Value::Tuple(items) if is_constant(value) => {
+                let spelled = format!("{items:?}");
+                if let Some(number) = self.tuples.get(&spelled) {
+                    self.refer(*number);
+                } else {
+                    let at = self.out.len();
+                    self.tuples.insert(spelled, self.numbers);
+                    // A tuple's number is before those of what is in it.
+                    self.numbers += 1;
+                    self.items(items, depth)?;
+                    self.out[at] |= KEPT;
                 }
-                self.values(items, depth)?;
             }
+            Value::Tuple(items) => self.items(items, depth)?,
             // Of keys that are equal across types, the first stays: it is not here any more.
             Value::Dict(pairs)
                 if pairs.iter().all(|(key, _)| matches!(key, Value::Str(_)))
@@ -80,6 +88,18 @@ impl Writer {
             _ => return None,
         }
         Some(())
+    }
+
+    /// A tuple.
+    fn items(&mut self, items: &[Value], depth: usize) -> Option<()> {
+        match u8::try_from(items.len()) {
+            Ok(count) => self.out.extend([b')', count]),
+            Err(_) => {
+                self.out.push(b'(');
+                self.length(items.len());
+            }
+        }
+        self.values(items, depth)
     }
 
     fn values(&mut self, values: &[Value], depth: usize) -> Option<()> {
@@ -144,15 +164,29 @@ impl Writer {
         spelled.extend(length.iter().flat_map(|&length| (length as u32).to_le_bytes()));
         spelled.extend(content);
         if let Some(number) = self.kept.get(&spelled) {
-            self.out.push(b'r');
-            self.out.extend(number.to_le_bytes());
+            self.refer(*number);
         } else {
             self.out.extend(&spelled);
-            self.kept.insert(spelled, self.kept.len() as u32);
+            self.kept.insert(spelled, self.numbers);
+            self.numbers += 1;
         }
+    }
+
+    fn refer(&mut self, number: u32) {
+        self.out.push(b'r');
+        self.out.extend(number.to_le_bytes());
     }
 
     fn length(&mut self, length: usize) {
         self.out.extend((length as u32).to_le_bytes());
+    }
+}
+
+/// Whether the compiler makes it once: all of it cannot be changed.
+fn is_constant(value: &Value) -> bool {
+    match value {
+        Value::Tuple(items) => items.iter().all(is_constant),
+        Value::List(_) | Value::Set(_) | Value::Dict(_) => false,
+        _ => true,
     }
 }

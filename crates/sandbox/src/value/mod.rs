@@ -8,11 +8,18 @@ mod number;
 mod order;
 mod parse;
 mod print;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use num_bigint::BigInt;
 
 pub use parse::parse_arguments;
+
+/// Containers within one another, as many as the guest spells: what comes from it and what is read from texts goes no deeper.
+pub(crate) const DEEPEST: usize = 100;
+/// Bits of an integer. Python converts no more than 4,300 digits, which are at least as much; the guest stops a little earlier.
+pub(crate) const MOST_BITS: u64 = 14_284;
 
 /// A Python value that a literal can spell, and the few that a constructor call spells.
 ///
@@ -38,7 +45,7 @@ pub enum Value {
     List(Vec<Value>),
     /// `tuple`
     Tuple(Vec<Value>),
-    /// Pairs in the order of insertion.
+    /// Pairs in the order of insertion, no key twice: use [`Value::dict`].
     Dict(Vec<(Value, Value)>),
     /// Sorted and without repetition: use [`Value::set`].
     Set(Vec<Value>),
@@ -65,6 +72,11 @@ impl Value {
         Self::FrozenSet(order::sorted(elements))
     }
 
+    /// A dictionary of these pairs; of equal keys the first, with the last value, as a display has it.
+    pub fn dict(pairs: Vec<(Value, Value)>) -> Self {
+        Self::Dict(order::last_of_each(pairs))
+    }
+
     /// A fraction in lowest terms; `None` if the denominator is zero.
     pub fn fraction(numerator: BigInt, denominator: BigInt) -> Option<Self> {
         number::reduced(numerator, denominator).map(|parts| Self::Fraction(Box::new(parts)))
@@ -85,6 +97,16 @@ impl Value {
             _ => return None,
         };
         ((1..=9999).contains(&year) && (1..=days).contains(&day)).then_some(Self::Date(year, month, day))
+    }
+
+    /// Containers within one another.
+    pub(crate) fn levels(&self) -> usize {
+        let deepest = |items: &[Self]| 1 + items.iter().map(Self::levels).max().unwrap_or(0);
+        match self {
+            Self::List(items) | Self::Tuple(items) | Self::Set(items) | Self::FrozenSet(items) => deepest(items),
+            Self::Dict(pairs) => 1 + pairs.iter().map(|(key, value)| key.levels().max(value.levels())).max().unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// Whether it may be an element of a set or a key of a dictionary.

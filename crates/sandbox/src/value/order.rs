@@ -18,6 +18,19 @@ pub(super) fn sorted(mut elements: Vec<Value>) -> Vec<Value> {
     elements
 }
 
+/// As a dictionary display evaluates: the first of equal keys, with the last value.
+pub(super) fn last_of_each(pairs: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
+    let mut by_key: Vec<usize> = (0..pairs.len()).collect();
+    by_key.sort_by(|left, right| order(&pairs[*left].0, &pairs[*right].0));
+    let mut value_of: Vec<Option<usize>> = vec![None; pairs.len()];
+    for equal in by_key.chunk_by(|left, right| order(&pairs[*left].0, &pairs[*right].0).is_eq()) {
+        value_of[equal[0]] = equal.last().copied();
+    }
+    let values: Vec<Value> = pairs.iter().map(|(_, value)| value.clone()).collect();
+    let kept = pairs.into_iter().zip(value_of).filter_map(|((key, _), value)| value.map(|value| (key, values[value].clone())));
+    kept.collect()
+}
+
 /// A total order that calls two values equal when Python does (and NaN and itself).
 pub(super) fn order(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
@@ -32,8 +45,7 @@ pub(super) fn order(left: &Value, right: &Value) -> Ordering {
     let rank = |number: &Option<Number>, value| if number.is_some() { 0 } else { rank(value) };
     rank(&numbers.0, left).cmp(&rank(&numbers.1, right)).then_with(|| match (left, right) {
         (Value::Complex(real, imaginary), Value::Complex(other_real, other_imaginary)) => {
-            // `+ 0.0` makes the two zeros one.
-            (real + 0.0).total_cmp(&(other_real + 0.0)).then((imaginary + 0.0).total_cmp(&(other_imaginary + 0.0)))
+            part(*real).total_cmp(&part(*other_real)).then(part(*imaginary).total_cmp(&part(*other_imaginary)))
         }
         (Value::Decimal(left), Value::Decimal(right)) => left.cmp(right),
         (Value::Bytes(left), Value::Bytes(right)) => left.cmp(right),
@@ -48,6 +60,11 @@ pub(super) fn order(left: &Value, right: &Value) -> Ordering {
         (Value::Date(..), Value::Date(..)) => date(left).cmp(&date(right)),
         _ => Ordering::Equal,
     })
+}
+
+/// One zero, and one NaN: their signs are not spelled.
+fn part(number: f64) -> f64 {
+    if number.is_nan() { f64::NAN } else { number + 0.0 }
 }
 
 fn in_turn(left: &[Value], right: &[Value]) -> Ordering {

@@ -3,11 +3,12 @@
 use num_bigint::BigInt;
 use num_traits::Num;
 
-use super::Value;
 use super::text::{self, Kind};
+use super::{DEEPEST, MOST_BITS, Value};
 
-/// As deep as the guest spells a result, so that every result can be read.
-const DEEPEST: usize = 100;
+/// Of the text itself, where a level of a value may be two, as in `frozenset({...})`, and an element has parts, as in
+/// `complex(float('inf'), 0.0)`: every value that is not too deep can be read as it is spelled.
+const DEEPEST_TEXT: usize = 2 * DEEPEST + 4;
 /// Python refuses to convert longer decimal numbers.
 const MOST_DIGITS: usize = 4_300;
 
@@ -17,18 +18,20 @@ impl Value {
         let mut parser = Parser { rest: text };
         let value = parser.value(0)?;
         // `1, 2` is a tuple.
-        if parser.eat(',') {
+        let value = if parser.eat(',') {
             let mut items = vec![value];
             items.extend(parser.items(None, 1)?);
-            return Some(Self::Tuple(items));
-        }
-        parser.ends().then_some(value)
+            Self::Tuple(items)
+        } else {
+            parser.ends().then_some(value)?
+        };
+        (value.levels() <= DEEPEST).then_some(value)
     }
 }
 
 /// The values between the parentheses of a call. No keywords, no stars.
 pub fn parse_arguments(text: &str) -> Option<Vec<Value>> {
-    Parser { rest: text }.items(None, 0)
+    Parser { rest: text }.items(None, 0).filter(|values| values.iter().all(|value| value.levels() <= DEEPEST))
 }
 
 struct Parser<'a> {
@@ -85,7 +88,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Option<Value> {
-        if depth > DEEPEST {
+        if depth > DEEPEST_TEXT {
             return None;
         }
         self.skip();
@@ -102,7 +105,7 @@ impl<'a> Parser<'a> {
                 self.eat('{');
                 self.braces(depth + 1)
             }
-            '+' | '-' | '.' | '0'..='9' => self.number(),
+            '+' | '-' | '.' | '0'..='9' => self.number(depth),
             _ => self.named(depth),
         }
     }
@@ -154,24 +157,24 @@ impl<'a> Parser<'a> {
             }
             pairs.push((key, self.value(depth)?));
         }
-        pairs.iter().all(|(key, _)| key.is_hashable()).then(|| Value::Dict(text::last_of_each(pairs)))
+        pairs.iter().all(|(key, _)| key.is_hashable()).then(|| Value::dict(pairs))
     }
 
-    fn number(&mut self) -> Option<Value> {
-        let first = self.signed()?;
+    fn number(&mut self, depth: usize) -> Option<Value> {
+        let first = self.signed(depth)?;
         let (Value::Int(_) | Value::Float(_)) = first else { return Some(first) };
         self.skip();
         if !self.rest.starts_with(['+', '-']) {
             return Some(first);
         }
         // What follows a real number can only be the imaginary part.
-        match self.signed()? {
+        match self.signed(depth)? {
             Value::Complex(_, imaginary) => Some(Value::Complex(as_float(&first)?, imaginary)),
             _ => None,
         }
     }
 
-    fn signed(&mut self) -> Option<Value> {
+    fn signed(&mut self, depth: usize) -> Option<Value> {
         let mut negative = false;
         loop {
             if self.eat('-') {
@@ -180,33 +183,36 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
-        let value = self.unsigned()?;
+        let value = self.unsigned(depth)?;
         if !negative {
             return Some(value);
         }
         Some(match value {
             Value::Int(number) => Value::Int(-number),
             Value::Float(number) => Value::Float(-number),
-            Value::Complex(real, imaginary) => Value::Complex(-real, -imaginary),
+            // Python's `-2j` is `-0.0-2j`, but as a result's spelling it means the number whose `repr` it is.
+            Value::Complex(real, imaginary) => Value::Complex(real, -imaginary),
             _ => return None,
         })
     }
 
-    fn unsigned(&mut self) -> Option<Value> {
+    fn unsigned(&mut self, depth: usize) -> Option<Value> {
         let lower = self.rest.get(..2).unwrap_or_default().to_ascii_lowercase();
         for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
             if lower == prefix {
                 let word = self.word();
                 let digits = &word[2..];
                 let digits = digits.strip_prefix('_').unwrap_or(digits);
-                return Some(Value::Int(BigInt::from_str_radix(&text::without_underscores(digits)?, radix).ok()?));
+                let number = BigInt::from_str_radix(&text::without_underscores(digits)?, radix).ok()?;
+                // Beyond, it has no decimal form that could be read.
+                return (number.bits() <= MOST_BITS).then_some(Value::Int(number));
             }
         }
         let length = text::number_length(self.rest);
         let (digits, rest) = self.rest.split_at(length);
         self.rest = rest;
         if digits.is_empty() {
-            return self.infinite();
+            return self.infinite(depth);
         }
         let imaginary = self.rest.strip_prefix(['j', 'J']).map(|rest| self.rest = rest).is_some();
         if self.rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_') {
@@ -224,14 +230,14 @@ impl<'a> Parser<'a> {
     }
 
     /// `inf` and `nan` as Python prints them: no literals, but nothing else can be meant.
-    fn infinite(&mut self) -> Option<Value> {
+    fn infinite(&mut self, depth: usize) -> Option<Value> {
         let before = self.rest;
         match self.word() {
             "inf" => Some(Value::Float(f64::INFINITY)),
             "nan" => Some(Value::Float(f64::NAN)),
             "float" => {
                 self.rest = before;
-                self.named(0)
+                self.named(depth)
             }
             _ => None,
         }
@@ -314,7 +320,7 @@ fn construct(name: &str, arguments: Vec<Value>) -> Option<Value> {
 fn as_float(value: &Value) -> Option<f64> {
     match value {
         Value::Float(number) => Some(*number),
-        Value::Int(number) => number.to_string().parse().ok(),
+        Value::Int(number) => number.to_string().parse().ok().filter(|number: &f64| number.is_finite()),
         _ => None,
     }
 }

@@ -1,8 +1,5 @@
 //! The lexical side of literals: the extent of numbers, and strings with their escapes.
 
-use super::Value;
-use super::order;
-
 /// What stands before a string's quote.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
@@ -132,17 +129,4 @@ pub(super) fn without_underscores(digits: &str) -> Option<String> {
     let between = |at: usize| at > 0 && bytes[at - 1].is_ascii_alphanumeric() && bytes.get(at + 1).is_some_and(u8::is_ascii_alphanumeric);
     let valid = bytes.iter().enumerate().all(|(at, byte)| *byte != b'_' || between(at));
     valid.then(|| digits.replace('_', ""))
-}
-
-/// As a dictionary display evaluates: the first of equal keys, with the last value.
-pub(super) fn last_of_each(pairs: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
-    let mut by_key: Vec<usize> = (0..pairs.len()).collect();
-    by_key.sort_by(|left, right| order::order(&pairs[*left].0, &pairs[*right].0));
-    let mut value_of: Vec<Option<usize>> = vec![None; pairs.len()];
-    for equal in by_key.chunk_by(|left, right| order::order(&pairs[*left].0, &pairs[*right].0).is_eq()) {
-        value_of[equal[0]] = equal.last().copied();
-    }
-    let values: Vec<Value> = pairs.iter().map(|(_, value)| value.clone()).collect();
-    let kept = pairs.into_iter().zip(value_of).filter_map(|((key, _), value)| value.map(|value| (key, values[value].clone())));
-    kept.collect()
 }

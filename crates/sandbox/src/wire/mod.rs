@@ -3,11 +3,10 @@
 //! The bytes come from where a program ran: every length, depth and number is checked, and what cannot be read is the program's fault.
 
 use num_bigint::BigInt;
+use num_traits::Zero;
 
-use crate::value::Value;
+use crate::value::{DEEPEST, MOST_BITS, Value};
 
-/// Deeper than the guest spells.
-const DEEPEST: usize = 128;
 /// A count is only a claim until its items have been read.
 const ROOM: usize = 1024;
 /// A value takes at most this much more here than in its literal.
@@ -57,6 +56,15 @@ fn unreadable(what: &str) -> String {
     format!("the interpreter's answer cannot be read: {what}")
 }
 
+fn too_deep() -> String {
+    unreadable("it is nested too deep")
+}
+
+/// An element of a set, or a key.
+fn hashable(value: Value) -> Result<Value, String> {
+    if value.is_hashable() { Ok(value) } else { Err(unreadable("an element or a key that cannot be one")) }
+}
+
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -90,32 +98,39 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, String> {
-        if depth > DEEPEST {
-            return Err(unreadable("it is nested too deep"));
+        // An element at the bottom may have parts.
+        if depth > DEEPEST + 1 {
+            return Err(too_deep());
         }
         Ok(match self.byte()? {
             b'N' => Value::None,
             b'T' => Value::Bool(true),
             b'F' => Value::Bool(false),
             b'i' => Value::Int(i32::from_le_bytes(self.array()?).into()),
-            b'I' => Value::Int(BigInt::from_signed_bytes_le(self.field()?)),
+            b'I' => Value::Int(self.long()?),
             b'f' => Value::Float(f64::from_le_bytes(self.array()?)),
             b'c' => Value::Complex(self.float(depth)?, self.float(depth)?),
             b's' => Value::Str(self.text()?),
             b'b' => Value::Bytes(self.field()?.to_vec()),
             b'l' => Value::List(self.items(depth)?),
             b't' => Value::Tuple(self.items(depth)?),
-            b'S' => Value::set(self.items(depth)?),
-            b'Z' => Value::frozen_set(self.items(depth)?),
+            b'S' => Value::set(self.elements(depth)?),
+            b'Z' => Value::frozen_set(self.elements(depth)?),
             b'd' => {
-                let count = self.length()?;
+                let count = self.count(depth)?;
                 let mut pairs = Vec::with_capacity(count.min(ROOM));
                 for _ in 0..count {
-                    pairs.push((self.value(depth + 1)?, self.value(depth + 1)?));
+                    pairs.push((hashable(self.value(depth + 1)?)?, self.value(depth + 1)?));
                 }
-                Value::Dict(pairs)
+                Value::dict(pairs)
             }
-            b'r' => Value::Range(Box::new([self.int(depth)?, self.int(depth)?, self.int(depth)?])),
+            b'r' => {
+                let parts = [self.int(depth)?, self.int(depth)?, self.int(depth)?];
+                if parts[2].is_zero() {
+                    return Err(unreadable("a range"));
+                }
+                Value::Range(Box::new(parts))
+            }
             b'q' => Value::fraction(self.int(depth)?, self.int(depth)?).ok_or_else(|| unreadable("a Fraction"))?,
             b'D' => Value::decimal(&self.string(depth)?).ok_or_else(|| unreadable("a Decimal"))?,
             b'y' => {
@@ -131,12 +146,31 @@ impl<'a> Reader<'a> {
     }
 
     fn items(&mut self, depth: usize) -> Result<Vec<Value>, String> {
-        let count = self.length()?;
+        let count = self.count(depth)?;
         let mut items = Vec::with_capacity(count.min(ROOM));
         for _ in 0..count {
             items.push(self.value(depth + 1)?);
         }
         Ok(items)
+    }
+
+    fn elements(&mut self, depth: usize) -> Result<Vec<Value>, String> {
+        self.items(depth)?.into_iter().map(hashable).collect()
+    }
+
+    /// How much a container at this depth holds.
+    fn count(&mut self, depth: usize) -> Result<usize, String> {
+        if depth < DEEPEST { self.length() } else { Err(too_deep()) }
+    }
+
+    /// To spell a number takes longer than its digits say: only as long a one as the guest sends is looked at.
+    fn long(&mut self) -> Result<BigInt, String> {
+        let bytes = self.field()?;
+        if bytes.len() as u64 > MOST_BITS.div_ceil(8) {
+            return Err(unreadable("an int that is too large"));
+        }
+        let number = BigInt::from_signed_bytes_le(bytes);
+        if number.bits() <= MOST_BITS { Ok(number) } else { Err(unreadable("an int that is too large")) }
     }
 
     fn text(&mut self) -> Result<String, String> {
@@ -164,3 +198,6 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

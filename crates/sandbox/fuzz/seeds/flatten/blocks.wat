@@ -1,0 +1,6 @@
+(component (core module $m (memory 1) (type $t (func (param i32 i64) (result f64)))
+  (func $g (type $t) (f64.convert_i64_s (local.get 1)))
+  (func (export "run") (param i32) (result i32) (local i64)
+   (loop $l (br_if $l (i64.eqz (local.get 1)))) (block (result i32) (i32.trunc_sat_f64_u (call $g (local.get 0) (i64.const 3))))))
+  (core instance $i (instantiate $m))
+  (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run"))))

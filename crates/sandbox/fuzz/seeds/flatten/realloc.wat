@@ -1,0 +1,7 @@
+(component (core module $m (memory (export "memory") 1)
+  (func (export "alloc") (param i32 i32 i32 i32) (result i32) i32.const 8)
+  (func (export "run") (param i32 i32) (result i32) local.get 1))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "alloc" (core func $alloc))
+  (func (export "run") (param "s" string) (result u32) (canon lift (core func $i "run") (memory $memory) (realloc $alloc))))

@@ -1,0 +1,105 @@
+"""`tina-azr calibrate`: confidences that mean what they say, and budgets that cover what they claim, fitted on held-out labels.
+
+What is fitted lies beside the policy afterwards, where `serve`, `chat` and `observe` find it.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tina_azr.engine.scores import Interval
+
+EPILOG = """\b
+Examples:
+  tina-azr calibrate runs/first                  fit, write, and show before and after
+  tina-azr calibrate runs/first --samples 16     more rollouts of each task: steadier labels
+  tina-azr calibrate runs/first --refit          train the heads once more on fresh rollouts first
+  tina-azr calibrate runs/first --model tiny --refit --out heads/
+                                                 heads for another policy, learned on the tasks of this run
+
+\b
+The labels are fresh rollouts of the tasks whose labels the run has kept from the heads (introspection.calibration_share).
+Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run_name", metavar="RUN")
+@click.option("--model", metavar="MODEL", help="Policy in place of the run's newest checkpoint: a name or a folder.")
+@click.option("--refit", is_flag=True, help="Train heads on fresh rollouts of the run's other tasks before calibrating them.")
+@click.option("--method", default="platt", show_default=True, type=click.Choice(["temperature", "platt", "isotonic"]))
+@click.option("--tasks", "most", default=400, show_default=True, type=click.IntRange(min=50), help="Most tasks to calibrate on.")
+@click.option("--samples", default=8, show_default=True, type=click.IntRange(min=2), help="Rollouts of each task.")
+@click.option(
+    "--heldout", default=16, show_default=True, type=click.IntRange(min=0), help="Held-out tasks a mode and stratum; 0: none."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the rollouts and the bootstrap.")
+@click.option("--threads", default=0, show_default=True, type=click.IntRange(min=0), help="Threads of torch; 0: its own choice.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Write there, not beside the policy."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; progress goes to stderr.")
+def calibrate(
+    run_name: str,
+    model: str | None,
+    refit: bool,
+    method: str,
+    most: int,
+    samples: int,
+    heldout: int,
+    seed: int,
+    threads: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Calibrate the heads of RUN and show how good their forecasts are.
+
+    Fits one map from claimed to true confidence before (c0) and after thinking (cE), for each task mode that has labels enough, and
+    a factor for each budget quantile so that it covers the share that it names. Writes calibration.json and calibration.png.
+    """
+    from tina_azr.cli.calibrate_session import CalibrationOptions, calibrate_run
+    from tina_azr.cli.run_paths import find_run
+
+    report = calibrate_run(
+        find_run(run_name),
+        CalibrationOptions(
+            model=model,
+            refit=refit,
+            method=method,
+            most=most,
+            samples=samples,
+            heldout=heldout,
+            seed=seed,
+            threads=threads,
+            out=out,
+        ),
+    )
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2))
+        return
+    for title, scores in report.sections.items():
+        _print_table(title, scores)
+    click.echo(f"calibration {report.digest} is in {report.path}")
+    click.echo(f"picture: {report.picture}")
+
+
+def _print_table(title: str, scores: "Mapping[str, Mapping[str, Interval]]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("")
+    for name in scores:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in next(iter(scores.values())):
+        table.add_row(row.replace("_", " "), *(_text(each[row]) for each in scores.values()))
+    Console(markup=False, highlight=False).print(table, "")
+
+
+def _text(one: "Interval") -> str:
+    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"

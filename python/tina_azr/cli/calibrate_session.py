@@ -1,0 +1,191 @@
+"""What `tina-azr calibrate` does: rollouts of tasks that heads have not learned from, the fit, the scores, the files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tina_azr.config import Config, load_config
+from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
+from tina_azr.engine.fitting import Method
+from tina_azr.engine.introspector import Introspector
+from tina_azr.engine.opening import model_folder
+from tina_azr.engine.scores import Interval
+from tina_azr.errors import ModelError
+from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_heads, weights_digest
+from tina_azr.model.loading import Policy, load_policy
+from tina_azr.selfplay.seeding import Phase, request_seeds
+from tina_azr.tasks.browsing import TaskFilter, list_tasks
+from tina_azr.tasks.types import Task
+from tina_azr.train.assembly import load_heldout_sets, open_sandbox
+from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
+from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, draw_calibration
+from tina_azr.train.head_labels import is_calibration
+from tina_azr.train.refitting import refit_heads
+from tina_azr.train.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationOptions:
+    """The command's flags."""
+
+    model: str | None
+    refit: bool
+    method: str
+    most: int
+    samples: int
+    heldout: int
+    seed: int
+    threads: int
+    out: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationReport:
+    """What came of it."""
+
+    path: Path
+    picture: Path
+    digest: str
+    tasks: int
+    sections: Mapping[str, Mapping[str, Mapping[str, Interval]]] = field(default_factory=dict)
+    """Set of tasks, then heads before or after calibration, then score."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "picture": str(self.picture),
+            "digest": self.digest,
+            "tasks": self.tasks,
+            "scores": {
+                title: {name: {row: asdict(one) for row, one in scores.items()} for name, scores in section.items()}
+                for title, section in self.sections.items()
+            },
+        }
+
+
+def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationReport:
+    """Raises ModelError where there are no heads, ScoreError where labels are too few or all alike."""
+    config = load_config(run.config_file)
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    policy = load_policy(model_folder(options.model or str(run.path)), device=config.model.device, dtype=config.model.dtype)
+    out = options.out or policy.folder
+    out.mkdir(parents=True, exist_ok=True)
+    held_back, others = _split(run, config)
+    with _progress() as bar, open_sandbox(config.sandbox) as sandbox:
+        if options.refit:
+            with _task(bar, "refit") as advance:
+                learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
+            facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=learner.labels, step=0)
+            for number, (name, trained) in enumerate(learner.heads.items()):
+                save_heads(trained, facts, out, name=None if number == 0 else name)
+        heads = _heads(out if options.refit else policy.folder)
+        acting = next(iter(heads.values()))
+
+        def graded(tasks: Sequence[Task], what: str, phase: Phase) -> GradedTries:
+            with _task(bar, what) as advance:
+                return try_tasks(
+                    policy,
+                    sandbox,
+                    tasks,
+                    acting.shape.taps,
+                    config,
+                    samples=options.samples,
+                    seeds=request_seeds(options.seed, 0, phase, len(tasks)),
+                    on_progress=advance,
+                )
+
+        own = graded(held_back[: options.most], "label", Phase.HEADS)
+        frozen, _ = load_heldout_sets(
+            config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": options.heldout or 1})})
+        )
+        held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
+    return _report(policy, heads, own, held, out, options)
+
+
+def _split(run: RunFolder, config: Config) -> tuple[list[Task], list[Task]]:
+    """Tasks kept from the heads, newest first, and the others."""
+    stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
+    share = config.introspection.calibration_share
+    return [task for task in stored if is_calibration(task.key, share)], [t for t in stored if not is_calibration(t.key, share)]
+
+
+def _heads(folder: Path) -> dict[str, AnyHeads]:
+    """By form: those that act, then those that were trained beside them."""
+    acting = load_heads(folder)
+    if acting is None:
+        raise ModelError(f"there are no heads in {folder}: train a run with introspection.train_heads, or give --refit")
+    others = [load_heads(folder, name) for name in head_names(folder)]
+    return {one.heads.shape.kind: one.heads for one in [acting, *(other for other in others if other is not None)]}
+
+
+def _report(
+    policy: Policy,
+    heads: Mapping[str, AnyHeads],
+    own: GradedTries,
+    held: GradedTries | None,
+    out: Path,
+    options: CalibrationOptions,
+) -> CalibrationReport:
+    own_scores: dict[str, Mapping[str, Interval]] = {}
+    held_scores: dict[str, Mapping[str, Interval]] = {}
+    kept: tuple[Calibration, Claimed, Claimed] | None = None
+    for name, one in heads.items():
+        raw = claims_of(Introspector(one), own)
+        calibration = fit_calibration(
+            raw,
+            method=cast("Method", options.method),
+            digests=Digests(
+                policy=weights_digest(policy.module), heads=weights_digest(one), tokenizer=tokenizer_digest(policy.folder)
+            ),
+            today=datetime.now(UTC).date(),
+            seed=options.seed,
+        )
+        own_scores[f"{name}, raw"] = scores_of(raw, seed=options.seed)
+        shown = held or own
+        before, after = claims_of(Introspector(one), shown), claims_of(Introspector(one, calibration), shown)
+        if held is not None:
+            held_scores[f"{name}, raw"] = scores_of(before, seed=options.seed)
+            held_scores[f"{name}, calibrated"] = scores_of(after, seed=options.seed)
+        kept = kept or (calibration, before, after)
+    assert kept is not None
+    calibration, before, after = kept
+    calibration.save(out / CALIBRATION)
+    picture = draw_calibration(
+        out / "calibration.png",
+        title=f"{policy.name}, calibration {calibration.digest}",
+        c0=_view(before, after, "c0"),
+        cE=_view(before, after, "cE"),
+        budget=BudgetView(before=before.forecasts, after=after.forecasts, used_N=before.used_N, group_N=before.used_group_N),
+    )
+    sections = {f"tasks of the run that the heads have not learned from (n = {len(own.tries)})": own_scores}
+    if held is not None:
+        sections[f"held-out set (n = {len(held.tries)})"] = held_scores
+    return CalibrationReport(
+        path=out / CALIBRATION, picture=picture, digest=calibration.digest, tasks=len(own.tries), sections=sections
+    )
+
+
+def _view(before: Claimed, after: Claimed, which: str) -> ConfidenceView:
+    first, second = (before.c0, after.c0) if which == "c0" else (before.cE, after.cE)
+    return ConfidenceView(before_N=first.p_N, after_N=second.p_N, y_N=first.y_N, group_N=first.group_N)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+@contextmanager
+def _task(bar: Progress, what: str) -> Iterator[Any]:
+    task = bar.add_task(what, total=None)
+    yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar.update(task, visible=False)

@@ -1,0 +1,58 @@
+"""Whether a configuration fits its model, seen from the model's small files alone: nothing is downloaded and no weights are read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tina_azr.config import Config
+from tina_azr.engine import checks
+from tina_azr.engine.checks import ModelShape, Problem
+from tina_azr.errors import ModelError
+from tina_azr.model.loading import find_folder, is_hub_name
+
+
+def absent_model(config: Config) -> str | None:
+    """The hub name of a model that is not on this machine, so that nothing can be said of it."""
+    name = config.model.name
+    if not is_hub_name(name):
+        return None
+    try:
+        find_folder(name, download=False)
+    except ModelError:
+        return name
+    return None
+
+
+def model_problems(config: Config) -> list[Problem]:
+    """Everything that does not fit."""
+    found = checks.check_tags(config.introspection.tags, "introspection.tags")
+    if absent_model(config) is not None:
+        return found
+    try:
+        folder = find_folder(config.model.name, download=False)
+    except ModelError as error:
+        return [*found, Problem(where="model.name", what=str(error), advice="Name a model that is there")]
+    shape = checks.read_shape(folder)
+    return [*found, *(_fits(config, folder, shape) if isinstance(shape, ModelShape) else shape)]
+
+
+def _fits(config: Config, folder: Path, shape: ModelShape) -> Iterator[Problem]:
+    introspection = config.introspection
+    yield from checks.check_tokenizer(folder, shape.vocabulary)
+    yield from checks.check_taps(introspection.taps, shape.layers, "introspection.taps")
+    yield from checks.check_budget(
+        slack=introspection.slack,
+        min_think_tokens=introspection.min_think_tokens,
+        max_think_tokens=introspection.max_think_tokens,
+        positions=shape.positions,
+        where="introspection",
+    )
+    yield from checks.check_room(
+        prompt_tokens=config.tasks.max_prompt_tokens,
+        completion_tokens=config.selfplay.max_tokens,
+        positions=shape.positions,
+        where="tasks.max_prompt_tokens and selfplay.max_tokens",
+    )
+    yield from checks.check_adapter(introspection.adapter_rank, shape.hidden_size, "introspection.adapter_rank")
+    yield from checks.check_heads(folder, shape)
+    calibration = introspection.calibration
+    yield from checks.check_calibration(folder, Path(calibration).expanduser() if calibration is not None else None)

@@ -1,0 +1,109 @@
+"""`tina-azr serve`: from a command line to a running server. What it serves is in `tina_azr.serve`."""
+
+import contextlib
+import logging
+import signal
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from tina_azr.config import load_config
+from tina_azr.errors import ConfigError
+
+NEEDED = ("fastapi", "uvicorn", "markdown_it", "nh3", "prometheus_client")
+
+EPILOG = """\b
+Examples:
+  tina-azr serve                                  the embedded model, for a look
+  tina-azr serve --model runs/first               what a run has trained
+  tina-azr serve --model Qwen/Qwen3-4B-Thinking-2507 --set model.dtype=bfloat16
+  TINA_AZR_API_KEY=... tina-azr serve --host 0.0.0.0
+
+\b
+The page is at the URL that is printed, the API below it at /v1 (base URL for OpenAI's clients: URL/v1; any key will do
+where none is set). Every option is also a setting: see `serve` in `tina-azr config show --comments`.
+Ctrl-C stops taking requests, lets those that run finish for serve.grace_seconds, and ends. A second one ends at once.
+Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--model", metavar="NAME", help="`tiny`, a model folder, a run folder or a hub name; as --set model.name=NAME.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="YAML file; see `tina-azr config show`."
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace one value; may be given several times."
+)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; one that other machines reach needs a key. As serve.host.")
+@click.option("--port", type=int, metavar="N", help="Port; 0: any free one. As serve.port.")
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="Also answer to this Host: behind a tunnel or proxy."
+)
+@click.option("--allow-visible-thoughts", is_flag=True, help="Show thoughts to requests that ask for them.")
+@click.option("--abstain-below", type=float, metavar="P", help="Mark answers of lower confidence. As serve.abstain_below.")
+@click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE", help="Key that clients must send.")
+@click.option("--quiet", is_flag=True, help="No line for each completion.")
+def serve(
+    model: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    hosts: tuple[str, ...],
+    allow_visible_thoughts: bool,
+    abstain_below: float | None,
+    api_key_file: Path | None,
+    quiet: bool,
+) -> None:
+    """Serve a model: a page in the browser and an OpenAI-compatible API; without --model the embedded one.
+
+    Before it thinks, the model says how many think tokens it will take and how sure it is; both are shown, and the budget is kept. The
+    server is reached from this machine alone, unless --host says otherwise. A key comes from TINA_AZR_API_KEY or a file.
+    """
+    shorthands = (
+        ("model.name", model),
+        ("serve.host", host),
+        ("serve.port", port),
+        ("serve.hosts", f"[{', '.join(hosts)}]" if hosts else None),
+        ("serve.allow_visible_thoughts", "true" if allow_visible_thoughts else None),
+        ("serve.abstain_below", abstain_below),
+    )
+    changes = (*overrides, *(f"{key}={value}" for key, value in shorthands if value is not None))
+    config = load_config(config_file, changes)
+    _check_installed()
+
+    from tina_azr.serve.keys import find_key
+    from tina_azr.serve.listening import Server, check_exposure, listen, port_of, url_of
+
+    key = find_key(api_key_file)
+    check_exposure(config.serve, key)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("tina_azr.serve").setLevel(logging.WARNING if quiet else logging.INFO)
+    with listen(config.serve) as listener:
+        from tina_azr.serve.app import build_app
+        from tina_azr.serve.opening import describe, open_for_serving, sandbox_of
+
+        engine = open_for_serving(config)
+        served = describe(engine, config.model.name, datetime.now())
+        port = port_of(listener)
+        app = build_app(engine, model=served, settings=config.serve, key=key, checker=sandbox_of(config.sandbox), port=port)
+        url = url_of(config.serve, port)
+        # Both signals end a server in the same way; uvicorn raises them again when it is done.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            Server(app, listener, config.serve, lambda: _announce(url, served.note, key_required=key is not None)).work()
+        click.echo("Stopped.")
+
+
+def _announce(url: str, note: str, *, key_required: bool) -> None:
+    click.echo(note)
+    click.echo(f"Serving at {url} (API: {url}/v1{', key required' if key_required else ''}). Ctrl-C to stop.")
+
+
+def _check_installed() -> None:
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"the server needs {', '.join(missing)}: install them with `pip install 'tina-azr[serve]'`")

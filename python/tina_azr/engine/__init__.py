@@ -1,0 +1,1 @@
+"""The introspective engine: forecast before thinking, a budget that holds, confidence after it."""

@@ -1,0 +1,366 @@
+"""The introspective engine: prefill -> introspection -> budget -> thought under a wall -> closing ids -> answer with its reserve.
+
+It is a client of one decode session. Many requests run in it at once; each is told what happens to it by events.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tina_azr.engine.budget import decide_budget
+from tina_azr.engine.introspector import Introspector
+from tina_azr.engine.modulation import build_modulator
+from tina_azr.engine.settings import EngineSettings, resolve
+from tina_azr.engine.tag_counts import check_tag_names, count_tagged_tokens
+from tina_azr.engine.transcript import Transcript
+from tina_azr.engine.types import (
+    Answering,
+    BudgetDecision,
+    BudgetSource,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Forecast,
+    Generation,
+    GenerationRequest,
+    Listener,
+    Plan,
+    Started,
+    Thinking,
+    ThoughtEnded,
+    Ticket,
+)
+from tina_azr.errors import ModelError, ServeError
+from tina_azr.model.loading import Policy
+from tina_azr.model.metacog import QUANTILES
+from tina_azr.rollout.session import DecodeSession
+from tina_azr.rollout.types import Completion, Ended, RolloutRequest, SamplingParams, StopCause, Token
+
+
+class IntrospectionWarning(UserWarning):
+    """What the heads say may be wrong: they, or their calibration, belong to other weights."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    """One request on its way."""
+
+    request: GenerationRequest
+    prompt_tokens: int
+    max_tokens: int
+    listener: Listener
+    forecast: Forecast | None = None
+    decision: BudgetDecision
+    transcripts: list[Transcript]
+    confidence: dict[int, float] = field(default_factory=dict)
+    """cE by completion."""
+    told_closed: set[int] = field(default_factory=set)
+    open: int
+    """Completions that have not ended."""
+
+
+class IntrospectiveEngine:
+    """Implements `ChatEngine`. Not for use by two threads at once."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        introspector: Introspector | None = None,
+        settings: EngineSettings | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """`notes`: reasons to doubt the heads, each warned of once here (`opening.open_engine` finds them)."""
+        self.policy = policy
+        self.introspector = introspector
+        self.settings = resolve(settings or EngineSettings(), policy)
+        self.notes = tuple(notes)
+        for note in notes:
+            warnings.warn(note, IntrospectionWarning, stacklevel=2)
+        check_tag_names(self.settings.tags)
+        self._modulator = build_modulator(introspector, self.settings, policy.module.config.num_hidden_layers)
+        self._session = self._new_session()
+        self._running: dict[Ticket, _Running] = {}
+
+    def _new_session(self) -> DecodeSession:
+        return DecodeSession(
+            self.policy,
+            slots=self.settings.slots,
+            taps=self.introspector.taps if self.introspector else (),
+            on_prompts=self._decide,
+            piece_tokens=self.settings.piece_tokens,
+            kv_tokens=self.settings.kv_tokens,
+            modulator=self._modulator,
+        )
+
+    def remove_modulator(self) -> None:
+        """From the next token on, decode with the policy alone."""
+        self._modulator = self._session.modulator = None
+
+    # Requests.
+
+    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
+        """Queue a request; `listener` is called from within later `step`s. Raises ServeError for a request that cannot be done."""
+        settings, tokenizer = self.settings, self.policy.tokenizer
+        if (request.prompt_ids is None) == (not request.messages):
+            raise ServeError("a request needs either messages or prompt_ids")
+        try:
+            prompt_ids = request.prompt_ids or tokenizer.render_chat([(one.role, one.content) for one in request.messages])
+        except ModelError as error:
+            raise ServeError(str(error)) from error
+        room = self.context_limit - len(prompt_ids)
+        max_tokens = min(settings.max_tokens, room) if request.max_tokens is None else request.max_tokens
+        # With heads this is only a look whether the request makes sense: the forecast decides when the prompt is through.
+        decision = self._budget(request, max_tokens, dict.fromkeys(QUANTILES, 1.0) if self.introspector else None)
+        params = SamplingParams(
+            max_tokens=max(1, max_tokens),
+            temperature=settings.temperature if request.temperature is None else request.temperature,
+            top_p=settings.top_p if request.top_p is None else request.top_p,
+            top_k=settings.top_k if request.top_k is None else request.top_k,
+            min_p=settings.min_p if request.min_p is None else request.min_p,
+            min_think=min(settings.budget.min_think_tokens, decision.wall),
+            think_wall=decision.wall,
+        )
+        try:
+            ticket = self._session.submit(
+                RolloutRequest(prompt_ids=prompt_ids, group_size=request.n, params=params, seed=request.seed), follow=True
+            )
+        except ModelError as error:
+            raise ServeError(str(error)) from error
+        self._running[ticket] = _Running(
+            request=request,
+            prompt_tokens=len(prompt_ids),
+            max_tokens=max_tokens,
+            listener=listener,
+            decision=decision,
+            transcripts=[
+                Transcript(
+                    tokenizer,
+                    visible=request.visible and settings.allow_visible,
+                    stop=request.stop,
+                    keep_logprobs=request.logprobs,
+                )
+                for _ in range(request.n)
+            ],
+            open=request.n,
+        )
+        return ticket
+
+    @property
+    def context_limit(self) -> int:
+        """Positions of the model."""
+        return int(self.policy.module.config.max_position_embeddings)
+
+    def cancel(self, ticket: Ticket) -> None:
+        """End a request within one step; its completions finish as cancelled. Unknown and ended tickets are ignored."""
+        for ended in self._session.cancel(ticket):
+            self._finish(ended)
+
+    def answer_now(self, ticket: Ticket) -> bool:
+        """Close the thoughts of a running request at the next step. False if it does not think (any more)."""
+        if ticket not in self._running or not self._session.close_thoughts(ticket):
+            return False
+        for transcript in self._running[ticket].transcripts:
+            transcript.asked_for_answer = not transcript.closed and not transcript.forced_close
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """Completions that have no slot yet."""
+        return self._session.waiting
+
+    @property
+    def running(self) -> int:
+        """Requests that have not ended."""
+        return len(self._running)
+
+    # The step.
+
+    def step(self) -> bool:
+        """One token for every running completion. False if there was nothing to do."""
+        if not self._session.busy:
+            return False
+        try:
+            report = self._session.step()
+        except ModelError as error:
+            self._fail(str(error))
+            return True
+        for ticket, _ in report.prompts:
+            one = self._running[ticket]
+            one.listener(Started(prompt_tokens=one.prompt_tokens, forecast=one.forecast, decision=one.decision))
+        self._tell_closed([(t, index, states_LH) for t, index, states_LH in report.closed if t in self._running])
+        for token in report.tokens:
+            if token.ticket in self._running:
+                self._take(token)
+        for ended in report.ended:
+            self._finish(ended)
+        return True
+
+    def stream(self, request: GenerationRequest) -> Iterator[Event]:
+        """Events of one request until all its completions have ended. Leaving the iterator cancels what is left."""
+        events: deque[Event] = deque()
+        ticket = self.submit(request, events.append)
+        try:
+            while ticket in self._running or events:
+                while events:
+                    yield events.popleft()
+                self.step()
+        finally:
+            self.cancel(ticket)
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[list[Generation]]:
+        """All completions of all requests, in order, decoded together. Raises ServeError if one of them fails."""
+        events: list[list[Event]] = [[] for _ in requests]
+        tickets = [self.submit(request, log.append) for request, log in zip(requests, events, strict=True)]
+        while any(ticket in self._running for ticket in tickets):
+            self.step()
+        failures = [event.message for log in events for event in log if isinstance(event, Failed)]
+        if failures:
+            raise ServeError(failures[0])
+        done = [[event.generation for event in log if isinstance(event, Finished)] for log in events]
+        return [sorted(generations, key=lambda one: one.index) for generations in done]
+
+    def release(self) -> None:
+        """Give back the memory of keys and values. Raises ModelError while requests run."""
+        self._session.release()
+
+    # From the session's reports to events.
+
+    def _decide(self, tickets: Sequence[Ticket], states_NLH: NDArray[np.float32]) -> list[int | None]:
+        assert self.introspector is not None  # without heads nothing is tapped, and the session does not ask
+        walls: list[int | None] = []
+        for ticket, forecast in zip(tickets, self.introspector.forecasts(states_NLH), strict=True):
+            one = self._running.get(ticket)
+            if one is None:
+                walls.append(None)
+                continue
+            one.forecast = forecast
+            one.decision = self._budget(one.request, one.max_tokens, forecast.budget_quantiles)
+            asked = one.request.budget_tokens is not None or one.request.budget_quantile is not None
+            if self.settings.obey_stop_plan and forecast.plan_choice is Plan.STOP and not asked:
+                one.decision = BudgetDecision(budget=0, wall=0, source=BudgetSource.PREDICTED)
+            walls.append(one.decision.wall)
+        return walls
+
+    def _budget(self, request: GenerationRequest, max_tokens: int, quantiles: Mapping[float, float] | None) -> BudgetDecision:
+        settings = self.settings.budget
+        slack = self.introspector.calibration.slack if self.introspector else None
+        return decide_budget(
+            quantiles,
+            budget_tokens=request.budget_tokens,
+            budget_quantile=request.budget_quantile,
+            max_tokens=max_tokens,
+            closing_tokens=len(self.policy.closing_ids),
+            settings=settings if slack is None else replace(settings, slack=slack),
+        )
+
+    def _tell_closed(self, closed: Sequence[tuple[Ticket, int, NDArray[np.float32]]]) -> None:
+        """`</think>` was read: what do the heads say now?"""
+        if not closed or self.introspector is None:
+            return
+        extras = np.stack([self._running[ticket].transcripts[index].extras() for ticket, index, _ in closed])
+        confidences = self.introspector.close_confidences(np.stack([states for *_, states in closed]), extras)
+        for (ticket, index, _), confidence in zip(closed, confidences, strict=True):
+            one = self._running[ticket]
+            one.confidence[index] = confidence
+            self._tell_thought_ended(one, index)
+
+    def _tell_thought_ended(self, one: _Running, index: int) -> None:
+        transcript = one.transcripts[index]
+        if index in one.told_closed or not transcript.closed:
+            return
+        one.told_closed.add(index)
+        one.listener(
+            ThoughtEnded(
+                index=index,
+                think_tokens=transcript.think_tokens,
+                think_stop=transcript.think_stop(one.decision),
+                forced_close=transcript.forced_close,
+                cE=one.confidence.get(index),
+            )
+        )
+
+    def _take(self, token: Token) -> None:
+        one = self._running[token.ticket]
+        transcript = one.transcripts[token.index]
+        was_closed, answered = transcript.closed, len(transcript.logprobs)
+        thought, answer = transcript.push(token.id, token.logprob, token.forced)
+        if not was_closed:
+            text = thought if transcript.thought is not None else None
+            one.listener(Thinking(index=token.index, think_tokens=transcript.think_tokens, text=text))
+            if transcript.closed and self.introspector is None:
+                self._tell_thought_ended(one, token.index)
+        elif not token.forced:
+            self._tell_answer(one, token.index, answer, answered)
+            if transcript.stopped:
+                # A stop string ends this completion; the others of its request go on.
+                for ended in self._session.cancel(token.ticket, token.index):
+                    self._finish(ended)
+
+    def _tell_answer(self, one: _Running, index: int, text: str, answered: int) -> None:
+        transcript = one.transcripts[index]
+        logprobs = tuple(transcript.logprobs[answered:])
+        if text or logprobs:
+            one.listener(Answering(index=index, text=text, tokens=transcript.answer_tokens, logprobs=logprobs))
+
+    def _finish(self, ended: Ended) -> None:
+        one = self._running.get(ended.ticket)
+        if one is None:
+            return
+        transcript = one.transcripts[ended.index]
+        rest = transcript.finish()
+        self._tell_thought_ended(one, ended.index)
+        self._tell_answer(one, ended.index, rest, len(transcript.logprobs))
+        one.listener(Finished(generation=self._generation(one, ended.index, ended.completion)))
+        one.open -= 1
+        if not one.open:
+            del self._running[ended.ticket]
+
+    def _generation(self, one: _Running, index: int, completion: Completion) -> Generation:
+        transcript, forecast = one.transcripts[index], one.forecast
+        confidence = one.confidence.get(index)
+        known = confidence if confidence is not None else forecast.c0 if forecast else None
+        return Generation(
+            index=index,
+            answer=transcript.answer,
+            thought=transcript.thought,
+            completion=completion,
+            forecast=forecast,
+            decision=one.decision,
+            cE=confidence,
+            think_tokens=transcript.think_tokens,
+            think_stop=transcript.think_stop(one.decision),
+            forced_close=transcript.forced_close,
+            finish_reason=_reason(completion, transcript),
+            prompt_tokens=one.prompt_tokens,
+            answer_tokens=transcript.answer_tokens,
+            leak=transcript.leak,
+            calibration_digest=self.calibration_digest,
+            abstain=known is not None and known < self.settings.abstain_below,
+            tag_tokens=count_tagged_tokens(self.policy.tokenizer, completion.ids_T.tolist(), self.settings.tags),
+            answer_logprobs=tuple(transcript.logprobs) if one.request.logprobs else None,
+        )
+
+    @property
+    def calibration_digest(self) -> str | None:
+        """Of the calibration that confidences and budgets go through; None without one."""
+        calibration = self.introspector.calibration if self.introspector else None
+        return calibration.digest if calibration is not None and calibration.date is not None else None
+
+    def _fail(self, message: str) -> None:
+        """The model gave no numbers: every request that was running is lost, and says so."""
+        lost, self._running = self._running, {}
+        self._session = self._new_session()
+        for one in lost.values():
+            one.listener(Failed(message=message))
+
+
+def _reason(completion: Completion, transcript: Transcript) -> FinishReason:
+    if transcript.stopped or completion.stop_cause is StopCause.STOP_ID:
+        return FinishReason.STOP
+    return FinishReason.LENGTH if completion.stop_cause is StopCause.LENGTH else FinishReason.CANCELLED

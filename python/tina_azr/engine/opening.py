@@ -1,0 +1,68 @@
+"""From a model's name to an engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
+
+from pathlib import Path
+
+from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
+from tina_azr.engine.engine import IntrospectiveEngine
+from tina_azr.engine.introspector import Introspector
+from tina_azr.engine.settings import EngineSettings
+from tina_azr.errors import ModelError
+from tina_azr.model.heads_file import load_heads, weights_digest
+from tina_azr.model.loading import Policy, load_policy
+
+
+def open_engine(
+    model: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    settings: EngineSettings | None = None,
+    calibration: Path | None = None,
+    heads: bool = True,
+) -> IntrospectiveEngine:
+    """An engine for `tiny`, a model folder, a run folder, or a hub name.
+
+    Heads and calibration are those that lie beside the policy (`heads=False` leaves them out; `calibration` names another file).
+    Raises ModelError or ConfigError for files that cannot be used; what can be used but may be wrong is a warning.
+    """
+    policy = load_policy(model_folder(model), device=device, dtype=dtype)
+    introspector, notes = find_introspector(policy, calibration) if heads else (None, [])
+    return IntrospectiveEngine(policy, introspector=introspector, settings=settings, notes=notes)
+
+
+def model_folder(model: str) -> str:
+    """The name itself, or the newest checkpoint's model where it is a run folder."""
+    checkpoints = Path(model).expanduser() / "checkpoints"
+    if not checkpoints.is_dir():
+        return model
+    steps = [int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*") if (path / "model").is_dir()]
+    if not steps:
+        raise ModelError(f"{model} is a run without a checkpoint yet: let it go on, or name a model")
+    return str(checkpoints / f"step-{max(steps)}" / "model")
+
+
+def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[Introspector | None, list[str]]:
+    """Heads and calibration beside a policy, and what speaks against using them with it."""
+    stored = load_heads(policy.folder)
+    if stored is None:
+        return None, []
+    shape, config = stored.heads.shape, policy.module.config
+    if shape.hidden_size != config.hidden_size or shape.taps[-1] >= config.num_hidden_layers:
+        raise ModelError(
+            f"the heads in {policy.folder} read layers {list(shape.taps)} of {shape.hidden_size} features, the model has "
+            f"{config.num_hidden_layers} layers of {config.hidden_size}: they belong to another model. Remove them, or fit new ones"
+        )
+    path = calibration or policy.folder / CALIBRATION
+    fitted = Calibration.load(path) if calibration or path.is_file() else None
+    digest = weights_digest(policy.module)
+    notes = []
+    if stored.facts.policy_digest != digest:
+        notes.append(
+            f"the heads in {policy.folder} were fitted to other weights (policy {stored.facts.policy_digest}, this one is {digest}): "
+            "forecasts may be wrong. Fit them again with `tina-azr calibrate --refit`"
+        )
+    if fitted is not None:
+        notes += fitted.mismatches(
+            policy_digest=digest, heads_digest=stored.digest, tokenizer_digest=tokenizer_digest(policy.folder)
+        )
+    return Introspector(stored.heads, fitted), notes

@@ -1,0 +1,240 @@
+"""How good forecasts are: proper scores, discrimination, calibration, and intervals around them. Axis: `_N` items.
+
+`p_N` are forecast probabilities, `y_N` labels in [0, 1]. A label between is the share of an item's attempts that succeeded: the item
+counts as that much of a success and the rest of a failure, in every score, so that a task with 3 of 8 right scores as its eight
+attempts would. A score that the data cannot decide (AUROC where everything succeeds) is nan.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tina_azr.errors import ScoreError
+
+Floats: TypeAlias = NDArray[np.float64]
+Binning: TypeAlias = Literal["mass", "width"]
+BINS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrierParts:
+    """Murphy's decomposition over bins: score = reliability - resolution + uncertainty + within."""
+
+    score: float
+    reliability: float
+    """Squared gap between forecast and outcome, bin by bin: 0 is calibrated."""
+    resolution: float
+    """How far the bins' outcomes lie from the base rate: more is better."""
+    uncertainty: float
+    """What forecasting the base rate would score."""
+    within: float
+    """Left over because forecasts differ within a bin; 0 where each bin holds one value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A reliability diagram: one point for each bin that holds anything."""
+
+    forecast: Floats
+    """Mean forecast of the bin."""
+    outcome: Floats
+    """Mean label of the bin."""
+    count: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A statistic with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Items it was computed from."""
+
+
+def brier(p_N: ArrayLike, y_N: ArrayLike) -> float:
+    """Mean squared error of the forecast against each outcome: 0 is perfect, .25 is always saying .5."""
+    p, y = _forecasts(p_N, y_N)
+    return float(np.mean(y * (1 - p) ** 2 + (1 - y) * p**2))
+
+
+def brier_parts(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> BrierParts:
+    """The Brier score and what it is made of."""
+    score, curve = brier(p_N, y_N), reliability_curve(p_N, y_N, bins=bins, binning=binning)
+    share = curve.count / curve.count.sum()
+    base = float(share @ curve.outcome)
+    reliability = float(share @ (curve.forecast - curve.outcome) ** 2)
+    resolution = float(share @ (curve.outcome - base) ** 2)
+    uncertainty = base * (1 - base)
+    return BrierParts(
+        score=score,
+        reliability=reliability,
+        resolution=resolution,
+        uncertainty=uncertainty,
+        within=score - (reliability - resolution + uncertainty),
+    )
+
+
+def log_loss(p_N: ArrayLike, y_N: ArrayLike) -> float:
+    """Mean negative log-likelihood in nats. Infinite where a certain forecast was wrong: nothing is clipped."""
+    p, y = _forecasts(p_N, y_N)
+    with np.errstate(divide="ignore"):
+        success = np.log(p, out=np.zeros_like(p), where=y > 0)
+        failure = np.log1p(-p, out=np.zeros_like(p), where=y < 1)
+    return float(-np.mean(y * success + (1 - y) * failure))
+
+
+def auroc(score_N: ArrayLike, y_N: ArrayLike) -> float:
+    """Probability that a success has a higher score than a failure; ties count half. nan without both."""
+    score, y = _pair(score_N, y_N)
+    _check_shares(y, "labels")
+    _, level = np.unique(score, return_inverse=True)
+    success, failure = np.bincount(level, weights=y), np.bincount(level, weights=1 - y)
+    pairs = success.sum() * failure.sum()
+    if pairs <= 0:
+        return float("nan")
+    below = np.cumsum(failure) - failure
+    return float(success @ (below + failure / 2) / pairs)
+
+
+def ece(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> float:
+    """Expected calibration error: |mean label - mean forecast| of the bins, weighted by what they hold."""
+    curve = reliability_curve(p_N, y_N, bins=bins, binning=binning)
+    return float(curve.count @ np.abs(curve.outcome - curve.forecast) / curve.count.sum())
+
+
+def reliability_curve(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> Curve:
+    """Bins of equal mass (equal forecasts stay together) or of equal width (the last one closed: p = 1 counts)."""
+    p, y = _forecasts(p_N, y_N)
+    bin_N = bin_numbers(p, bins=bins, binning=binning)
+    count = np.bincount(bin_N, minlength=bins)
+    kept = count > 0
+    sums = [np.bincount(bin_N, weights=values, minlength=bins)[kept] for values in (p, y)]
+    return Curve(forecast=sums[0] / count[kept], outcome=sums[1] / count[kept], count=count[kept])
+
+
+def bin_numbers(p_N: Floats, *, bins: int = BINS, binning: Binning = "mass") -> NDArray[np.int64]:
+    """The bin of each forecast, from 0 up."""
+    if bins < 1:
+        raise ScoreError(f"{bins} bins: at least one is needed")
+    place = _midranks(p_N) / p_N.size if binning == "mass" else p_N
+    numbers: NDArray[np.int64] = np.minimum((place * bins).astype(np.int64), bins - 1)
+    return numbers
+
+
+def accuracy_at_coverage(score_N: ArrayLike, y_N: ArrayLike, *, coverage: float) -> float:
+    """Accuracy of the most confident `coverage` of the items; at the border, equal scores count in proportion."""
+    if not 0 < coverage <= 1:
+        raise ScoreError(f"coverage is {coverage}, but must be above 0 and at most 1")
+    kept = _by_confidence(score_N, y_N)
+    return float(np.mean(kept[: int(np.ceil(coverage * kept.size - 1e-9))]))
+
+
+def aurc(score_N: ArrayLike, y_N: ArrayLike) -> float:
+    """Area under the risk-coverage curve: the mean error rate of the k most confident, over every k. Less is better."""
+    kept = _by_confidence(score_N, y_N)
+    return float(np.mean(1 - np.cumsum(kept) / np.arange(1, kept.size + 1)))
+
+
+def spearman(a_N: ArrayLike, b_N: ArrayLike) -> float:
+    """Rank correlation with mid-ranks for ties. nan where either side is constant."""
+    a, b = _pair(a_N, b_N)
+    ranks = np.stack([_midranks(a), _midranks(b)])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    norm = float(np.sqrt((ranks**2).sum(axis=1).prod()))
+    return float(ranks[0] @ ranks[1] / norm) if norm > 0 else float("nan")
+
+
+def pinball(forecast_N: ArrayLike, x_N: ArrayLike, *, quantile: float) -> float:
+    """The quantile's proper score, in units of x: being too low costs `quantile`, too high 1 - `quantile`, for each unit."""
+    if not 0 < quantile < 1:
+        raise ScoreError(f"quantile is {quantile}, but must lie between 0 and 1")
+    forecast, x = _pair(forecast_N, x_N)
+    gap = x - forecast
+    return float(np.mean(np.maximum(quantile * gap, (quantile - 1) * gap)))
+
+
+def quantile_coverage(forecast_N: ArrayLike, x_N: ArrayLike) -> float:
+    """Share of x at or below its forecast: that of a calibrated quantile is the quantile."""
+    forecast, x = _pair(forecast_N, x_N)
+    return float(np.mean(x <= forecast))
+
+
+def interval(
+    statistic: Callable[..., float],
+    arrays: Sequence[ArrayLike],
+    *,
+    seed: int,
+    draws: int = 1_000,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Interval:
+    """`statistic(*arrays)` with a percentile bootstrap interval.
+
+    `groups` names each item's cluster: the items of one (the rollouts of one task) are drawn together, so that they do not count as
+    independent. Draws that leave the statistic undecided are left out; the limits are nan if all are.
+    """
+    values = [np.asarray(array) for array in arrays]
+    n = _common_length([*values, *([] if groups is None else [np.asarray(groups)])])
+    if draws < 1 or not 0 < level < 1:
+        raise ScoreError(f"{draws} draws at level {level}: at least one draw is needed, and a level between 0 and 1")
+    _, member = np.unique(np.arange(n) if groups is None else np.asarray(groups), return_inverse=True)
+    order, sizes = np.argsort(member, kind="stable"), np.bincount(member)
+    clusters = np.split(order, np.cumsum(sizes)[:-1])
+    random = np.random.default_rng(seed)
+    found = np.empty(draws)
+    for draw in range(draws):
+        chosen = random.integers(len(clusters), size=len(clusters))
+        index = order[chosen] if len(clusters) == n else np.concatenate([clusters[i] for i in chosen])
+        found[draw] = statistic(*(array[index] for array in values))
+    found = np.sort(found[~np.isnan(found)])
+    edge = int((1 - level) / 2 * (found.size - 1))  # a draw itself, never a mean of two: one of them may be infinite
+    low, high = (found[edge], found[-1 - edge]) if found.size else (np.nan, np.nan)
+    return Interval(value=float(statistic(*values)), low=float(low), high=float(high), n=n)
+
+
+def _by_confidence(score_N: ArrayLike, y_N: ArrayLike) -> Floats:
+    """Labels from the most confident down. Items of equal score all have their mean: the expectation over every order of them."""
+    score, y = _pair(score_N, y_N)
+    _check_shares(y, "labels")
+    _, level = np.unique(-score, return_inverse=True)
+    means = np.bincount(level, weights=y) / np.bincount(level)
+    return means[np.sort(level)]
+
+
+def _midranks(values_N: Floats) -> Floats:
+    """Items strictly below plus half of those that are equal."""
+    _, level, count = np.unique(values_N, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(count) - count / 2)[level]
+    return ranks
+
+
+def _forecasts(p_N: ArrayLike, y_N: ArrayLike) -> tuple[Floats, Floats]:
+    p, y = _pair(p_N, y_N)
+    _check_shares(p, "forecasts")
+    _check_shares(y, "labels")
+    return p, y
+
+
+def _pair(a_N: ArrayLike, b_N: ArrayLike) -> tuple[Floats, Floats]:
+    a, b = np.asarray(a_N, dtype=np.float64), np.asarray(b_N, dtype=np.float64)
+    _common_length([a, b])
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ScoreError("there are values that are not finite: leave those items out before scoring")
+    return a, b
+
+
+def _check_shares(values_N: Floats, what: str) -> None:
+    if values_N.min() < 0 or values_N.max() > 1:
+        raise ScoreError(f"{what} run from {values_N.min():g} to {values_N.max():g}, but must lie in [0, 1]")
+
+
+def _common_length(arrays: Sequence[NDArray[Any]]) -> int:
+    shapes = {array.shape for array in arrays}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 1 or shape[0] == 0:
+        raise ScoreError(f"arrays of shapes {[array.shape for array in arrays]}: flat, equally long, non-empty ones are needed")
+    return int(shape[0])

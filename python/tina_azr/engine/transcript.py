@@ -1,0 +1,133 @@
+"""One completion as it comes, token by token: which of it is thought, which is answer, and which text may leave.
+
+Parsing goes by token id. Text that quotes a tag is text; a tag's id inside the answer is a leak, which is flagged, and whatever it opens
+stays inside as well. What a stream has sent, put together, is exactly the answer of the finished `Generation`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tina_azr.engine.introspector import thought_extras
+from tina_azr.engine.types import BudgetDecision, ThinkStop
+from tina_azr.text.chat import ChatTokenizer
+
+
+class Transcript:
+    """Fed with tokens, asked for text."""
+
+    def __init__(self, tokenizer: ChatTokenizer, *, visible: bool, stop: Sequence[str], keep_logprobs: bool) -> None:
+        self._tokenizer = tokenizer
+        self._visible = visible
+        self._stop = tuple(stop)
+        self._longest_stop = max(map(len, stop), default=0)
+        self._keep_logprobs = keep_logprobs
+        self._thought_decoder = tokenizer.stream_decoder()
+        self._answer_decoder = tokenizer.stream_decoder()
+        self._thought: list[str] = []
+        self._answer: list[str] = []
+        self._held = ""
+        """Answer text that may turn out to be a part of a stop string, or line ends that may turn out to be the last."""
+        self._think_logprobs: list[float] = []
+        self._think_forced: list[bool] = []
+        self._reopened = False
+        self.think_tokens = 0
+        self.answer_tokens = 0
+        self.closed = False
+        self.forced_close = False
+        self.leak = False
+        self.stopped = False
+        """A stop string came; what follows is dropped."""
+        self.logprobs: list[tuple[int, str, float]] = []
+        self.asked_for_answer = False
+        """Somebody pressed the button."""
+
+    def push(self, token: int, logprob: float, forced: bool) -> tuple[str, str]:
+        """One token. Returns new thought text (empty where hidden) and new answer text that may be sent."""
+        if not self.closed:
+            return self._push_thought(token, logprob, forced), ""
+        if forced or token in self._tokenizer.stop_ids:
+            return "", ""
+        return "", self._push_answer(token, logprob)
+
+    def _push_thought(self, token: int, logprob: float, forced: bool) -> str:
+        self.forced_close |= forced
+        if token == self._tokenizer.think_close_id:
+            self.closed = True
+            return self._keep(self._thought_decoder.flush())
+        if token in self._tokenizer.stop_ids:
+            return ""
+        self.think_tokens += 1
+        self._think_logprobs.append(logprob)
+        self._think_forced.append(forced)
+        return self._keep(self._thought_decoder.push(token)) if self._visible else ""
+
+    def _keep(self, text: str) -> str:
+        if self._visible:
+            self._thought.append(text)
+        return text if self._visible else ""
+
+    def _push_answer(self, token: int, logprob: float) -> str:
+        if token in (self._tokenizer.think_open_id, self._tokenizer.think_close_id):
+            self.leak = True
+            self._reopened = token == self._tokenizer.think_open_id
+            return ""
+        if self._reopened or self.stopped:
+            return ""
+        self.answer_tokens += 1
+        text = self._answer_decoder.push(token)
+        if self._keep_logprobs:
+            self.logprobs.append((token, self._tokenizer.decode([token]), logprob))
+        return self._release(text)
+
+    def _release(self, text: str, *, last: bool = False) -> str:
+        """What of the held text and `text` cannot change any more."""
+        held = self._held + text
+        if not self._answer:
+            held = held.lstrip("\n")
+        for stop in self._stop:
+            at = held.find(stop)
+            if at >= 0:
+                self.stopped, held = True, held[:at]
+        if last or self.stopped:
+            sent, self._held = held.rstrip("\n"), ""
+        else:
+            keep = max((size for size in range(1, self._longest_stop) if self._may_stop(held[-size:])), default=0)
+            body = held[: len(held) - keep].rstrip("\n")
+            sent, self._held = body, held[len(body) :]
+        if sent:
+            self._answer.append(sent)
+        return sent
+
+    def _may_stop(self, tail: str) -> bool:
+        return any(stop.startswith(tail) for stop in self._stop)
+
+    def finish(self) -> str:
+        """The last of the answer, to be sent before the end is told."""
+        if not self.closed:
+            self._keep(self._thought_decoder.flush())
+            return ""
+        return "" if self.stopped else self._release(self._answer_decoder.flush(), last=True)
+
+    @property
+    def answer(self) -> str:
+        """So far."""
+        return "".join(self._answer)
+
+    @property
+    def thought(self) -> str | None:
+        """So far; None where hidden."""
+        return "".join(self._thought).strip("\n") if self._visible else None
+
+    def extras(self) -> NDArray[np.float32]:
+        """What the heads get beside the states at `</think>`."""
+        return thought_extras(np.array(self._think_logprobs, dtype=np.float32), np.array(self._think_forced, dtype=np.bool_))
+
+    def think_stop(self, decision: BudgetDecision) -> ThinkStop:
+        """Why the thought ended."""
+        if not self.closed:
+            return ThinkStop.UNFINISHED
+        if self.forced_close:
+            return ThinkStop.ANSWER_NOW if self.asked_for_answer else ThinkStop.WALL
+        return ThinkStop.CLOSED if self.think_tokens <= decision.budget else ThinkStop.SLACK

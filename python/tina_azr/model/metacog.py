@@ -1,0 +1,225 @@
+"""Metacognitive heads: readers of a policy's hidden states that forecast plan, think tokens and correctness.
+
+They see detached states of tapped layers (`taps`) and nothing else, so no gradient of theirs can reach the policy, and the policy's
+never reaches them. What they claim is trained by proper scores on what the sandbox says of rollouts (`train/heads`).
+
+Three forms, one interface: `linear` (one layer, no hidden units: the baseline that the others must beat), `tap` (all tapped layers side
+by side through one hidden layer), `linked` (Tina's: one trunk shared by all layers, their outputs pooled by attention or mean, and what
+each layer alone would say as a diagnostic). Axes: `_N` prompts, `_L` tapped layers, `_H` hidden, `_D` head width, `_P` plans,
+`_Q` quantiles.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PLANS = 4
+QUANTILES = (0.5, 0.8, 0.95)
+"""Of log(1 + think tokens)."""
+EXTRAS = 3
+"""Facts about a finished thought beside its states: see `close_extras`."""
+
+HeadKind = Literal["linear", "tap", "linked"]
+Aggregator = Literal["attention", "mean"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadShape:
+    """What a set of heads is made of; saved with its weights."""
+
+    kind: HeadKind
+    taps: tuple[int, ...]
+    """Decoder layers, counted from 0."""
+    hidden_size: int
+    width: int = 128
+    """Hidden units (`tap`, `linked`)."""
+    aggregator: Aggregator = "attention"
+    """How `linked` pools layers."""
+    experts: int = 1
+    """Sets of output heads that `linked` mixes by a learned selector; 1: no mixture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What heads say of N prompts."""
+
+    plan_logits_NP: Tensor
+    log_quantiles_NQ: Tensor
+    """Of log(1 + think tokens), at `QUANTILES`; rising."""
+    c0_logits_N: Tensor
+    alpha_NL: Tensor | None = None
+    """Attention over layers, rows sum to 1."""
+    plan_logits_NLP: Tensor | None = None
+    """Of each layer alone."""
+    experts_NE: Tensor | None = None
+    """Shares of the experts, rows sum to 1."""
+
+
+class Heads(Protocol):
+    """What all forms offer."""
+
+    shape: HeadShape
+
+    def claims(self, states_NLH: Tensor) -> Claims:
+        """From states at the last prompt token."""
+        ...
+
+    def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
+        """Logit [N] that a thought's answer will be correct, from states at its `</think>` and facts about it."""
+        ...
+
+
+class _Normed(nn.Module):
+    """Layers differ in scale by orders of magnitude; each state is brought to unit RMS before anything reads it."""
+
+    def forward(self, states_NLH: Tensor) -> Tensor:
+        return F.rms_norm(states_NLH.float(), (states_NLH.shape[-1],))
+
+
+class _Outputs(nn.Module):
+    """From D features to claims."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.plan = nn.Linear(features, PLANS)
+        self.quantiles = nn.Linear(features, len(QUANTILES))
+        self.c0 = nn.Linear(features, 1)
+        with torch.no_grad():
+            for linear in (self.plan, self.quantiles, self.c0):
+                linear.weight.mul_(0.1)
+                linear.bias.zero_()
+            # Some thirty tokens, and steps of a third upwards: where nothing is known yet.
+            self.quantiles.bias.copy_(torch.tensor([3.4, -0.8, -0.8]))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        raw = self.quantiles(features)
+        # The first is free, the others are steps upwards: quantiles cannot cross.
+        rising = torch.cat([raw[..., :1], F.softplus(raw[..., 1:])], dim=-1).cumsum(-1)
+        return self.plan(features), rising, self.c0(features)[..., 0]
+
+
+class LinearHeads(nn.Module):
+    """The baseline: one linear map of the deepest tapped layer."""
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self._norm = _Normed()
+        self.outputs = _Outputs(shape.hidden_size)
+        self.close = nn.Linear(shape.hidden_size + EXTRAS, 1)
+
+    def claims(self, states_NLH: Tensor) -> Claims:
+        plan, quantiles, c0 = self.outputs(self._norm(states_NLH[:, -1]))
+        return Claims(plan_logits_NP=plan, log_quantiles_NQ=quantiles, c0_logits_N=c0)
+
+    def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
+        logits: Tensor = self.close(torch.cat([self._norm(states_NLH[:, -1]), extras_NX], dim=-1))[:, 0]
+        return logits
+
+
+class TapHeads(nn.Module):
+    """All tapped layers side by side, one hidden layer for what is said before thinking and one for after."""
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self._norm = _Normed()
+        features = len(shape.taps) * shape.hidden_size
+        self.pool = nn.Linear(features, shape.width)
+        self.outputs = _Outputs(shape.width)
+        self.close_pool = nn.Linear(features + EXTRAS, shape.width)
+        self.close = nn.Linear(shape.width, 1)
+
+    def claims(self, states_NLH: Tensor) -> Claims:
+        plan, quantiles, c0 = self.outputs(F.silu(self.pool(self._norm(states_NLH).flatten(1))))
+        return Claims(plan_logits_NP=plan, log_quantiles_NQ=quantiles, c0_logits_N=c0)
+
+    def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
+        features = torch.cat([self._norm(states_NLH).flatten(1), extras_NX], dim=-1)
+        logits: Tensor = self.close(F.silu(self.close_pool(features)))[:, 0]
+        return logits
+
+
+class _Trunk(nn.Module):
+    """One trunk for all layers, which it tells apart by a learned offset; then pooling over them."""
+
+    def __init__(self, shape: HeadShape, further: int = 0) -> None:
+        super().__init__()
+        width = shape.width
+        self._norm = _Normed()
+        self.first = nn.Linear(shape.hidden_size + further, width)
+        self.layer_offset = nn.Parameter(torch.zeros(len(shape.taps), width))
+        self.second = nn.Linear(width, width)
+        self.attention = shape.aggregator == "attention"
+        if self.attention:
+            self.query = nn.Linear(width, width)
+            self.score = nn.Linear(width, 1, bias=False)
+
+    def forward(self, states_NLH: Tensor, further_NX: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Layers' features [N, L, D], pooled ones [N, D], attention [N, L]."""
+        x_NLH = self._norm(states_NLH)
+        if further_NX is not None:
+            x_NLH = torch.cat([x_NLH, further_NX[:, None].expand(-1, x_NLH.shape[1], -1)], dim=-1)
+        z_NLD = F.silu(self.second(F.silu(self.first(x_NLH) + self.layer_offset)))
+        if not self.attention:
+            return z_NLD, z_NLD.mean(1), None
+        alpha_NL = self.score(torch.tanh(self.query(z_NLD)))[..., 0].softmax(-1)
+        return z_NLD, (alpha_NL[..., None] * z_NLD).sum(1), alpha_NL
+
+
+class LinkedHeads(nn.Module):
+    """Tina's linked-all-layers form, of whichever layers are tapped."""
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.trunk = _Trunk(shape)
+        self.outputs = nn.ModuleList(_Outputs(shape.width) for _ in range(shape.experts))
+        self.selector = nn.Linear(shape.width, shape.experts) if shape.experts > 1 else None
+        self.close_trunk = _Trunk(shape, EXTRAS)
+        self.close = nn.Linear(shape.width, 1)
+
+    def claims(self, states_NLH: Tensor) -> Claims:
+        z_NLD, pooled_ND, alpha_NL = self.trunk(states_NLH)
+        experts_NE = self.selector(pooled_ND).softmax(-1) if self.selector is not None else None
+        plan, quantiles, c0 = self._mixed(pooled_ND, experts_NE)
+        layers, _, _ = self._mixed(z_NLD, experts_NE[:, None] if experts_NE is not None else None)
+        return Claims(
+            plan_logits_NP=plan,
+            log_quantiles_NQ=quantiles,
+            c0_logits_N=c0,
+            alpha_NL=alpha_NL,
+            plan_logits_NLP=layers,
+            experts_NE=experts_NE,
+        )
+
+    def _mixed(self, features: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        each = [outputs(features) for outputs in self.outputs]
+        if shares is None:
+            first: tuple[Tensor, Tensor, Tensor] = each[0]
+            return first
+        plan, quantiles = ((torch.stack([one[part] for one in each], -1) * shares[..., None, :]).sum(-1) for part in (0, 1))
+        return plan, quantiles, (torch.stack([one[2] for one in each], -1) * shares).sum(-1)
+
+    def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
+        _, pooled_ND, _ = self.close_trunk(states_NLH, extras_NX)
+        logits: Tensor = self.close(pooled_ND)[:, 0]
+        return logits
+
+
+FORMS: dict[str, type[LinearHeads] | type[TapHeads] | type[LinkedHeads]] = {
+    "linear": LinearHeads,
+    "tap": TapHeads,
+    "linked": LinkedHeads,
+}
+"""Every form by its configured name."""
+
+
+def build_heads(shape: HeadShape, *, seed: int) -> LinearHeads | TapHeads | LinkedHeads:
+    """New heads on the CPU, drawn from `seed` without touching torch's own random state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FORMS[shape.kind](shape)

@@ -1,0 +1,73 @@
+"""Tasks beyond the solver's reach, for the heads alone: two known programs, one after the other.
+
+A proposer is held to what can nearly be solved, so heads that see only its tasks never see a hopeless one, and are as sure of it as of any
+other. Programs of the buffer, chained, are as long again; the sandbox validates them like proposals. They are tried and labelled, and
+neither trained on nor remembered.
+"""
+
+import ast
+
+import numpy as np
+
+from tina_azr.tasks.buffer import TaskBuffer
+from tina_azr.tasks.canonical import parse_program
+from tina_azr.tasks.types import Proposal, Task
+
+SPARE = 3
+"""Pairs drawn for each task that is wanted: many do not fit together."""
+
+
+def compose(first: str, second: str) -> str | None:
+    """A program that gives `first`'s result to `second`; None where the two cannot be chained as they are written.
+
+    Both are one function `f` whose only `return` is its last statement, and `second` takes one argument.
+    """
+    try:
+        head, tail = _entry(parse_program(first)), _entry(parse_program(second))
+    except SyntaxError:
+        return None
+    if head is None or tail is None or len(tail.args.args) != 1:
+        return None
+    parameter, result = tail.args.args[0].arg, head.body[-1]
+    assert isinstance(result, ast.Return)
+    assert result.value is not None
+    body = head.body[:-1]
+    if not (isinstance(result.value, ast.Name) and result.value.id == parameter):
+        body.append(ast.Assign(targets=[ast.Name(id=parameter, ctx=ast.Store())], value=result.value))
+    head.body = [*body, *tail.body]
+    return ast.unparse(ast.fix_missing_locations(ast.Module(body=[head], type_ignores=[])))
+
+
+def _entry(tree: ast.Module) -> ast.FunctionDef | None:
+    """The program's function, if it is all there is and has one `return`, at the end."""
+    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
+        return None
+    function = tree.body[0]
+    arguments = function.args
+    plain = not (arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg or arguments.kwarg or arguments.defaults)
+    returns = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
+    nested = [node for node in ast.walk(function) if isinstance(node, ast.FunctionDef | ast.Lambda)]
+    ends = len(returns) == 1 and function.body[-1] is returns[0] and returns[0].value is not None
+    return function if plain and ends and function.name == "f" and len(nested) == 1 else None
+
+
+def stretch_proposals(buffer: TaskBuffer, mode: str, count: int, draw: np.random.Generator) -> list[Proposal]:
+    """Up to `SPARE * count` chained programs of a mode's known tasks, with the inputs of the first."""
+    known = buffer.sample_tasks(draw, mode, 2 * SPARE * count)
+    pairs = zip(known[::2], known[1::2], strict=False)
+    chained = [(first, second, compose(first.program, second.program)) for first, second in pairs]
+    return [
+        Proposal(
+            mode=mode,
+            program=program,
+            inputs=_inputs(first),
+            message="; ".join(filter(None, (first.message, second.message))),
+        )
+        for first, second, program in chained
+        if program is not None
+    ]
+
+
+def _inputs(task: Task) -> tuple[str, ...]:
+    examples = (*task.visible, *task.hidden)
+    return tuple(example.input for example in examples) if examples else (task.input,)

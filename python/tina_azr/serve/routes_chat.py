@@ -1,0 +1,80 @@
+"""The routes that ask the model something."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import StringConstraints
+from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
+
+from tina_azr.serve.bodies import Body, Text
+from tina_azr.serve.chat_answer import ChatTeller, chat_completion
+from tina_azr.serve.chat_request import ChatRequest, StreamOptions
+from tina_azr.serve.chat_wire import ChatCompletion
+from tina_azr.serve.errors_wire import documented
+from tina_azr.serve.event_stream import EventStream
+from tina_azr.serve.responses_answer import ResponsesTeller
+from tina_azr.serve.responses_request import ResponsesRequest
+from tina_azr.serve.responses_wire import ResponseObject, finished_response
+from tina_azr.serve.service import Service, finish, new_id, now
+from tina_azr.serve.types import refused
+
+STREAM: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+REFUSALS = documented(404, 408, 413, 415, 429, 503)
+
+
+class ControlRequest(Body):
+    """What to do to a running request."""
+
+    id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
+    """The `id` of its chunks."""
+    action: Text
+    """`reasoning_end`: close the thought at the next step and answer."""
+
+
+class ControlAnswer(TypedDict):
+    """Whether it was done."""
+
+    ok: bool
+
+
+def chat_routes(service: Service) -> APIRouter:
+    """`/v1/chat/completions`, its control, `/v1/responses`."""
+    router = APIRouter(tags=["chat"])
+
+    @router.post(
+        "/v1/chat/completions",
+        response_model=None,
+        responses={**REFUSALS, 200: {"model": ChatCompletion, "content": STREAM, "description": "The response, or its stream."}},
+    )
+    async def chat_completions(body: ChatRequest, request: Request) -> Response:
+        """Answer a conversation; with `stream` as server-sent events, ended by `[DONE]`."""
+        run = await service.room.submit(new_id("chatcmpl-"), body.to_engine(service.model, service.limits))
+        created = now()
+        if body.stream:
+            include_usage = (body.stream_options or StreamOptions()).include_usage
+            return EventStream(run, ChatTeller(run, service.model, created, include_usage=include_usage))
+        return JSONResponse(chat_completion(run, await finish(run, request.receive), service.model, created))
+
+    @router.post("/v1/chat/completions/control", response_model=None, responses={**REFUSALS, 200: {"model": ControlAnswer}})
+    async def control(body: ControlRequest) -> ControlAnswer:
+        """Answer now: `ok` is false where the request is unknown, over, or does not think (any more)."""
+        if body.action != "reasoning_end":
+            raise refused("action: there is only `reasoning_end`", "action")
+        return {"ok": await service.room.answer_now(body.id)}
+
+    @router.post(
+        "/v1/responses",
+        response_model=None,
+        responses={**REFUSALS, 200: {"model": ResponseObject, "content": STREAM, "description": "The response, or its stream."}},
+    )
+    async def responses(body: ResponsesRequest, request: Request) -> Response:
+        """The same in the form of OpenAI's Responses API. Nothing is stored."""
+        run = await service.room.submit(new_id("resp_"), body.to_engine(service.model, service.limits))
+        created = now()
+        if body.stream:
+            return EventStream(run, ResponsesTeller(run, service.model, created))
+        (generation,) = await finish(run, request.receive)
+        return JSONResponse(finished_response(run, service.model, created, generation))
+
+    return router

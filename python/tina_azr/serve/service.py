@@ -1,0 +1,89 @@
+"""What the routes share, and the two ways of waiting for a run: to its end, or along its stream."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.types import Receive
+
+from tina_azr.config import ServeConfig
+from tina_azr.engine.types import Failed, Finished, Generation
+from tina_azr.sandbox.types import Outcome
+from tina_azr.serve.bodies import RequestLimits
+from tina_azr.serve.event_stream import left, stop
+from tina_azr.serve.metrics import Metrics
+from tina_azr.serve.room import EngineRoom
+from tina_azr.serve.run import Run
+from tina_azr.serve.types import ApiError, EndedBy, ServedModel, failed
+
+CLIENT_LEFT = 499
+"""nginx's status for it; nobody reads it but the metrics."""
+
+
+class Checker(Protocol):
+    """What the sandbox endpoint needs of a sandbox."""
+
+    def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list[list[Outcome]]:
+        """See `tina_azr.sandbox.types.Executor`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One server."""
+
+    room: EngineRoom
+    model: ServedModel
+    settings: ServeConfig
+    metrics: Metrics
+    checker: Checker | None
+    """None: no sandbox endpoint."""
+    key_required: bool
+
+    @property
+    def limits(self) -> RequestLimits:
+        """What one request may ask for."""
+        return RequestLimits(
+            messages=self.settings.messages,
+            prompt_chars=self.settings.prompt_chars,
+            choices=self.settings.choices,
+            allow_visible=self.settings.allow_visible_thoughts,
+        )
+
+
+def new_id(prefix: str) -> str:
+    """A name that cannot be guessed: it is what the control endpoint goes by."""
+    return f"{prefix}{secrets.token_hex(16)}"
+
+
+def now() -> int:
+    """Seconds since 1970, as OpenAI's `created`."""
+    return int(time.time())
+
+
+async def finish(run: Run, receive: Receive) -> list[Generation]:
+    """All completions of a run, in order. If the client leaves first, the run is ended at once."""
+    reading = asyncio.create_task(_generations(run))
+    leaving = asyncio.create_task(left(receive))
+    try:
+        await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise ApiError(CLIENT_LEFT, "the client left", code="client_left")
+        return reading.result()
+    finally:
+        run.end(EndedBy.CLIENT)
+        await stop(reading, leaving)
+
+
+async def _generations(run: Run) -> list[Generation]:
+    found: list[Generation] = []
+    async for events in run.batches():
+        for event in events:
+            if isinstance(event, Failed):
+                raise failed(event.message)
+            if isinstance(event, Finished):
+                found.append(event.generation)
+    return sorted(found, key=lambda generation: generation.index)

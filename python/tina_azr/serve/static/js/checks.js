@@ -1,0 +1,45 @@
+/** What there is to run: a prompt and its answer, read as a program and the calls that test it. Nothing is evaluated here. */
+
+/**
+ * @typedef {object} Case
+ * @property {string | null} call
+ * @property {string | null} expected Literal that the call should give; null if nothing is claimed.
+ *
+ * @typedef {object} Check
+ * @property {string} program
+ * @property {Case[]} cases
+ */
+
+const FENCE = /^```(\w*)[ \t]*\n([\s\S]*?)^```[ \t]*$/gm;
+const PAIR = /^(.+) -> (.+)$/gm;
+const MOST_CASES = 5;
+
+/** Fenced blocks as [tag, body]. @param {string} text */
+export function blocks(text) {
+  return [...text.matchAll(FENCE)].map(([, tag, body]) => [tag, body.replace(/\n$/, "")]);
+}
+
+const lastBlock = (text, tag) => blocks(text).findLast(([own]) => own === tag)?.[1] ?? null;
+
+/**
+ * A claim about the prompt's own program (deduction, abduction) that can be put to the test.
+ * @param {string} prompt @param {string} answer @returns {Check | null}
+ */
+export function claimOf(prompt, answer) {
+  const program = lastBlock(prompt, "python");
+  if (program === null || lastBlock(answer, "python") !== null) return null;
+  const input = lastBlock(prompt, "input") ?? lastBlock(answer, "input");
+  const output = lastBlock(prompt, "output") ?? lastBlock(answer, "output");
+  if (input === null || output === null) return null;
+  return { program, cases: [{ call: `f(${input})`, expected: output }] };
+}
+
+/**
+ * How to run a program from an answer: on the prompt's pairs where it has some.
+ * @param {string} prompt @param {string} program @returns {Check}
+ */
+export function trialOf(prompt, program) {
+  const pairs = /^def f\(/m.test(program) ? [...prompt.matchAll(PAIR)].slice(0, MOST_CASES) : [];
+  const cases = pairs.map(([, input, output]) => ({ call: `f(${input.trim()})`, expected: output.trim() }));
+  return { program, cases: cases.length ? cases : [{ call: null, expected: null }] };
+}

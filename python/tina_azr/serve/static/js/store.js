@@ -1,0 +1,55 @@
+/** Conversations in IndexedDB: they stay in this browser. Other tabs hear of every change. */
+
+const NAME = "tina-azr";
+const TABLE = "conversations";
+
+const done = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+export class Store {
+  /** @param {IDBDatabase} database */
+  constructor(database) {
+    this.database = database;
+    this.channel = new BroadcastChannel(NAME);
+  }
+
+  static async open() {
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(TABLE, { keyPath: "id" });
+    return new Store(await done(request));
+  }
+
+  /** @returns {Promise<import("./types.js").Conversation[]>} */
+  all() {
+    return done(this.#table("readonly").getAll());
+  }
+
+  /** @param {string} id @returns {Promise<import("./types.js").Conversation | undefined>} */
+  one(id) {
+    return done(this.#table("readonly").get(id));
+  }
+
+  /** @param {import("./types.js").Conversation} conversation */
+  async save(conversation) {
+    await done(this.#table("readwrite").put(conversation));
+    this.channel.postMessage(conversation.id);
+  }
+
+  /** @param {string} id */
+  async remove(id) {
+    await done(this.#table("readwrite").delete(id));
+    this.channel.postMessage(id);
+  }
+
+  /** @param {(id: string) => void} listener Called with the id of a conversation that another tab has changed. */
+  onChangeElsewhere(listener) {
+    this.channel.onmessage = ({ data }) => listener(data);
+  }
+
+  #table(mode) {
+    return this.database.transaction(TABLE, mode).objectStore(TABLE);
+  }
+}

@@ -1,0 +1,45 @@
+/** The sheet at the side: system prompt, sampling, budget, thoughts. An empty field is the server's default. */
+
+import { DEFAULTS } from "../settings.js";
+import { byId } from "./dom.js";
+
+const NUMBERS = ["temperature", "top_p", "top_k", "max_tokens", "seed"];
+
+export class Sheet {
+  /** @param {import("../app.js").App} app */
+  constructor(app) {
+    this.app = app;
+    this.system = byId("system");
+    this.budget = byId("budget");
+    this.tokens = byId("budget_tokens");
+    this.system.addEventListener("change", () => app.setSystem(this.system.value));
+    for (const name of NUMBERS) byId(name).addEventListener("change", ({ target }) => this.#number(target, name));
+    this.budget.addEventListener("change", () => app.set({ budget: this.budget.value }));
+    this.tokens.addEventListener("change", () => this.tokens.checkValidity() && app.set({ budget_tokens: this.tokens.valueAsNumber }));
+    for (const name of ["thoughts", "unfold"]) byId(name).addEventListener("change", ({ target }) => app.set({ [name]: target.checked }));
+    byId("reset").addEventListener("click", () => app.set({ ...DEFAULTS }));
+    for (const type of ["conversation", "connection", "settings"]) app.addEventListener(type, () => this.update());
+    this.update();
+  }
+
+  update() {
+    const { settings, info, current } = this.app;
+    this.system.value = current.system;
+    for (const name of NUMBERS) {
+      byId(name).value = settings[name] ?? "";
+      byId(name).placeholder = info?.defaults[name] ?? (name === "seed" ? "new each time" : "");
+    }
+    this.budget.value = settings.budget;
+    this.tokens.value = settings.budget_tokens;
+    byId("budget_tokens_row").hidden = settings.budget !== "fixed";
+    byId("thoughts").checked = settings.thoughts;
+    byId("unfold").checked = settings.unfold;
+    byId("thoughts").disabled = byId("unfold").disabled = !info?.thoughts_allowed;
+    byId("thoughts-note").hidden = info?.thoughts_allowed ?? true;
+  }
+
+  #number(field, name) {
+    if (!field.reportValidity()) return;
+    this.app.set({ [name]: field.value === "" ? null : field.valueAsNumber });
+  }
+}

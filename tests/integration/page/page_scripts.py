@@ -1,0 +1,38 @@
+"""What the scripted engine says to the page's tests, by the word in brackets that a prompt begins with."""
+
+from scripted_chat import SENTINEL, Script, usual
+from tina_azr.engine.types import GenerationRequest
+
+HOSTILE = (
+    "Before <script>window.pwned = 1</script> after.\n\n"
+    '<img src="https://example.com/x.png" onerror="window.pwned = 2">\n\n'
+    "![seen](https://example.com/y.png)\n\n"
+    "A quoted tag: </think> stays text, `</think>` too.\n\n"
+    "[a link](https://example.com/) and [a trap](javascript:window.pwned=3)\n\n"
+    "```html\n<script>window.pwned = 4</script>\n```\n"
+)
+CODE = (
+    "A comprehension does it, **without** a loop of its own:\n\n"
+    "```python\ndef f(n):\n    print('called with', n)\n    return [i * i for i in range(n)]\n```\n\n"
+    "| n | squares |\n|---|---|\n| 3 | 0, 1, 4 |\n\n"
+    "1. `range(n)` counts from 0.\n2. Each number is multiplied by itself.\n"
+)
+ANSWERS = {
+    "[hostile]": HOSTILE,
+    "[code]": CODE,
+    "[unsure]": "Perhaps 23.",
+    "[plain]": "The answer to that is **17**.",
+    "Predict the output.": "```output\n17\n```\n",
+    "Find an input.": "```input\n9\n```\n",
+    "Write the function.": "```python\ndef f(x):\n    x = x + 1\n    x = x * 2\n    return x\n```\n",
+}
+STEPS = "x = 4 * 3 -> 12\nx = 12 + 5 -> 17\n"
+
+
+def page_scripts(request: GenerationRequest, index: int) -> Script:
+    """The script for a prompt."""
+    prompt = request.messages[-1].content
+    for key, answer in ANSWERS.items():
+        if prompt.startswith(key):
+            return Script(thought=f"{SENTINEL} <b>not bold</b> {STEPS}", answer=answer)
+    return usual(request, index)

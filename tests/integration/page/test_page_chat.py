@@ -1,0 +1,187 @@
+"""Sending, streaming, stopping, answering now, regenerating, editing."""
+
+import re
+import time
+
+from page_chat import Chat
+from playwright.sync_api import Page, expect
+from scripted_chat import SENTINEL, ScriptedChatEngine
+
+
+def test_a_message_is_answered(chat: Chat) -> None:
+    answer = chat.send("[plain] What is 4 * 3 + 5?")
+    expect(answer.locator(".prose strong")).to_have_text("17")
+    expect(chat.page.locator(".user .bubble")).to_have_text("[plain] What is 4 * 3 + 5?")
+    expect(chat.page.get_by_role("heading", level=1)).to_have_text("[plain] What is 4 * 3 + 5?")
+    expect(answer.locator(".actions")).to_contain_text("tokens/s")
+    expect(chat.page.locator("#context")).to_have_attribute("aria-valuetext", re.compile(r"^[1-9]\d* of 4,096 tokens$"))
+
+
+def test_an_answer_streams_in(chat: Chat) -> None:
+    answer = chat.send("answer long", wait=False)
+    prose = answer.locator(".prose")
+    expect(prose).to_contain_text("word-20 ")
+    assert "word-399" not in prose.inner_text()
+    expect(answer.locator(".speed")).to_contain_text("tokens/s")
+    chat.done(answer)
+    expect(prose).to_contain_text("word-399")
+
+
+def test_markdown_comes_as_elements_while_it_streams(chat: Chat) -> None:
+    answer = chat.send("[code] squares, please")
+    expect(answer.locator(".prose strong")).to_have_text("without")
+    expect(answer.locator(".prose table td").first).to_have_text("3")
+    expect(answer.locator(".prose ol li")).to_have_count(2)
+
+
+def test_code_is_copied_as_it_is(chat: Chat) -> None:
+    answer = chat.send("[code] squares, please")
+    answer.get_by_role("button", name="Copy code").click()
+    copied = chat.page.evaluate("navigator.clipboard.readText()")
+    assert copied == "def f(n):\n    print('called with', n)\n    return [i * i for i in range(n)]"
+
+
+def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat) -> None:
+    chat.fixed_budget(2_000)
+    answer = chat.send("think long", wait=False)
+    thought = answer.get_by_role("region", name="Thought")
+    expect(thought).to_contain_text("step-20 ")
+    expect(answer.locator(".thought-label")).to_have_text(re.compile(r"^Thinking for [\d.]+ s, \d+ tokens$"))
+    chat.done(answer)
+    expect(thought).to_be_hidden()
+    toggle = answer.get_by_role("button", name="Thought for")
+    expect(toggle).to_have_text(re.compile(r"Thought for [\d.]+ s, 401 tokens closed by itself"))
+    toggle.click()
+    expect(thought).to_contain_text("step-399")
+    toggle.click()
+    expect(thought).to_be_hidden()
+
+
+def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat) -> None:
+    chat.fixed_budget(150)
+    answer = chat.send("think long", wait=False)
+    toggle = answer.locator(".thought-toggle")
+    expect(answer.get_by_role("region", name="Thought")).to_be_visible()
+    toggle.click()
+    toggle.click()
+    chat.done(answer)
+    expect(answer.get_by_role("region", name="Thought")).to_be_visible()
+
+
+def test_thoughts_that_are_not_asked_for_are_nowhere(chat: Chat) -> None:
+    chat.page.get_by_role("button", name="Thoughts", exact=True).click()
+    answer = chat.send("[plain] hidden")
+    expect(answer.locator(".thought-toggle")).to_be_disabled()
+    assert SENTINEL not in chat.page.content()
+
+
+def test_stop_keeps_what_came_and_frees_the_slot(chat: Chat, engine: ScriptedChatEngine) -> None:
+    answer = chat.send("answer long", wait=False)
+    expect(answer.locator(".prose")).to_contain_text("word-5 ")
+    chat.page.get_by_role("button", name="Stop").click()
+    chat.done(answer)
+    expect(answer.get_by_role("note")).to_have_text("Stopped by you.")
+    kept = answer.locator(".prose").inner_text()
+    assert "word-5" in kept and "word-399" not in kept
+    deadline = time.monotonic() + 5
+    while engine.busy and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert engine.busy == 0
+
+
+def test_answer_now_closes_the_thought(chat: Chat) -> None:
+    chat.fixed_budget(2_000)
+    answer = chat.send("think long", wait=False)
+    expect(answer.get_by_role("region", name="Thought")).to_contain_text("step-5 ")
+    chat.page.get_by_role("button", name="Answer now").click()
+    chat.done(answer)
+    expect(answer.locator(".thought-reason")).to_have_text("cut short by you")
+    expect(answer.locator(".prose")).to_contain_text("You said")
+    tokens = re.search(r"(\d+) tokens", answer.locator(".thought-label").inner_text())
+    assert tokens is not None and int(tokens[1]) < 400
+
+
+def test_regenerating_adds_a_version_beside_the_old_one(chat: Chat) -> None:
+    answer = chat.send("hello")
+    first = answer.locator(".prose").inner_text()
+    answer.get_by_role("button", name="Regenerate").click()
+    again = chat.page.locator(".assistant").last
+    expect(again.get_by_label("Version 2 of 2")).to_be_visible()
+    chat.done(again)
+    second = again.locator(".prose").inner_text()
+    assert first != second, "each request has its own seed"
+    again.get_by_role("button", name="Previous version").click()
+    expect(chat.page.locator(".assistant .prose")).to_have_text(first)
+    chat.page.get_by_role("button", name="Next version").click()
+    expect(chat.page.locator(".assistant .prose")).to_have_text(second)
+
+
+def test_editing_makes_a_branch_and_keeps_the_old_one(chat: Chat) -> None:
+    chat.send("the first question")
+    chat.send("a second one")
+    chat.page.get_by_role("button", name="Edit message").first.click()
+    chat.page.get_by_role("textbox", name="Edit message").fill("[plain] asked otherwise")
+    chat.page.get_by_role("button", name="Send as a new version").click()
+    expect(chat.page.locator(".turn")).to_have_count(2)
+    expect(chat.page.locator(".assistant .prose")).to_have_text("The answer to that is 17.")
+    chat.page.locator(".user").get_by_role("button", name="Previous version").click()
+    expect(chat.page.locator(".user .bubble")).to_have_text(["the first question", "a second one"])
+
+
+def test_only_the_shown_branch_is_sent_and_never_a_thought(chat: Chat, engine: ScriptedChatEngine) -> None:
+    chat.send("[plain] one")
+    chat.page.get_by_role("button", name="Regenerate").click()
+    chat.done(chat.page.locator(".assistant").last)
+    chat.send("two")
+    request = [detail for kind, detail in engine.log if kind == "submit"][-1]
+    said = [(message.role, message.content) for message in request.messages]  # type: ignore[attr-defined]
+    assert said == [("user", "[plain] one"), ("assistant", "The answer to that is **17**."), ("user", "two")]
+
+
+def test_settings_reach_the_request(chat: Chat, engine: ScriptedChatEngine) -> None:
+    page = chat.page
+    page.get_by_role("button", name="Settings").click()
+    for label, value in (("Temperature", "0.25"), ("Top-p", "0.5"), ("Top-k", "7"), ("Most tokens", "99"), ("Seed", "1234")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("System prompt").fill("Be brief.")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Close settings").click()
+    page.get_by_label("Think budget").select_option("high")
+    chat.send("hello")
+    request = [detail for kind, detail in engine.log if kind == "submit"][-1]
+    got = tuple(getattr(request, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "seed", "budget_quantile"))
+    assert got == (0.25, 0.5, 7, 99, 1234, 0.95)
+    assert request.messages[0].content == "Be brief."  # type: ignore[attr-defined]
+
+
+def test_a_run_goes_on_while_another_conversation_is_shown(chat: Chat) -> None:
+    answer = chat.send("answer long", wait=False)
+    expect(answer.locator(".prose")).to_contain_text("word-3 ")
+    chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+    expect(chat.page.get_by_role("img", name="Running")).to_be_visible()
+    chat.send("[plain] meanwhile")
+    chat.page.get_by_role("navigation").get_by_role("button", name="answer long", exact=True).click()
+    chat.done(chat.page.locator(".assistant"))
+    expect(chat.page.locator(".prose")).to_contain_text("word-399")
+
+
+def scroll(page: Page) -> tuple[int, int]:
+    """Where the transcript stands, and where its end is."""
+    top, end = page.evaluate("(({scrollTop, scrollHeight, clientHeight}) => [scrollTop, scrollHeight - clientHeight])(transcript)")
+    return int(top), int(end)
+
+
+def test_new_text_is_followed_until_the_reader_scrolls_up(chat: Chat) -> None:
+    chat.page.set_viewport_size({"width": 500, "height": 500})
+    answer = chat.send("answer long", wait=False)
+    expect(answer.locator(".prose")).to_contain_text("word-200 ")
+    top, end = scroll(chat.page)
+    assert end - top < 100
+    chat.page.locator("#transcript").hover()
+    chat.page.mouse.wheel(0, -300)
+    expect(chat.page.get_by_role("button", name="Latest")).to_be_visible()
+    chat.done(answer)
+    top, end = scroll(chat.page)
+    assert end - top > 100
+    chat.page.get_by_role("button", name="Latest").click()
+    expect(chat.page.get_by_role("button", name="Latest")).to_be_hidden()

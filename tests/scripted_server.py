@@ -1,0 +1,114 @@
+"""A real server around a `ScriptedChatEngine`: in a thread for tests, in the foreground for the page's developer."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from scripted_chat import CONTEXT, MAX_TOKENS, ScriptedChatEngine
+from tina_azr.config import ServeConfig
+from tina_azr.engine.types import ChatEngine
+from tina_azr.errors import ServeError
+from tina_azr.sandbox import Sandbox
+from tina_azr.serve.app import build_app
+from tina_azr.serve.listening import Server, check_exposure, listen, port_of, url_of
+from tina_azr.serve.room import EngineRoom
+from tina_azr.serve.service import Checker
+from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
+
+CALIBRATION = CalibrationCard(digest="c" * 64, n=576, ece=0.041, date="2026-11-20")
+
+
+def scripted_model(engine: ChatEngine) -> ServedModel:
+    """What is said of the script."""
+    heads = getattr(engine, "heads", False)
+    return ServedModel(
+        name="scripted",
+        embedded=True,
+        note="A script: it says what it was written to say.",
+        context_limit=CONTEXT,
+        defaults=Defaults(max_tokens=MAX_TOKENS, temperature=0.6, top_p=0.95, top_k=20),
+        heads=heads,
+        calibration=CALIBRATION if heads else CalibrationCard(),
+    )
+
+
+def scripted_settings(engine: ChatEngine, **changes: object) -> ServeConfig:
+    """Settings that fit the engine, on a free port."""
+    fitting = {
+        "allow_visible_thoughts": getattr(engine, "allow_visible", False),
+        "abstain_below": getattr(engine, "abstain_below", None),
+        "port": 0,
+    }
+    return ServeConfig.model_validate({**fitting, **changes})
+
+
+def serve_scripted(
+    engine: ScriptedChatEngine,
+    *,
+    port: int = 0,
+    key: str | None = None,
+    checker: Checker | None = None,
+    on_url: Callable[[str], None] = lambda url: print(f"serving the script at {url}", flush=True),
+    **changes: object,
+) -> None:
+    """Serve until Ctrl-C."""
+    settings = scripted_settings(engine, port=port, **changes)
+    check_exposure(settings, key)
+    listener = listen(settings)
+    app = build_app(
+        engine,
+        model=scripted_model(engine),
+        settings=settings,
+        key=key,
+        checker=Sandbox(workers=1) if checker is None else checker,
+        port=port_of(listener),
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        Server(app, listener, settings, lambda: on_url(url_of(settings, port_of(listener)))).work()
+    print("stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server in a thread."""
+
+    url: str
+    server: Server
+    room: EngineRoom
+    thread: threading.Thread
+
+
+@contextmanager
+def running(
+    engine: ChatEngine,
+    *,
+    key: str | None = None,
+    checker: Checker | None = None,
+    model: ServedModel | None = None,
+    **changes: object,
+) -> Iterator[RunningServer]:
+    """A server in a thread, stopped at the end."""
+    settings = scripted_settings(engine, **changes)
+    listener = listen(settings)
+    port = port_of(listener)
+    app = build_app(engine, model=model or scripted_model(engine), settings=settings, key=key, checker=checker, port=port)
+    started = threading.Event()
+    server = Server(app, listener, settings, started.set)
+    thread = threading.Thread(target=_work, args=(server,))
+    thread.start()
+    try:
+        assert started.wait(20), "the server did not start"
+        yield RunningServer(url=url_of(settings, port), server=server, room=app.state.room, thread=thread)
+    finally:
+        server.stop()
+        thread.join(30)
+        listener.close()
+    assert not thread.is_alive(), "the server did not stop"
+
+
+def _work(server: Server) -> None:
+    # A broken engine is what some tests are about.
+    with contextlib.suppress(ServeError):
+        server.work()

@@ -1,0 +1,178 @@
+"""Lines that a user types in a chat: commands and messages, as values."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tina_azr.cli.chat_state import COMMANDS, Chat, read_line
+from tina_azr.cli.speaking import budget_of
+from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.errors import ConfigError
+
+CHAT = Chat(model="tiny").answered("8 + 9?", "17")
+
+
+def test_a_message_is_asked_as_it_was_typed() -> None:
+    assert read_line(CHAT, " two\nlines ").ask == " two\nlines "
+
+
+def test_a_message_that_begins_with_a_slash_is_written_with_two() -> None:
+    assert read_line(CHAT, "//etc/hosts").ask == "/etc/hosts"
+
+
+@pytest.mark.parametrize("line", ["", "  \n"])
+def test_nothing_is_not_asked(line: str) -> None:
+    reply = read_line(CHAT, line)
+    assert (reply.chat, reply.ask, reply.say) == (CHAT, None, "")
+
+
+def test_an_unknown_command_is_not_sent_to_the_model() -> None:
+    reply = read_line(CHAT, "/clear all")
+    assert reply.ask is None
+    assert "no command /clear" in reply.say
+
+
+def test_help_names_every_command() -> None:
+    said = read_line(CHAT, "/help").say
+    assert [name for name in COMMANDS if f"{name} " not in said] == []
+
+
+def test_reset_forgets_messages_and_keeps_the_rest() -> None:
+    chat = read_line(read_line(CHAT, "/system be brief").chat, "/reset").chat
+    assert (chat.messages, chat.system) == ((), "be brief")
+
+
+def test_the_system_message_is_set_shown_and_removed() -> None:
+    chat = read_line(CHAT, "/system be  brief\nand kind").chat
+    assert chat.system == "be  brief\nand kind"
+    assert "be  brief" in read_line(chat, "/system").say
+    assert read_line(chat, "/system none").chat.system is None
+
+
+def test_thoughts_are_shown_and_folded() -> None:
+    shown = read_line(CHAT, "/visible").chat
+    assert (CHAT.visible, shown.visible, read_line(shown, "/hidden").chat.visible) == (False, True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "quantile"),
+    [("0", 0, None), ("300", 300, None), ("auto", None, None), ("low", None, 0.5), ("medium", None, 0.8), ("high", None, 0.95)],
+)
+def test_a_budget_is_a_number_or_a_quantile(text: str, tokens: int | None, quantile: float | None) -> None:
+    request = read_line(CHAT, f"/budget {text}").chat.request("hello", GenerationRequest())
+    assert (request.budget_tokens, request.budget_quantile) == (tokens, quantile)
+
+
+@pytest.mark.parametrize("text", ["-1", "1e3", "1.5", "much", "99999999", "²", ""])
+def test_what_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="give a number of think tokens"):
+        budget_of(text)
+
+
+def test_a_wrong_budget_leaves_the_old_one() -> None:
+    reply = read_line(CHAT, "/budget -1")
+    assert reply.chat == CHAT
+    assert "budget '-1'" in reply.say
+
+
+def test_a_request_holds_the_conversation_and_what_was_given_for_sampling() -> None:
+    chat = read_line(read_line(CHAT, "/system be brief").chat, "/visible").chat
+    request = chat.request("and 3 + 4?", GenerationRequest(temperature=0.5, seed=7))
+    assert [(message.role, message.content) for message in request.messages] == [
+        ("system", "be brief"),
+        ("user", "8 + 9?"),
+        ("assistant", "17"),
+        ("user", "and 3 + 4?"),
+    ]
+    assert (request.temperature, request.seed, request.visible) == (0.5, 7, True)
+
+
+def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
+    chat = read_line(read_line(CHAT, "/system sé breve").chat, "/budget high").chat
+    assert "saved 1 turn" in read_line(chat, f"/save {tmp_path / 'a b.json'}").say
+    reply = read_line(Chat(model="other"), f"/load {tmp_path / 'a b.json'}")
+    assert (reply.chat.messages, reply.chat.system, reply.chat.budget) == (chat.messages, "sé breve", "high")
+    assert reply.chat.model == "other"
+    assert "it was held with tiny" in reply.say
+
+
+def test_a_saved_conversation_can_be_saved_again_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    for chat in (CHAT, CHAT.answered("more?", "no")):
+        read_line(chat, f"/save {tmp_path / 'chat'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["chat"]
+    assert len(read_line(CHAT, f"/load {tmp_path / 'chat'}").chat.messages) == 4
+
+
+def test_another_file_is_never_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "thesis.tex"
+    file.write_text("chapter 1")
+    assert "choose another name" in read_line(CHAT, f"/save {file}").say
+    assert file.read_text() == "chapter 1"
+
+
+@pytest.mark.parametrize("name", ["", "none/chat", "."])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = read_line(CHAT, f"/save {name}").say
+    assert name in said
+    assert any(words in said for words in ("needs the name", "cannot be written", "choose another name"))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello",
+        "[]",
+        "{}",
+        json.dumps({"format": "tina-azr chat 1", "model": "m", "system": None, "visible": False, "budget": "auto", "messages": 3}),
+        json.dumps(
+            {
+                "format": "tina-azr chat 1",
+                "model": "m",
+                "system": None,
+                "visible": False,
+                "budget": "auto",
+                "messages": [{"role": "assistant", "content": "x"}],
+            }
+        ),
+        json.dumps(
+            {
+                "format": "tina-azr chat 1",
+                "model": "m",
+                "system": None,
+                "visible": False,
+                "budget": "auto",
+                "messages": [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "x"}],
+            }
+        ),
+    ],
+)
+def test_a_file_that_is_no_conversation_changes_nothing(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "chat"
+    file.write_text(text)
+    reply = read_line(CHAT, f"/load {file}")
+    assert reply.chat == CHAT
+    assert f"{file} is no saved conversation" in reply.say
+
+
+def test_a_saved_budget_that_nobody_can_have_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "chat"
+    read_line(CHAT, f"/save {file}")
+    file.write_text(file.read_text().replace('"auto"', '"everything"'))
+    reply = read_line(CHAT, f"/load {file}")
+    assert (reply.chat, "budget 'everything'" in reply.say) == (CHAT, True)
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "chat"
+    file.write_bytes(b"\xff\xfe\x00")
+    assert "it is not UTF-8 text" in read_line(CHAT, f"/load {file}").say
+
+
+def test_messages_of_a_loaded_file_are_messages(tmp_path: Path) -> None:
+    read_line(CHAT, f"/save {tmp_path / 'chat'}")
+    loaded = read_line(Chat(model="tiny"), f"/load {tmp_path / 'chat'}").chat
+    assert loaded.messages == (Message(role="user", content="8 + 9?"), Message(role="assistant", content="17"))

@@ -1,0 +1,295 @@
+"""What a decode session does to each completion: cancelling, closing thoughts, walls, stops, memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tina_azr.errors import ModelError
+from tina_azr.model.loading import Policy
+from tina_azr.rollout.session import MAX_WAVES
+from tina_azr.rollout.types import RolloutRequest, StopCause
+
+Open = Callable[..., Any]
+Ask = Callable[..., RolloutRequest]
+
+
+# Cancelling.
+
+
+def test_cancel_ends_at_once_with_what_there_is(driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a", max_tokens=200), follow=True)
+    one.step(6)
+    assert one.cancel(ticket) == 1
+    (completion,) = one.ended[ticket].values()
+    assert completion.stop_cause is StopCause.CANCELLED
+    assert completion.ids_T.tolist() == [token.id for token in one.tokens[ticket, 0]]
+    assert not one.session.busy
+
+
+def test_a_cancelled_slot_is_free_in_the_next_step(driven: Open, ask: Ask) -> None:
+    one = driven(slots=2)
+    first = one.submit(ask("a", group_size=2, max_tokens=200))
+    second = one.submit(ask("b", max_tokens=5), follow=True)
+    one.step(3)
+    assert one.session.waiting == 1
+    one.cancel(first)
+    one.step()
+    assert one.session.waiting == 0
+    assert len(one.tokens[second, 0]) == 1
+
+
+def test_one_completion_of_a_group_can_be_cancelled_alone(driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a", group_size=3, max_tokens=30))
+    one.step(4)
+    assert one.cancel(ticket, 1) == 1
+    one.run()
+    causes = [one.ended[ticket][index].stop_cause for index in range(3)]
+    assert causes[1] is StopCause.CANCELLED
+    assert StopCause.CANCELLED not in (causes[0], causes[2])
+
+
+def test_what_never_began_is_cancelled_empty(driven: Open, ask: Ask) -> None:
+    one = driven(slots=2)
+    ticket = one.submit(ask("a", group_size=5, max_tokens=50))
+    one.step(3)
+    assert one.cancel(ticket) == 5
+    assert sorted(len(done.ids_T) for done in one.ended[ticket].values()) == [0, 0, 0, 3, 3]
+    assert not one.session.busy
+
+
+def test_a_prompt_that_is_cancelled_half_way_through_its_prefill_is_never_told_of(driven: Open, ask: Ask) -> None:
+    one = driven(piece_tokens=4)
+    running = one.submit(ask("a", max_tokens=60))
+    one.step()
+    cancelled = one.submit(ask("q" * 60, group_size=2))
+    one.step(3)
+    assert one.session.waiting == 0
+    assert one.cancel(cancelled) == 2
+    one.run()
+    assert set(one.prompts) == {running}
+    assert len(one.ended[running]) == 1
+
+
+def test_unknown_and_ended_tickets_are_ignored(driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a", max_tokens=2))
+    one.run()
+    assert one.cancel(ticket) == one.cancel(99) == 0
+    assert not one.session.close_thoughts(ticket)
+
+
+# The end of a thought.
+
+
+def closing(policy: Policy, completion: Any, at: int) -> bool:
+    ids = list(policy.closing_ids)
+    return bool(completion.ids_T[at : at + len(ids)].tolist() == ids and completion.forced_T[at : at + len(ids)].all())
+
+
+def test_close_thoughts_forces_the_closing_ids_from_the_next_token_on(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a", max_tokens=200), follow=True)
+    other = one.submit(ask("b", max_tokens=200))
+    one.step(5)
+    assert one.session.close_thoughts(ticket)
+    one.step(len(byte_policy.closing_ids))
+    tokens = one.tokens[ticket, 0]
+    assert [token.forced for token in tokens] == [False] * 5 + [True] * len(byte_policy.closing_ids)
+    one.run()
+    assert closing(byte_policy, one.ended[ticket][0], 5)
+    assert not one.ended[other][0].forced_T.any()
+
+
+def test_close_thoughts_is_false_where_nothing_thinks(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a", max_tokens=200, think_wall=0))
+    assert not one.session.close_thoughts(ticket), "it has not begun"
+    one.step(3)
+    assert not one.session.close_thoughts(ticket), "it is being closed already"
+    one.step(len(byte_policy.closing_ids))
+    assert not one.session.close_thoughts(ticket), "it answers"
+
+
+def test_a_wall_of_zero_answers_without_a_thought(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a", max_tokens=150, think_wall=0))
+    one.run()
+    assert closing(byte_policy, one.ended[ticket][0], 0)
+
+
+def test_no_thought_passes_its_wall(driven: Open, ask: Ask) -> None:
+    one = driven()
+    tickets = {one.submit(ask("a", seed=seed, group_size=4, max_tokens=170, think_wall=seed * 5)): seed * 5 for seed in range(6)}
+    one.run()
+    for ticket, wall in tickets.items():
+        for done in one.ended[ticket].values():
+            sampled = int((~done.forced_T[: done.think_tokens]).sum())
+            assert sampled <= wall
+            assert done.forced_close == bool(done.forced_T.any())
+            assert done.forced_close or sampled == done.think_tokens
+
+
+def prefer(policy: Policy, wanted: int, text: str) -> None:
+    """Make an id by far the likeliest first token after a prompt."""
+    with torch.no_grad():
+        states = policy.module.model(torch.tensor([policy.tokenizer.render(text)])).last_hidden_state[0, -1]
+        policy.module.lm_head.weight[wanted] = 10 * states
+
+
+def test_min_think_holds_the_thought_open(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    close = byte_policy.tokenizer.think_close_id
+    prefer(byte_policy, close, "a")
+    one = driven()
+    free, held = (one.submit(ask("a", max_tokens=20, min_think=least, temperature=0.0)) for least in (0, 9))
+    one.run()
+    assert one.ids(free)[0][0] == close
+    assert close not in one.ids(held)[0][:9]
+
+
+def test_each_request_has_stop_ids_of_its_own(driven: Open, ask: Ask) -> None:
+    one = driven()
+    free = one.submit(ask("a", temperature=0.0))
+    one.run()
+    ids = one.ids(free)[0]
+    wanted = ids[7]
+    stopped, further, neighbour = (
+        one.submit(ask("a", temperature=0.0, stop_ids=stops)) for stops in ((wanted,), (261, wanted, 262), ())
+    )
+    one.run()
+    expected = ids[: ids.index(wanted) + 1]
+    assert one.ids(stopped)[0] == one.ids(further)[0] == expected
+    assert one.ended[stopped][0].stop_cause is StopCause.STOP_ID
+    assert one.ids(neighbour)[0] == ids
+
+
+def test_min_p_keeps_what_is_nearly_as_likely_as_the_best(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    asked = ask("a", group_size=400, max_tokens=1, min_p=0.9)
+    with torch.no_grad():
+        shares = byte_policy.module(torch.tensor([asked.prompt_ids])).logits[0, -1].softmax(-1)
+    kept = set((shares >= 0.9 * shares.max()).nonzero()[:, 0].tolist())
+    one = driven(slots=400)
+    ticket = one.submit(asked)
+    one.run()
+    drawn = {ids[0] for ids in one.ids(ticket)}
+    assert 1 < len(drawn) < 264
+    assert drawn <= kept
+
+
+# Memory.
+
+
+def test_kv_tokens_bounds_what_runs_at_once(driven: Open, ask: Ask) -> None:
+    asked = ask("a", max_tokens=30)
+    each = len(asked.prompt_ids) + 30
+    one = driven(kv_tokens=3 * each + 5)
+    tickets = [one.submit(ask("a", seed=seed, max_tokens=30, stop_ids=())) for seed in range(8)]
+    group = one.submit(ask("a", group_size=7, max_tokens=30))
+    waiting = []
+    while one.session.busy:
+        one.step()
+        waiting.append(one.session.waiting)
+    assert waiting[0] == 12
+    assert all(len(one.ended[ticket]) == 1 for ticket in tickets)
+    assert len(one.ended[group]) == 7
+
+
+def test_what_never_fits_the_memory_is_refused(driven: Open, ask: Ask) -> None:
+    one = driven(kv_tokens=50)
+    with pytest.raises(ModelError, match="exceeds the 50 tokens that there is memory for: lower max_tokens"):
+        one.submit(ask("a", max_tokens=40))
+    assert not one.session.busy
+
+
+def test_release_gives_all_memory_back_and_the_session_goes_on(driven: Open, ask: Ask) -> None:
+    one = driven()
+    first = one.submit(ask("a", seed=3))
+    one.step(2)
+    assert one.session.held_bytes > 0
+    one.run()
+    one.session.release()
+    assert one.session.held_bytes == 0
+    second = one.submit(ask("a", seed=3))
+    one.run()
+    assert one.ids(second) == one.ids(first)
+
+
+def test_release_is_refused_while_completions_run(driven: Open, ask: Ask) -> None:
+    one = driven()
+    ticket = one.submit(ask("a"))
+    with pytest.raises(ModelError, match="still has completions to do"):
+        one.session.release()
+    one.step()
+    one.cancel(ticket)
+    one.session.release()
+    assert one.session.held_bytes == 0
+
+
+# Taps and reports.
+
+
+def test_many_arrivals_stay_within_the_allowed_waves(driven: Open, ask: Ask) -> None:
+    one = driven(slots=64)
+    for number in range(3 * MAX_WAVES):
+        one.submit(ask("q" * (1 + 5 * number), max_tokens=100))
+        one.step()
+        assert len(one.session._waves) <= MAX_WAVES
+
+
+def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:
+    one = driven(slots=3)
+    followed = one.submit(ask("a", group_size=5, max_tokens=40, think_wall=4), follow=True)
+    quiet = one.submit(ask("b"))
+    one.run()
+    for index, done in one.ended[followed].items():
+        tokens = one.tokens[followed, index]
+        assert [token.id for token in tokens] == done.ids_T.tolist()
+        assert [token.forced for token in tokens] == done.forced_T.tolist()
+        np.testing.assert_array_equal(np.array([token.logprob for token in tokens], dtype=np.float32), done.logprobs_T)
+    assert not any(ticket == quiet for ticket, _ in one.tokens)
+
+
+def test_the_hook_is_asked_once_a_request_and_its_wall_holds(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    asked: list[int] = []
+
+    def walls(tickets: list[int], states_NLH: np.ndarray) -> list[int | None]:
+        assert states_NLH.shape == (len(tickets), 1, byte_policy.module.config.hidden_size)
+        asked.extend(tickets)
+        return [3 if ticket == 1 else None for ticket in tickets]
+
+    one = driven(slots=2, taps=(1,), on_prompts=walls)
+    walled, own = one.submit(ask("a", group_size=5, max_tokens=12)), one.submit(ask("b", max_tokens=12, think_wall=6))
+    one.run()
+    assert asked == [walled, own]
+    closed = byte_policy.tokenizer.think_close_id
+    for done in one.ended[walled].values():
+        assert done.forced_T[3] or closed in done.ids_T[:3] or len(done.ids_T) <= 3
+    assert np.flatnonzero(one.ended[own][0].forced_T)[0] == 6
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_a_seed_that_is_no_seed_is_refused_before_it_stops_the_others(driven: Open, ask: Ask, seed: int) -> None:
+    with pytest.raises(ModelError, match="seed"):
+        driven().submit(ask("a", seed=seed))
+
+
+@pytest.mark.parametrize(
+    "params", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"min_p": 1.1}]
+)
+def test_sampling_parameters_out_of_bounds_are_refused(driven: Open, ask: Ask, params: dict[str, Any]) -> None:
+    (name,) = params
+    with pytest.raises(ModelError, match=name):
+        driven().submit(ask("a", **params))
+
+
+def test_weights_that_are_no_numbers_are_told_of(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    with torch.no_grad():
+        byte_policy.module.model.norm.weight.fill_(float("nan"))
+    one = driven()
+    one.submit(ask("a", max_tokens=2))
+    with pytest.raises(ModelError, match="not finite"):
+        one.run()

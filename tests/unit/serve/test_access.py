@@ -1,0 +1,202 @@
+"""Who is let in: Host, Origin, Sec-Fetch-Site, the key, the content type, the length and pace of a body."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from scripted_chat import ScriptedChatEngine
+from scripted_server import RunningServer, running
+
+KEY = "correct-horse-battery"
+ASK = {"messages": [{"role": "user", "content": "hello"}]}
+
+
+def error_of(response: httpx.Response) -> dict[str, str | None]:
+    """The error of a refusal, whose shape is OpenAI's whatever was refused."""
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, str | None] = body["error"]
+    return error
+
+
+def port_of(client: httpx.Client) -> int:
+    assert client.base_url.port is not None
+    return client.base_url.port
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
+def test_the_names_of_this_machine_are_answered_to(client: httpx.Client, name: str) -> None:
+    assert client.get("/health", headers={"Host": f"{name}:{port_of(client)}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "127.0.0.1.evil.example:{port}",
+        "localhost",
+        "localhost:1",
+        "192.168.0.7:{port}",
+        "a/b:{port}",
+        "localhost:{port}:1",
+        "",
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/health", "/metrics", "/v1/models", "/static/index.html"])
+def test_another_host_is_refused_everywhere(client: httpx.Client, host: str, path: str) -> None:
+    response = client.get(path, headers={"Host": host.format(port=port_of(client))})
+    assert (response.status_code, error_of(response)["code"]) == (403, "bad_host")
+
+
+def test_two_hosts_are_refused(client: httpx.Client) -> None:
+    lines = f"GET /health HTTP/1.1\r\nHost: localhost:{port_of(client)}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    assert raw(port_of(client), lines.encode()).startswith(b"HTTP/1.1 4")
+
+
+def test_a_host_that_was_allowed_is_answered_to() -> None:
+    with running(ScriptedChatEngine(), hosts=["box.example", "tunnel.example:9000"]) as server:
+        seen = {
+            host: httpx.get(f"{server.url}/health", headers={"Host": host}).status_code
+            for host in ("box.example", "box.example:80", "tunnel.example:9000", "tunnel.example:9001", "other.example")
+        }
+    assert seen == {
+        "box.example": 200,
+        "box.example:80": 200,
+        "tunnel.example:9000": 200,
+        "tunnel.example:9001": 403,
+        "other.example": 403,
+    }
+
+
+def test_the_server_listens_on_ipv6_too() -> None:
+    with running(ScriptedChatEngine(), host="::1") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert httpx.get(f"{server.url}/health", headers={"Origin": server.url}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://localhost:1", "https://localhost", "null", "file://", "http://127.0.0.1.evil.example"]
+)
+def test_a_page_of_another_origin_is_refused(client: httpx.Client, origin: str) -> None:
+    response = client.post("/v1/chat/completions", json=ASK, headers={"Origin": origin})
+    assert (response.status_code, error_of(response)["code"]) == (403, "cross_origin")
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_the_own_page_may_ask(client: httpx.Client) -> None:
+    headers = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/v1/chat/completions", json=ASK, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_request_from_another_site_is_refused_without_an_origin_too(client: httpx.Client, site: str) -> None:
+    response = client.get("/v1/models", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"})
+    assert (response.status_code, error_of(response)["code"]) == (403, "cross_site")
+
+
+def test_a_link_on_another_site_may_lead_to_the_page(client: httpx.Client) -> None:
+    assert client.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code == 200
+    assert client.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
+
+
+@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_a_post_that_a_form_could_send_is_refused(client: httpx.Client, media: str) -> None:
+    response = client.post("/v1/chat/completions", content=json.dumps(ASK), headers={"Content-Type": media})
+    assert (response.status_code, error_of(response)["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[RunningServer]:
+    with running(ScriptedChatEngine(), key=KEY) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Basic {KEY}", KEY]
+)
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/tina/info", "/metrics", "/openapi.json", "/nothing", "//v1/models"])
+def test_a_wrong_key_is_refused(locked: RunningServer, header: str | None, path: str) -> None:
+    response = httpx.get(f"{locked.url}{path}", headers={} if header is None else {"Authorization": header})
+    assert (response.status_code, error_of(response)["code"]) == (401, "invalid_api_key")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert KEY not in response.text
+
+
+def test_a_key_of_other_letters_than_ascii_is_wrong_and_no_fault(locked: RunningServer) -> None:
+    assert httpx.get(f"{locked.url}/v1/models", headers={"Authorization": "Bearer žluť".encode()}).status_code == 401
+
+
+def test_the_key_opens(locked: RunningServer) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert httpx.get(f"{locked.url}/v1/models", headers=headers).status_code == 200
+    assert httpx.post(f"{locked.url}/v1/chat/completions", json=ASK, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/static/index.html"])
+def test_the_page_and_the_probes_need_no_key(locked: RunningServer, path: str) -> None:
+    assert httpx.get(f"{locked.url}{path}").status_code == 200
+
+
+def test_a_body_that_is_too_long_is_refused(client: httpx.Client) -> None:
+    response = client.post("/v1/chat/completions", content=b" " * 20_001, headers={"Content-Type": "application/json"})
+    assert (response.status_code, error_of(response)["code"]) == (413, "body_too_long")
+
+
+def test_a_body_of_unknown_length_is_refused_while_it_is_read(client: httpx.Client) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 100_000_000:
+            sent += 1_000
+            yield b" " * 1_000
+
+    try:
+        response = client.post("/v1/chat/completions", content=endless(), headers={"Content-Type": "application/json"})
+        assert response.status_code == 413
+    except httpx.WriteError:
+        pass  # the server hung up on a client that went on sending
+    assert sent < 20_000_000
+
+
+def test_a_body_length_that_is_none_is_refused(client: httpx.Client) -> None:
+    head = f"POST /v1/responses HTTP/1.1\r\nHost: localhost:{port_of(client)}\r\nContent-Type: application/json\r\n"
+    assert raw(port_of(client), f"{head}Content-Length: -5\r\n\r\n".encode()).startswith(b"HTTP/1.1 4")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    with running(ScriptedChatEngine(), read_seconds=0.2) as server:
+        port = httpx.URL(server.url).port
+        assert port is not None
+        head = f"POST /v1/responses HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
+        assert raw(port, f"{head}Content-Length: 50\r\n\r\n{{".encode()).startswith(b"HTTP/1.1 408")
+
+
+def test_headers_that_are_too_long_are_refused(client: httpx.Client) -> None:
+    lines = f"GET /health HTTP/1.1\r\nHost: localhost:{port_of(client)}\r\nX-Long: {'a' * 100_000}\r\n\r\n"
+    assert raw(port_of(client), lines.encode()).startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/nothing", "/static/../app.py"])
+def test_every_response_carries_the_headers_that_lock_a_page(client: httpx.Client, path: str) -> None:
+    headers = client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+
+
+def raw(port: int, data: bytes) -> bytes:
+    """What the server says to bytes that no client library would send."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(data)
+        return connection.recv(65_536)

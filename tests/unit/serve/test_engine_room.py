@@ -1,0 +1,251 @@
+"""The room: how much it takes, who it forgets, how it ends. Counted at the engine, not at the client."""
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from scripted_chat import SENTINEL, ScriptedChatEngine, usual
+from scripted_server import RunningServer, running
+from tina_azr.engine.types import GenerationRequest, Listener, Ticket
+
+SLOW = 0.01
+"""Seconds a step: a thought of 400 words then takes four."""
+LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "think long"}], "max_tokens": 400, "thinking_budget": 400}
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.002)
+
+
+def server_log(caplog: pytest.LogCaptureFixture) -> str:
+    """What the server wrote; the clients of these tests log too."""
+    records = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    return "\n".join(logging.Formatter().format(record) for record in records)
+
+
+class Client:
+    """A connection that can be dropped, as a client that leaves does."""
+
+    def __init__(self, server: RunningServer, **fields: Any) -> None:
+        url = httpx.URL(server.url)
+        body = json.dumps({**LONG, **fields}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nContent-Type: application/json\r\n"
+        length = f"Content-Length: {len(body)}\r\n\r\n"
+        self.connection = socket.create_connection((url.host, url.port or 80), timeout=20)
+        self.connection.sendall((head + length).encode() + body)
+
+    def leave(self) -> None:
+        self.connection.close()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"stream": True}, {"stream": False}, {"stream": True, "n": 4}], ids=["stream", "whole", "several"]
+)
+def test_a_client_that_leaves_frees_its_slots(fields: dict[str, Any]) -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW)
+    with running(engine) as server:
+        client = Client(server, **fields)
+        wait_until(lambda: engine.busy == fields.get("n", 1), "it runs")
+        client.leave()
+        wait_until(lambda: engine.busy == 0, "the slots are free")
+        steps = engine.steps
+        wait_until(lambda: server.room.in_flight == 0, "the room has forgotten it")
+        assert engine.steps - steps <= 2
+        assert engine.steps < 200, "it ran on to its end"
+        metrics = httpx.get(f"{server.url}/metrics").text
+    assert 'tina_ended_requests_total{by="client"} 1.0' in metrics
+    assert f'tina_completions_total{{reason="cancelled"}} {fields.get("n", 1)}.0' in metrics
+
+
+def test_a_client_that_leaves_the_queue_is_forgotten_too() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW, slots=1)
+    with running(engine) as server:
+        first, second = Client(server, stream=True), Client(server, stream=True)
+        wait_until(lambda: server.room.in_flight == 2, "both are in")
+        second.leave()
+        wait_until(lambda: ("cancel", 2) in engine.log, "the second is cancelled")
+        first.leave()
+        wait_until(lambda: server.room.in_flight == 0, "both are out")
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW)
+    with running(engine, queue=3, choices=3) as server:
+        clients = [Client(server, stream=True), Client(server, stream=True, n=2)]
+        wait_until(lambda: server.room.in_flight == 3, "the queue is full")
+        for stream in (True, False):
+            response = httpx.post(f"{server.url}/v1/chat/completions", json={**LONG, "stream": stream})
+            assert response.status_code == 429
+            assert response.json()["error"]["type"] == "rate_limit_error"
+            assert 1 <= int(response.headers["retry-after"]) <= 60
+        clients[1].leave()
+        wait_until(lambda: server.room.in_flight == 1, "two places are free")
+        assert httpx.post(f"{server.url}/v1/chat/completions", json={**LONG, "max_tokens": 3}).status_code == 200
+        clients[0].leave()
+
+
+def test_requests_join_those_that_run() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW)
+    with running(engine) as server:
+        first = Client(server, stream=True)
+        wait_until(lambda: engine.steps > 5, "the first runs")
+        short = httpx.post(f"{server.url}/v1/chat/completions", json={**LONG, "max_tokens": 5}).json()
+        assert short["usage"]["completion_tokens"] == 5
+        assert engine.busy == 1, "the first is over before the second: they did not run together"
+        first.leave()
+
+
+def test_answer_now_closes_the_thought_of_a_running_request() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW)
+    with running(engine) as server, httpx.Client(base_url=server.url) as http:
+        with http.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as response:
+            lines = (line.removeprefix("data: ") for line in response.iter_lines() if line)
+            run_id = json.loads(next(lines))["id"]
+            wait_until(lambda: engine.steps > 3, "it thinks")
+            control = {"id": run_id, "action": "reasoning_end"}
+            assert httpx.post(f"{server.url}/v1/chat/completions/control", json=control).json() == {"ok": True}
+            *_, last, done = lines
+        assert done == "[DONE]"
+        tina = json.loads(last)["tina"]
+        assert (tina["think_stop"], tina["forced_close"]) == ("answer_now", True)
+        assert tina["used"] < 100
+        assert http.post("/v1/chat/completions/control", json=control).json() == {"ok": False}
+        assert http.post("/v1/chat/completions/control", json={**control, "id": "chatcmpl-0"}).json() == {"ok": False}
+        assert http.post("/v1/chat/completions/control", json={**control, "action": "stop"}).status_code == 400
+
+
+def test_the_time_limit_ends_a_request_with_what_it_has() -> None:
+    with running(ScriptedChatEngine(seconds_per_step=SLOW), request_seconds=0.3) as server:
+        body = httpx.post(f"{server.url}/v1/chat/completions", json=LONG).json()
+    assert body["choices"][0]["finish_reason"] == "length"
+    assert body["tina"]["ended_by"] == "time_limit"
+    assert 3 < body["usage"]["completion_tokens"] < 100
+
+
+def test_a_silent_stream_is_kept_open_by_comments() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW, slots=1)
+    with running(engine, ping_seconds=0.05) as server:
+        first = Client(server, stream=True)
+        wait_until(lambda: engine.busy == 1, "the first runs")
+        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json={**LONG, "stream": True}) as response:
+            assert next(response.iter_lines()) == ": ping"
+        first.leave()
+
+
+def test_shutdown_lets_what_runs_finish() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW)
+    with running(engine, grace_seconds=20) as server:
+        answers: list[dict[str, Any]] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(f"{server.url}/v1/chat/completions", json={**LONG, "max_tokens": 60}, timeout=20).json()
+            )
+        )
+        asking.start()
+        wait_until(lambda: engine.steps > 3, "it runs")
+        server.server.stop()
+        wait_until(lambda: server.room.closing, "it shuts down")
+        asking.join(20)
+        server.thread.join(20)
+    assert (answers[0]["usage"]["completion_tokens"], answers[0]["tina"]["ended_by"]) == (60, None)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/health")
+
+
+def test_shutdown_ends_what_does_not_finish_and_says_so() -> None:
+    engine = ScriptedChatEngine(seconds_per_step=SLOW)
+    with running(engine, grace_seconds=0.2) as server:
+        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json={**LONG, "stream": True}) as response:
+            lines = (line.removeprefix("data: ") for line in response.iter_lines() if line)
+            next(lines)
+            server.server.stop()
+            *_, last, done = lines
+        server.thread.join(20)
+    assert done == "[DONE]"
+    assert json.loads(last)["tina"]["ended_by"] == "shutdown"
+    assert json.loads(last)["choices"][0]["finish_reason"] == "length"
+    assert engine.steps < 200
+
+
+class BreakingEngine(ScriptedChatEngine):
+    """Fails as a whole, with a message that nobody may read."""
+
+    def step(self) -> bool:
+        if self.steps == 3:
+            raise ValueError(f"cannot go on after {SENTINEL}")
+        return super().step()
+
+
+def test_an_engine_that_breaks_is_said_to_everyone_and_ends_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), running(BreakingEngine(slots=1)) as server:
+        statuses: list[tuple[int, str]] = []
+
+        def ask() -> None:
+            response = httpx.post(f"{server.url}/v1/chat/completions", json=LONG, timeout=20)
+            statuses.append((response.status_code, response.text))
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        server.thread.join(20)
+        assert not server.thread.is_alive()
+    assert {status for status, _ in statuses} <= {500, 503}
+    assert 500 in {status for status, _ in statuses}
+    assert "ValueError" in server_log(caplog)
+    assert SENTINEL not in server_log(caplog) + "".join(text for _, text in statuses)
+
+
+class RefusingEngine(ScriptedChatEngine):
+    """Fails on one request in a way that it does not say."""
+
+    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
+        raise KeyError(f"{SENTINEL} {request.messages[-1].content}")
+
+
+def test_an_unforeseen_fault_quotes_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), running(RefusingEngine()) as server:
+        response = httpx.post(f"{server.url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "my secret"}]})
+    assert (response.status_code, response.json()["error"]["type"]) == (500, "server_error")
+    assert "KeyError" in server_log(caplog)
+    for text in (server_log(caplog), response.text):
+        assert SENTINEL not in text
+        assert "my secret" not in text
+
+
+def test_logs_and_metrics_count_and_quote_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), running(ScriptedChatEngine(allow_visible=True)) as server:
+        body = {"messages": [{"role": "user", "content": "my secret"}], "include_reasoning": True}
+        answer = httpx.post(f"{server.url}/v1/chat/completions", json=body).json()
+        httpx.get(f"{server.url}/my-secret-path")
+        metrics = httpx.get(f"{server.url}/metrics").text
+    assert SENTINEL in json.dumps(answer)
+    for text in (server_log(caplog), metrics):
+        assert SENTINEL not in text
+        assert "secret" not in text
+        assert answer["choices"][0]["message"]["content"] not in text
+    assert 'tina_tokens_total{kind="think"} 25.0' in metrics
+    assert 'tina_think_stops_total{cause="closed"} 1.0' in metrics
+    assert 'tina_http_requests_total{path="other",status="404"} 1.0' in metrics
+    assert "tina_completions_in_flight 0.0" in metrics
+    assert answer["id"] in server_log(caplog)
+
+
+def test_ready_is_over_before_health_is() -> None:
+    engine = ScriptedChatEngine(usual, seconds_per_step=SLOW)
+    with running(engine, grace_seconds=5) as server, httpx.Client(base_url=server.url) as http:
+        assert (http.get("/ready").status_code, http.get("/health").status_code) == (200, 200)
+        server.room.closing = True
+        assert (http.get("/ready").status_code, http.get("/health").status_code) == (503, 200)
+        assert http.post("/v1/chat/completions", json=LONG).status_code == 503
