@@ -96,12 +96,26 @@ fn a_call_means_the_same_in_either_form() {
         " # nothing\n 1 , # more\n 2 , ",
     ];
     let items = "(9, 8), ".repeat(40);
-    let long = format!("'{}', '{}', [{}], [{items}], ({items}), {}", "x".repeat(300), "x ".repeat(200), "7, ".repeat(300), "8, ".repeat(300));
+    let long =
+        format!("'{}', '{}', [{}], [{items}], ({items}), {}", "x".repeat(300), "x ".repeat(200), "7, ".repeat(300), "8, ".repeat(300));
     let mut calls: Vec<String> =
         arguments.into_iter().map(str::to_owned).chain([long]).map(|arguments| format!("f({arguments})")).collect();
     calls.extend(
-        ["fail('x')", "f", "f(1)(2)", "f(1)[0]", "missing(1)", "len([1, 2])", "hidden('abc')", "not(1)", "f (1)", "f(1) ", "deepest(0)", "loud(1)"]
-            .map(str::to_owned),
+        [
+            "fail('x')",
+            "f",
+            "f(1)(2)",
+            "f(1)[0]",
+            "missing(1)",
+            "len([1, 2])",
+            "hidden('abc')",
+            "not(1)",
+            "f (1)",
+            "f(1) ",
+            "deepest(0)",
+            "loud(1)",
+        ]
+        .map(str::to_owned),
     );
     let plain: Vec<&str> = calls.iter().map(String::as_str).collect();
     let wrapped: Vec<String> = calls.iter().map(|call| format!("({call})")).collect();

@@ -195,3 +195,17 @@ fn the_host_is_asked_about_its_clock_from_time_to_time() {
     let (result, left) = metered.run(10_000, 1 << 40);
     assert!(result.is_none() && left > 0 && metered.store.data().looks == 3);
 }
+
+#[test]
+fn a_loop_within_a_loop_is_enough_to_look_at_the_clock() {
+    let mut metered = Metered::new(
+        r#"(func (export "run") (param i32) (result i32) (local i32)
+            (loop $outer
+                (local.set 1 (i32.const 1000))
+                (loop $inner (br_if $inner (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))
+                (br_if $outer (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+            (local.get 0))"#,
+    );
+    assert!(metered.used(10_000) > 3 * (4 << 20));
+    assert!(metered.store.data().looks >= 3);
+}

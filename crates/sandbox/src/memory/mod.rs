@@ -29,11 +29,11 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// What `memory` holds in the dirty ranges, where that is not what `image` does.
-    pub fn take(memory: &[u8], dirty: &[Range<usize>], image: &[u8]) -> Self {
+    pub fn take(memory: &[u8], dirty: impl Iterator<Item = Range<usize>>, image: &[u8]) -> Self {
         let mut places = vec![0; memory.len() / PAGE];
         let mut bytes = Vec::new();
         let mut pages = 0;
-        for page in dirty.iter().flat_map(|range| range.start / PAGE..range.end / PAGE) {
+        for page in dirty.flat_map(|range| range.start / PAGE..range.end / PAGE) {
             let now = &memory[page * PAGE..(page + 1) * PAGE];
             if now != &image[page * PAGE..(page + 1) * PAGE] {
                 pages += 1;

@@ -77,12 +77,11 @@ impl Scanner {
         Ok(scanner)
     }
 
-    /// Ranges of `memory`, in whole pages and in order, that are no longer the file's.
-    pub(super) fn dirty(&mut self, memory: &[u8], ranges: &mut Vec<Range<usize>>) -> io::Result<()> {
+    /// Ranges within a part of `memory`, in whole pages and in order, that are no longer the file's.
+    pub(super) fn dirty(&mut self, memory: &[u8], part: Range<usize>, ranges: &mut Vec<Range<usize>>) -> io::Result<()> {
         let base = memory.as_ptr() as u64;
-        let end = base + memory.len() as u64;
+        let (mut start, end) = (base + part.start as u64, base + part.end as u64);
         ranges.clear();
-        let mut start = base;
         while start < end {
             let (count, walked) = self.ask(start, end - start)?;
             ranges.extend(self.found[..count].iter().map(|found| (found.start - base) as usize..(found.end - base) as usize));
