@@ -63,8 +63,8 @@ impl Small {
         for _ in 0..LEVELS {
             let mut found = Vec::new();
             candidates.retain(|(number, (own, callees))| {
-                let weights = callees.iter().map(|callee| small.0.get(callee));
-                let Some(weight) = weights.fold(Some(*own), |sum, weight| sum?.checked_add(*weight?)) else { return true };
+                let weight = callees.iter().try_fold(*own, |sum, callee| sum.checked_add(*small.0.get(callee)?));
+                let Some(weight) = weight else { return true };
                 if weight <= MOST_SMALL {
                     found.push((*number, weight));
                 }

@@ -88,7 +88,9 @@ fn changes(operator: &Operator<'_>) -> bool {
 
 /// The charges' integers, and the function that looks at the clock, are named in charges only, and those never add fuel.
 fn leaves_charges_alone(body: &[Operator<'_>], look: u32) {
-    use Operator::{Call, End, GlobalGet, GlobalSet, I64Const, I64ExtendI32U, I64LtS, I64ShrU, I64Sub, If, LocalGet, LocalTee, Unreachable};
+    use Operator::{
+        Call, End, GlobalGet, GlobalSet, I64Const, I64ExtendI32U, I64LtS, I64ShrU, I64Sub, If, LocalGet, LocalTee, Unreachable,
+    };
     let mut rest = body;
     while let Some((first, after)) = rest.split_first() {
         rest = match first {
