@@ -59,6 +59,8 @@ fn build_images() -> Result<()> {
     let Some((first, second)) = best.1 else {
         return Err(format!("no two guest images differ: {:?}", images.iter().map(|image| &image.mark).collect::<Vec<_>>()).into());
     };
+    println!("cargo:rustc-env=TINA_COMPONENTIZE_PY_VERSION={COMPONENTIZE_VERSION}");
+    println!("cargo:rustc-env=TINA_CPYTHON_VERSION={}", images[first].mark.python);
     pack([&images[first].bytes, &images[second].bytes], &out)
 }
 
@@ -73,15 +75,18 @@ struct Mark {
     /// Of some texts, the lowest three bits of their hashes.
     hashes: Vec<u32>,
     addresses: Vec<u32>,
+    /// CPython's version.
+    python: String,
 }
 
 impl Mark {
-    /// `digits address,address,address`: an octal digit a hash, and hexadecimal numbers.
+    /// `digits address,address,address version`: an octal digit a hash, and hexadecimal numbers.
     fn read(text: &str) -> Option<Self> {
-        let (hashes, addresses) = text.split_once(' ')?;
+        let [hashes, addresses, python] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
         Some(Self {
             hashes: hashes.chars().map(|digit| digit.to_digit(8)).collect::<Option<_>>()?,
             addresses: addresses.split(',').map(|number| u32::from_str_radix(number, 16).ok()).collect::<Option<_>>()?,
+            python: python.to_owned(),
         })
     }
 

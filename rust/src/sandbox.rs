@@ -72,6 +72,8 @@ impl Sandbox {
         let info = self.0.info().map_err(raised)?;
         let facts = PyDict::new(py);
         facts.set_item("engine", info.engine)?;
+        facts.set_item("python", info.python)?;
+        facts.set_item("componentize_py", info.componentize_py)?;
         facts.set_item("way", info.way.name())?;
         facts.set_item("image", info.images[0])?;
         facts.set_item("second_image", info.images[1])?;

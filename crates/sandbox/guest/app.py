@@ -5,6 +5,7 @@ memory that this leaves behind.
 """
 
 import gc
+import platform
 
 # Imported by the generated glue, later than `unavailable` allows.
 import componentize_py_types
@@ -16,27 +17,24 @@ import unavailable
 import answer
 import rest
 
+VERSION = platform.python_version().encode()
+
 unavailable.install()
+answer.begin()
 
 
 class WitWorld:
-    """The world's exports."""
+    """The world's export."""
 
     def __init__(self) -> None:
         """Called once, at the end of the component's making: importing this module has left its garbage behind."""
         global mark
         gc.collect()
         padding.fill()
-        # For build.rs, which looks for it in the image: what must differ between the two. New objects are where a program's will be.
+        # For build.rs, which looks for it in the image: what must differ between the two, and what must not. New objects are where a program's will be.
         digits = b"".join(b"%o" % (hash("tina-azr"[:length]) & 7) for length in range(1, 9))
-        mark = b"".join((b"TINA-", b"IMAGE %b %x,%x,%x;" % (digits, id(object()), id([]), id(lambda: 0))))
+        mark = b"".join((b"TINA-", b"IMAGE %b %x,%x,%x %b;" % (digits, id(object()), id([]), id(lambda: 0), VERSION)))
         padding.move_ids()
 
-    def prepare(self, program: bytes, output_bytes: int) -> bytes:
-        return answer.prepare(program, output_bytes)
-
-    def call(self, expression: bytes) -> bytes:
-        return answer.call(expression)
-
-    def settle(self) -> bytes:
-        return rest.settle()
+    def nothing(self) -> None:
+        """A component exports something. The host calls `answer` and `rest` by CPython's own C interface."""

@@ -6,6 +6,7 @@ import sys
 sys.modules["_datetime"] = sys.modules["_zoneinfo"] = None
 
 import __future__
+import _pylong
 import _strptime
 import abc
 import argparse

@@ -20,7 +20,8 @@ def settle():
         raise RuntimeError("objects are made immortal as 32-bit CPython 3.14 does it")
     # What the last program left is let go now rather than under the eyes of the next.
     answer.prepare(b"pass", 0)
-    answer.call(b"0")
+    answer.call(b"0", b"")
+    answer.begin()
     gc.collect()
     everything = [sys.modules, *object.__subclasses__(), *gc.get_objects()]
     gc.freeze()

@@ -17,7 +17,15 @@ use crate::image::{Image, hex};
 use crate::{Error, making, memory};
 
 /// What is made of the same images, and how, is said here.
-const RECIPE: [&str; 3] = [include_str!("making.rs"), include_str!("flatten/emit.rs"), include_str!("flatten/reach.rs")];
+const RECIPE: [&str; 7] = [
+    include_str!("making.rs"),
+    include_str!("flatten/mod.rs"),
+    include_str!("flatten/graph.rs"),
+    include_str!("flatten/reach.rs"),
+    include_str!("flatten/fuel.rs"),
+    include_str!("flatten/emit.rs"),
+    include_str!("running/instance.rs"),
+];
 
 /// An interpreter takes some 130 MB here, and each build of the library has its own.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -12,7 +12,7 @@ const LEAST_MEMORY: usize = 64 << 20;
 pub struct Limits {
     /// WebAssembly instructions, about. Exact, and repeats to the unit on one image.
     pub fuel: u64,
-    /// A coarse watchdog behind fuel.
+    /// A coarse watchdog behind fuel: the clock is looked at as fuel is used.
     pub wall: Duration,
     /// The interpreter's whole memory, of which it needs some 40 MB itself.
     pub memory_bytes: usize,

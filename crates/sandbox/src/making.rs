@@ -54,10 +54,11 @@ fn settle(module: &Module, start: &[u8], mut scratch: File) -> Result<Vec<u8>, E
     scratch.write_all(start).map_err(|error| failed(error.to_string()))?;
     let image = memory::Image::open(scratch).map_err(|error| failed(error.to_string()))?;
     let mut instance = Guest::new(module, Arc::new(image))?.fresh()?;
+    instance.attach()?;
     instance.allow(&Limits { memory_bytes: 1 << 30, ..Limits::default() });
     for (program, call) in WARM_UP {
         let output_bytes = 1 << 20;
-        let steps = [instance.prepare(program.as_bytes(), output_bytes, FUEL, WALL)?, instance.call(call.as_bytes(), FUEL, WALL)?];
+        let steps = [instance.prepare(program.as_bytes(), output_bytes, FUEL, WALL)?, instance.call(call, FUEL, WALL)?];
         for step in steps {
             let answer = step.answer.map_err(|stop| failed(format!("{program:?} ended: {stop:?}")))?;
             match wire::read(&answer, output_bytes as usize) {

@@ -1,23 +1,15 @@
-//! A batch of work on some threads, with the engine's clock beside it.
+//! A batch of work on some threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Builder, ScopedJoinHandle};
 
-use wasmtime::Engine;
-
 use crate::Error;
-use crate::running::Ticker;
 
 /// Threads of our own, because a caller's may be too small for the guest's stack and for the parser. Only pages in use take memory.
 const STACK: usize = 64 << 20;
 
 /// `work(0)` to `work(count - 1)`, in this order in the result. The first error ends the batch.
-pub(crate) fn in_parallel<T: Send>(
-    engine: &Engine,
-    workers: usize,
-    count: usize,
-    work: impl Fn(usize) -> Result<T, Error> + Sync,
-) -> Result<Vec<T>, Error> {
+pub(crate) fn in_parallel<T: Send>(workers: usize, count: usize, work: impl Fn(usize) -> Result<T, Error> + Sync) -> Result<Vec<T>, Error> {
     let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let take_turns = || {
         let mut done = Vec::new();
@@ -36,22 +28,16 @@ pub(crate) fn in_parallel<T: Send>(
         }
         Ok(done)
     };
-    let clock_stops = AtomicBool::new(false);
-    let ticker = Ticker::new(engine, &clock_stops);
     let named = |name: &str| Builder::new().name(format!("tina-sandbox {name}"));
     let failed = |error: std::io::Error| Error::Worker(error.to_string());
     let parts = std::thread::scope(|scope| {
-        let clock = named("clock").spawn_scoped(scope, || ticker.run()).map_err(failed)?;
         let threads: Result<Vec<ScopedJoinHandle<'_, _>>, _> = (0..workers.clamp(1, count.max(1)))
             .map(|index| named(&index.to_string()).stack_size(STACK).spawn_scoped(scope, take_turns).map_err(failed))
             .collect();
         if threads.is_err() {
             over.store(true, Ordering::Relaxed);
         }
-        let joined = threads.and_then(|threads| threads.into_iter().map(join).collect::<Result<Vec<_>, _>>());
-        clock_stops.store(true, Ordering::Release);
-        clock.thread().unpark();
-        joined
+        threads.and_then(|threads| threads.into_iter().map(join).collect::<Result<Vec<_>, _>>())
     })?;
     let mut done: Done<T> = parts.into_iter().flatten().collect();
     done.sort_by_key(|(index, _)| *index);

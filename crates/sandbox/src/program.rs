@@ -97,7 +97,7 @@ impl<'a> Prepared<'a> {
 
     fn call(&mut self, call: &str, limits: &Limits) -> Result<Outcome, Error> {
         let fuel = limits.fuel.saturating_sub(self.fuel);
-        let step = self.session.call(call.as_bytes(), fuel, limits.wall.saturating_sub(self.wall))?;
+        let step = self.session.call(call, fuel, limits.wall.saturating_sub(self.wall))?;
         let crash = || outcome(Kind::Crash, Some("the interpreter gave the answer to another request".to_owned()), &step);
         let mut outcome = finished(&step, limits).unwrap_or_else(crash);
         outcome.fuel += self.fuel;

@@ -26,6 +26,10 @@ pub struct Sandbox {
 pub struct Info {
     /// The WebAssembly engine and its version.
     pub engine: &'static str,
+    /// The version of CPython in the images.
+    pub python: &'static str,
+    /// The version of the tool that built them.
+    pub componentize_py: &'static str,
     /// How interpreters are brought into the state in which a program starts.
     pub way: Way,
     /// Digests of the two images.
@@ -78,7 +82,7 @@ impl Sandbox {
     pub fn run_calls(&self, jobs: &[Job], policy: Option<Policy>) -> Result<Vec<Vec<Outcome>>, Error> {
         let machine = Machine::shared()?;
         let guest = machine.guest(Image::First)?;
-        pool::in_parallel(&machine.engine, self.workers, jobs.len(), |index| {
+        pool::in_parallel(self.workers, jobs.len(), |index| {
             let outcomes = program::run(&guest, &jobs[index], &self.limits, policy.unwrap_or(self.policy), self.plan)?;
             self.count(&outcomes);
             Ok(outcomes)
@@ -90,7 +94,7 @@ impl Sandbox {
     pub fn check_calls(&self, jobs: &[Job], policy: Option<Policy>) -> Result<Vec<Vec<Outcome>>, Error> {
         let machine = Machine::shared()?;
         let guests = [machine.guest(Image::First)?, machine.guest(Image::Second)?];
-        let runs = pool::in_parallel(&machine.engine, self.workers, 2 * jobs.len(), |index| {
+        let runs = pool::in_parallel(self.workers, 2 * jobs.len(), |index| {
             let (job, policy) = (&jobs[index / 2], policy.unwrap_or(self.policy));
             let outcomes = program::run(&guests[index % 2], job, &self.limits, policy, self.plan)?;
             self.count(&outcomes);
@@ -122,6 +126,8 @@ impl Sandbox {
     pub fn info(&self) -> Result<Info, Error> {
         Ok(Info {
             engine: concat!("wasmtime ", "48.0.8"),
+            python: env!("TINA_CPYTHON_VERSION"),
+            componentize_py: env!("TINA_COMPONENTIZE_PY_VERSION"),
             way: self.plan.way,
             images: [Image::First.digest(), Image::Second.digest()],
             image_bytes: Image::First.bytes(),

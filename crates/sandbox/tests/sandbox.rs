@@ -72,6 +72,76 @@ fn each_call_starts_where_the_program_left_off() {
     }
 }
 
+/// A call with literals only takes a shorter way into the guest than the same call in parentheses.
+#[test]
+fn a_call_means_the_same_in_either_form() {
+    let program = "def f(*given):\n    kept = [type(one).__name__ for one in given]\n    same = [a is b for a in given for b in given]\n\
+                   \x20   return given, kept, same\ndef fail(n):\n    raise ValueError(n)\nhidden = len\n\
+                   def deepest(low):\n    try:\n        return deepest(low + 1)\n    except RecursionError:\n        return low\n\
+                   class Loud:\n    def __del__(self):\n        print('gone')\ndef loud(n): return [Loud()]";
+    let arguments = [
+        "",
+        "1, -1, 0, 1024, 1025, 1025, -6, -6, 2147483647, 2147483648, -2147483648, -2147483649, 2**3",
+        "32767, 32768, 1073741823, 1073741824, -1073741824, 10**3, 123456789012345678901234567890, -123456789012345678901234567890",
+        "1.5, 1.5, -0.0, 0.0, 1e300, 5e-324, -1e999, 1j, True, False, None",
+        "'', 'a', 'word', 'word', 'two words', 'two words', 'ä', 'ä', '日本', '\\x00', '\\ud800', 'a' 'b', r'\\n', f'x', \"it's\"",
+        "b'', b'x', b'xy', b'xy', b'\\xff'",
+        "[], [1, [2, [3]]], (), (), (1,), (1, (2,)), (1, (2,)), (2,), ([1], 'x'), ([1], 'x'), (1.0,), (True,), (0.0,), (-0.0,)",
+        "{}, {'b': 1, 'a': 2, 'b': 3}, {1: 'x', True: 'y'}, {2: 1, 1: 2}, {1.0: 2}, {(1, 2): [3]}, {1, 2}, set()",
+        "*[1, 2]",
+        "float('inf'), range(3), Fraction(1, 2), Decimal('1.0')",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        "nan",
+        "1, n=2",
+        " # nothing\n 1 , # more\n 2 , ",
+    ];
+    let items = "(9, 8), ".repeat(40);
+    let long =
+        format!("'{}', '{}', [{}], [{items}], ({items}), {}", "x".repeat(300), "x ".repeat(200), "7, ".repeat(300), "8, ".repeat(300));
+    let mut calls: Vec<String> =
+        arguments.into_iter().map(str::to_owned).chain([long]).map(|arguments| format!("f({arguments})")).collect();
+    calls.extend(
+        [
+            "fail('x')",
+            "f",
+            "f(1)(2)",
+            "f(1)[0]",
+            "missing(1)",
+            "len([1, 2])",
+            "hidden('abc')",
+            "not(1)",
+            "f (1)",
+            "f(1) ",
+            "deepest(0)",
+            "loud(1)",
+        ]
+        .map(str::to_owned),
+    );
+    let plain: Vec<&str> = calls.iter().map(String::as_str).collect();
+    let wrapped: Vec<String> = calls.iter().map(|call| format!("({call})")).collect();
+    let wrapped: Vec<&str> = wrapped.iter().map(String::as_str).collect();
+    for way in WAYS {
+        let outcomes = sandbox(way, Limits::default()).run_calls(&[job(program, &plain), job(program, &wrapped)], None).expect("it runs");
+        for ((call, one), other) in calls.iter().zip(&outcomes[0]).zip(&outcomes[1]) {
+            let said = |outcome: &Outcome| (outcome.kind, outcome.value.clone(), outcome.error.clone(), outcome.stdout.clone());
+            assert_eq!(said(one), said(other), "{call}");
+        }
+    }
+}
+
+#[test]
+fn pages_that_are_seldom_written_come_back_as_they_were() {
+    let sandbox = sandbox(Way::Reset, Limits::default());
+    let rare = job("x = [bytes(1 << 14) for _ in range(50)]\ndef f(): return len(x)", &["f()", "f()"]);
+    let mut jobs = vec![rare.clone()];
+    jobs.extend(vec![job("def f(n): return n", &["f(1)"]); 300]);
+    jobs.push(rare);
+    let outcomes = sandbox.run_calls(&jobs, None).expect("every reset is compared");
+    assert!(outcomes.iter().flatten().all(Outcome::is_ok));
+    let fuel: Vec<u64> = [&outcomes[0], &outcomes[301]].map(|two| two[0].fuel).into();
+    assert_eq!(fuel[0], fuel[1]);
+}
+
 #[test]
 fn what_differs_between_the_images_is_found() {
     for way in WAYS {

@@ -53,7 +53,7 @@ class Sandbox:
         return self._native.programs_run
 
     def info(self) -> dict[str, str | int]:
-        """Engine, way, image digests, cache: what to note beside a result."""
+        """Versions, way, image digests, cache: what to note beside a result."""
         return self._native.info()
 
     def run(self, program: str, call: str, *, policy: Policy | None = None) -> Outcome:

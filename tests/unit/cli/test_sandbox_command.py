@@ -199,4 +199,6 @@ def test_warm_says_when_it_is_done() -> None:
 def test_info_names_engine_and_images() -> None:
     facts = json.loads(call("info", "--json").stdout)
     assert facts["engine"].startswith("wasmtime ")
+    assert facts["python"].startswith("3.14.")
+    assert facts["componentize_py"] == "0.25.1"
     assert facts["image"] != facts["second_image"]

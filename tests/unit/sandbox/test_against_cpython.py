@@ -131,3 +131,9 @@ def test_programs_that_are_drawn_do_what_they_do_in_cpython(box: Sandbox, seed: 
             wrong.append((job, result, outcome))
     assert wrong == []
     assert ended > 100, "most programs that are drawn should come to a value"
+
+
+def test_large_integers_are_divided_as_in_cpython(box: Sandbox) -> None:
+    # Far apart in size, CPython divides them by a module written in Python.
+    outcome = box.run("", "3**60000 // 7**20000 % 10**9")
+    assert outcome.value == str(3**60000 // 7**20000 % 10**9)

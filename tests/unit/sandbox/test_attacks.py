@@ -93,7 +93,8 @@ ATTACKS = {
     "len that lies": ("import builtins\nbuiltins.len = lambda _: 0", "[1, 2]", OK),
     "a module that is gone": ("import sys\nsys.modules.clear()", "1", OK),
     "builtins that are gone": ("import builtins\nnames = vars(builtins)\nfor n in list(names): del names[n]", "1", OK),
-    "our own functions": ("import sys\nanswer = sys.modules['answer']\nanswer.call = answer.prepare = None", "1", CRASH),
+    # The host has the functions themselves: it looks no name up that a program could change.
+    "our own functions": ("import sys\nanswer = sys.modules['answer']\nanswer.call = answer.prepare = None", "1", OK),
     "our own frames": (
         "import sys\ndef f():\n x = sys._getframe()\n while x.f_back: x = x.f_back\n x.f_globals.clear()",
         "f()",

@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 use super::module::{Constant, Module, evaluate};
-use super::{MEMORY, REALLOC, Refusal, Result, STACK_POINTER, at};
+use super::{C_FUNCTIONS, FUEL, LOOK_AT, MEMORY, Refusal, Result, STACK_POINTER, at};
 
 /// Everything that the component's modules define, in the order of their instantiation: an entity's number is its place here.
 #[derive(Default)]
@@ -68,7 +68,6 @@ struct Reader<'a> {
     globals: Vec<u32>,
     /// Core functions behind the component's functions.
     lifted: Vec<u32>,
-    realloc: Option<u32>,
     types: HashMap<FuncType, u32>,
 }
 
@@ -95,9 +94,7 @@ impl<'a> Graph<'a> {
                 _ => reader.section(payload)?,
             }
         }
-        let mut graph = reader.graph;
-        graph.exports.extend(reader.realloc.map(|function| (REALLOC.to_owned(), function)));
-        Ok(graph)
+        Ok(reader.graph)
     }
 
     fn global(&mut self, global: &Global<'_>, visible: &[Constant]) -> Result<u32> {
@@ -153,7 +150,7 @@ impl<'a> Reader<'a> {
                         continue; // An interface of functions, or a type; callers get at functions by their own names only.
                     }
                     let function = at(&self.lifted, export.index, "a function")?;
-                    if [MEMORY, STACK_POINTER, REALLOC].contains(&export.name.name) {
+                    if [MEMORY, STACK_POINTER, FUEL, LOOK_AT].iter().chain(&C_FUNCTIONS).any(|&taken| taken == export.name.name) {
                         return Err(Refusal::Unknown(format!("an export of the name {}", export.name.name)));
                     }
                     // An export is a function of the component in its own right.
@@ -196,15 +193,8 @@ impl<'a> Reader<'a> {
         self.lifted.push(at(&self.functions, function, "a function")?);
         for option in options {
             match option {
-                CanonicalOption::Realloc(function) => {
-                    let function = at(&self.functions, *function, "a function")?;
-                    if self.realloc.is_some_and(|other| other != function) {
-                        return Err(Refusal::Unknown("two ways of allocating arguments".to_owned()));
-                    }
-                    self.realloc = Some(function);
-                }
-                // Post-return functions free and pop the answer: a reset gives its memory back, and each request starts at the top of the stack.
-                CanonicalOption::UTF8 | CanonicalOption::Memory(_) | CanonicalOption::PostReturn(_) => {}
+                // For the canonical ABI's callers. The host uses no such function: it speaks CPython's own interface.
+                CanonicalOption::UTF8 | CanonicalOption::Memory(_) | CanonicalOption::Realloc(_) | CanonicalOption::PostReturn(_) => {}
                 other => return Err(Refusal::Unknown(format!("the canonical option {other:?}"))),
             }
         }
@@ -262,7 +252,19 @@ impl<'a> Reader<'a> {
             };
             Ok((export.name, entity))
         });
-        let exports = exports.collect::<Result<_>>()?;
+        let exports: HashMap<_, _> = exports.collect::<Result<_>>()?;
+        let imported = placed.functions.len() - module.functions.len();
+        for name in C_FUNCTIONS {
+            // A library that only hands on what it imports does not define it.
+            if let Some(&Entity::Function(function)) = exports.get(name)
+                && placed.functions[imported..].contains(&function)
+            {
+                if graph.exports.iter().any(|(other, _)| other == name) {
+                    return Err(Refusal::Unknown(format!("two functions called {name}")));
+                }
+                graph.exports.push((name.to_owned(), function));
+            }
+        }
         graph.placed.push(placed);
         Ok(exports)
     }

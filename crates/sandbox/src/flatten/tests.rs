@@ -2,7 +2,7 @@
 
 use wasmtime::{Engine, Instance, Module, Store, Val};
 
-use super::{Flat, MEMORY, Refusal, STACK_POINTER, flatten};
+use super::{FUEL, Flat, LOOK_AT, MEMORY, Refusal, STACK_POINTER, flatten};
 
 /// Two modules: the first has memory, stack pointer and a table, the second uses them, as libraries of one program do.
 const LINKED: &str = r#"(component
@@ -68,6 +68,7 @@ fn linked_modules_compute_what_they_did() {
     let memory = instance.get_memory(&mut store, MEMORY).unwrap();
     memory.grow(&mut store, 2).unwrap();
     memory.write(&mut store, 0, &flat.memory).unwrap();
+    instance.get_global(&mut store, FUEL).unwrap().set(&mut store, Val::I64(1000)).unwrap();
     let run = instance.get_typed_func::<u32, u32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, 7).unwrap(), 7 * 3 + 7 * 2 + u32::from(b'p') + 5);
     let pointer = instance.get_global(&mut store, STACK_POINTER).unwrap();
@@ -90,10 +91,10 @@ fn what_cannot_run_is_dropped_and_nothing_is_imported() {
     assert_eq!(module.imports().len(), 0);
     let mut names: Vec<_> = module.exports().map(|export| export.name().to_owned()).collect();
     names.sort();
-    assert_eq!(names, [MEMORY, "run", STACK_POINTER]);
-    // `run`, `$triple`, and `double` with what it calls; `$unused` is gone.
+    assert_eq!(names, [FUEL, LOOK_AT, MEMORY, "run", STACK_POINTER]);
+    // `run`, `$triple`, and `double` with what it calls, and what looks at the clock; `$unused` is gone.
     let bodies = wasmparser::Parser::new(0).parse_all(&flat.code);
-    assert_eq!(bodies.filter(|payload| matches!(payload, Ok(wasmparser::Payload::CodeSectionEntry(_)))).count(), 4);
+    assert_eq!(bodies.filter(|payload| matches!(payload, Ok(wasmparser::Payload::CodeSectionEntry(_)))).count(), 5);
 }
 
 #[test]
@@ -154,10 +155,12 @@ fn a_mutable_global_that_nobody_writes_becomes_a_constant() {
     let module = r#"(memory 1) (global $a (mut i64) (i64.const 5)) (global $b (mut i32) (i32.const 1))
         (func (export "run") (param i32) (result i32) (i32.wrap_i64 (global.get $a)))"#;
     let flat = flat(&single(module)).unwrap();
-    assert!(!wasmparser::Parser::new(0).parse_all(&flat.code).any(|section| matches!(section, Ok(wasmparser::Payload::GlobalSection(_)))));
+    let exported: Vec<_> = Module::new(&Engine::default(), &flat.code).unwrap().exports().map(|export| export.name().to_owned()).collect();
+    assert_eq!(exported, [MEMORY, FUEL, LOOK_AT, "run"]);
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &Module::new(&engine, &flat.code).unwrap(), &[]).unwrap();
+    instance.get_global(&mut store, FUEL).unwrap().set(&mut store, Val::I64(1000)).unwrap();
     let mut results = [Val::I32(0)];
     instance.get_func(&mut store, "run").unwrap().call(&mut store, &[Val::I32(0)], &mut results).unwrap();
     assert_eq!(results[0].i32(), Some(5));
@@ -187,7 +190,7 @@ fn modules_and_functions_have_to_be_valid() {
 
 #[test]
 fn an_export_that_is_called_as_one_of_ours_is_refused() {
-    for name in [MEMORY, "realloc"] {
+    for name in [MEMORY, FUEL] {
         let text = single(r#"(memory 1) (func (export "run") (param i32) (result i32) local.get 0)"#);
         let said = flat(&text.replace(r#"(func (export "run") (param "n""#, &format!(r#"(func (export "{name}") (param "n""#)));
         assert!(said.unwrap_err().to_string().contains("an export of the name"), "{name}");

@@ -8,11 +8,13 @@
 
 mod mapping;
 mod scan;
+mod written;
 
 use std::ops::Range;
 
 pub(crate) use mapping::{Image, Maps, starting_from};
-pub(crate) use scan::{Scanner, Written};
+pub(crate) use scan::Scanner;
+pub(crate) use written::Written;
 
 /// Bytes of a page of the host. Everything here counts in them.
 pub(crate) const PAGE: usize = 4096;
@@ -26,34 +28,25 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// What `memory` holds in the dirty ranges.
-    pub fn take(memory: &[u8], dirty: &[Range<usize>]) -> Self {
+    /// What `memory` holds in the dirty ranges, where that is not what `image` does.
+    pub fn take(memory: &[u8], dirty: impl Iterator<Item = Range<usize>>, image: &[u8]) -> Self {
         let mut places = vec![0; memory.len() / PAGE];
-        let mut bytes = Vec::with_capacity(dirty.iter().map(Range::len).sum());
+        let mut bytes = Vec::new();
         let mut pages = 0;
-        for range in dirty {
-            for place in &mut places[range.start / PAGE..range.end / PAGE] {
+        for page in dirty.flat_map(|range| range.start / PAGE..range.end / PAGE) {
+            let now = &memory[page * PAGE..(page + 1) * PAGE];
+            if now != &image[page * PAGE..(page + 1) * PAGE] {
                 pages += 1;
-                *place = pages;
+                places[page] = pages;
+                bytes.extend_from_slice(now);
             }
-            bytes.extend_from_slice(&memory[range.clone()]);
         }
         Self { places, bytes }
     }
 
-    /// Write back what the dirty ranges of `memory` held: where this snapshot says so, else what `image` does.
-    pub fn restore(&self, memory: &mut [u8], dirty: &[Range<usize>], image: &[u8]) {
-        for range in dirty {
-            for page in range.start / PAGE..range.end / PAGE {
-                let bytes = page * PAGE..(page + 1) * PAGE;
-                let was = self.page(page).unwrap_or(&image[bytes.clone()]);
-                let now = &mut memory[bytes];
-                // Most pages that any program has written, this one has not: comparing takes less than writing them again.
-                if now != was {
-                    now.copy_from_slice(was);
-                }
-            }
-        }
+    /// Whether this is the image itself.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// Whether `memory` is in this state, every byte of it; where it is not, the first address.

@@ -1,8 +1,4 @@
-//! Which pages of a private mapping have been written: asked of the kernel (`PAGEMAP_SCAN`, Linux 6.7), and only when it can have changed.
-//!
-//! The kernel's walk over 50 MB takes as long as a small program. But a page becomes private by a fault of the thread that writes to it, and
-//! the kernel counts each thread's faults: where the count has not moved, the answer has not either. Once an instance has run some programs,
-//! the next seldom writes where none of them did.
+//! Which pages of a private mapping have been written: asked of the kernel (`PAGEMAP_SCAN`, Linux 6.7).
 
 use std::ffi::c_void;
 use std::fs::File;
@@ -48,43 +44,15 @@ struct Found {
     categories: u64,
 }
 
-/// The pages that an instance has written so far.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    ranges: Vec<Range<usize>>,
-    faults: u64,
-}
-
-impl Written {
-    /// Before this thread runs the instance.
-    pub fn watch(&mut self) -> io::Result<()> {
-        self.faults = faults()?;
-        Ok(())
-    }
-
-    /// After this thread has run it: ranges of `memory`, the instance's, in whole pages and in order.
-    pub fn update(&mut self, memory: &[u8], scanner: &mut Scanner) -> io::Result<&[Range<usize>]> {
-        if faults()? != self.faults {
-            scanner.dirty(memory, &mut self.ranges)?;
-            self.watch()?;
-        }
-        Ok(&self.ranges)
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.ranges.iter().map(Range::len).sum()
-    }
-}
-
 /// Page faults of this thread since it began.
 #[cfg(not(target_os = "linux"))]
-fn faults() -> io::Result<u64> {
+pub(super) fn faults() -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Page faults of this thread since it began.
 #[cfg(target_os = "linux")]
-fn faults() -> io::Result<u64> {
+pub(super) fn faults() -> io::Result<u64> {
     // SAFETY: a structure of numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills in the structure.
@@ -109,11 +77,11 @@ impl Scanner {
         Ok(scanner)
     }
 
-    fn dirty(&mut self, memory: &[u8], ranges: &mut Vec<Range<usize>>) -> io::Result<()> {
+    /// Ranges within a part of `memory`, in whole pages and in order, that are no longer the file's.
+    pub(super) fn dirty(&mut self, memory: &[u8], part: Range<usize>, ranges: &mut Vec<Range<usize>>) -> io::Result<()> {
         let base = memory.as_ptr() as u64;
-        let end = base + memory.len() as u64;
+        let (mut start, end) = (base + part.start as u64, base + part.end as u64);
         ranges.clear();
-        let mut start = base;
         while start < end {
             let (count, walked) = self.ask(start, end - start)?;
             ranges.extend(self.found[..count].iter().map(|found| (found.start - base) as usize..(found.end - base) as usize));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use wasmtime::{InstancePre, Linker, Module};
 
-use super::instance::{Exports, Instance};
+use super::instance::{Exports, Functions, Instance};
 use super::meter::Meter;
 use super::{Step, Way};
 use crate::memory::{Image, Scanner, Snapshot, Written, starting_from};
@@ -42,6 +42,7 @@ struct Kept {
 pub(crate) struct Guest {
     pre: InstancePre<Meter>,
     exports: Exports,
+    functions: Functions,
     image: Arc<Image>,
     idle: Mutex<Vec<Kept>>,
     resets: AtomicU64,
@@ -52,7 +53,10 @@ impl Guest {
         let linker: Linker<Meter> = Linker::new(code.engine());
         // Nothing is linked: the guest has no imports, and if it had, this would fail.
         let pre = linker.instantiate_pre(code).map_err(Error::engine("linking"))?;
-        Ok(Self { pre, exports: Exports::of(code)?, image, idle: Mutex::new(Vec::new()), resets: AtomicU64::new(0) })
+        let (exports, functions) = (Exports::of(code)?, Functions::default());
+        let mut guest = Self { pre, exports, functions, image, idle: Mutex::new(Vec::new()), resets: AtomicU64::new(0) };
+        guest.functions = guest.fresh()?.attach()?;
+        Ok(guest)
     }
 
     /// An interpreter in the state in which the image was made.
@@ -74,7 +78,7 @@ impl Guest {
 
     /// An instance that nothing has run in.
     pub fn fresh(&self) -> Result<Instance, Error> {
-        starting_from(&self.image, || Instance::new(&self.pre, &self.exports))
+        starting_from(&self.image, || Instance::new(&self.pre, &self.exports, self.functions))
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Kept>> {
@@ -87,8 +91,8 @@ impl Guest {
         if instance.memory().len() != self.image.bytes().len() {
             return Ok(false);
         }
-        let dirty = with_scanner(|scanner| written.update(instance.memory(), scanner))?;
-        to.restore(instance.memory_mut(), dirty, self.image.bytes());
+        with_scanner(|scanner| written.update(instance.memory(), scanner))?;
+        written.restore(instance.memory_mut(), to, self.image.bytes()).map_err(Error::Scan)?;
         if self.resets.fetch_add(1, Ordering::Relaxed).is_multiple_of(plan.verify_every.get())
             && let Some(address) = to.difference(instance.memory(), self.image.bytes())
         {
@@ -132,7 +136,7 @@ impl Session<'_> {
     }
 
     /// Evaluate an expression where the program has been run.
-    pub fn call(&mut self, expression: &[u8], fuel: u64, wall: Duration) -> Result<Step, Error> {
+    pub fn call(&mut self, expression: &str, fuel: u64, wall: Duration) -> Result<Step, Error> {
         let step = self.kept.instance.call(expression, fuel, wall)?;
         self.usable &= step.answer.is_ok();
         Ok(step)
@@ -145,7 +149,8 @@ impl Session<'_> {
         if self.plan.way == Way::Fresh || !self.usable || memory.len() != self.guest.image.bytes().len() {
             return Ok(false);
         }
-        self.start = Snapshot::take(memory, with_scanner(|scanner| written.update(memory, scanner))?);
+        with_scanner(|scanner| written.update(memory, scanner))?;
+        self.start = written.snapshot(memory, self.guest.image.bytes());
         Ok(true)
     }
 

@@ -14,7 +14,6 @@ use crate::memory::Scanner;
 
 pub(crate) use guest::{Guest, Plan, Session};
 pub(crate) use instance::{Instance, engine};
-pub(crate) use meter::Ticker;
 
 /// How an instance gets into the state in which a program starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 //! A value has one spelling (`Display`), which [`Value::parse`] reads back; for plain types it is Python's `repr`. Elements of sets are
 //! printed in an order of their own, so the order in which an interpreter happened to hold them is no difference.
 
+pub(crate) mod marshal;
 mod number;
 mod order;
 mod parse;

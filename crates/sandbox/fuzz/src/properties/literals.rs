@@ -1,8 +1,9 @@
 //! What a text spells can be spelled back.
 
-use crate::value::{Value, parse_arguments};
+use crate::value::{Value, marshal, parse_arguments};
 
-/// A text is a literal or it is none, and a literal's canonical form is the canonical form of itself.
+/// A text is a literal or it is none, and a literal's canonical form is the canonical form of itself. Only literals are sent
+/// as data.
 pub fn hold(text: &str) {
     if let Some(value) = Value::parse(text) {
         spelled(&value);
@@ -12,6 +13,9 @@ pub fn hold(text: &str) {
         let again = parse_arguments(&canonical).unwrap_or_else(|| panic!("not read back: {canonical}"));
         assert_eq!(again, values, "{canonical}");
         assert_eq!(joined(&again), canonical);
+    }
+    if marshal::call(&format!("f({text})")).is_some() {
+        assert!(parse_arguments(text).is_some(), "what is no list of literals is sent as data");
     }
 }
 
