@@ -287,13 +287,15 @@ class DecodeSession:
         """Tokens of followed completions, and what ended."""
         ended = [first + row for row in ended_B.nonzero()[:, 0].tolist()]
         if self._followed:
-            alive = self._slots.alive_B.tolist()
-            for row in range(first, len(self._slots.occupants)):
+            said_B = (self._slots.alive_B[first:] | ended_B).tolist()
+            rows = [first + row for row, said in enumerate(said_B) if said and self._follows(first + row)]
+            for row, (number, logprob, forced) in zip(rows, self._slots.newest(rows), strict=True):
                 one = self._slots.occupants[row]
-                if one.ticket in self._followed and (alive[row] or row in ended):
-                    number, logprob, forced = self._slots.newest(row)
-                    report.tokens.append(Token(ticket=one.ticket, index=one.index, id=number, logprob=logprob, forced=forced))
+                report.tokens.append(Token(ticket=one.ticket, index=one.index, id=number, logprob=logprob, forced=forced))
         report.ended += [self._finish(row) for row in ended]
+
+    def _follows(self, row: int) -> bool:
+        return self._slots.occupants[row].ticket in self._followed
 
     def _finish(self, row: int) -> Ended:
         one, completion = self._slots.occupants[row], self._slots.completion(row)
