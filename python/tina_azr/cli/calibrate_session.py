@@ -18,16 +18,17 @@ from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
 from tina_azr.errors import ModelError
-from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_heads, weights_digest
+from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.stretching import stretched_tasks
 from tina_azr.tasks.browsing import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
 from tina_azr.tasks.validation import Validator
-from tina_azr.train.assembly import load_heldout_sets, open_sandbox
+from tina_azr.train.assembly import load_heldout_sets, open_sandbox, prompt_style
 from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
 from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, draw_calibration
+from tina_azr.train.checkpoint import renew_heads_in_manifest
 from tina_azr.train.head_labels import is_calibration
 from tina_azr.train.refitting import refit_heads
 from tina_azr.train.run_folder import RunFolder
@@ -83,7 +84,12 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
     """Raises ModelError where there are no heads, ScoreError where labels are too few or all alike."""
     config = load_config(run.config_file)
     torch.set_num_threads(options.threads or torch.get_num_threads())
-    policy = load_policy(model_folder(options.model or str(run.path)), device=config.model.device, dtype=config.model.dtype)
+    policy = load_policy(
+        model_folder(options.model or str(run.path)),
+        device=config.model.device,
+        dtype=config.model.dtype,
+        style=prompt_style(config.model),
+    )
     out = options.out or policy.folder
     out.mkdir(parents=True, exist_ok=True)
     frozen, excluded = load_heldout_sets(_sized(config, options.heldout))
@@ -94,8 +100,8 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
             with _task(bar, "refit") as advance:
                 learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
             facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=learner.labels, step=0)
-            for number, (name, trained) in enumerate(learner.heads.items()):
-                save_heads(trained, facts, out, name=None if number == 0 else name)
+            save_all_heads(learner.heads, facts, out)
+            renew_heads_in_manifest(out)
         heads = _heads(out if options.refit else policy.folder)
         acting = next(iter(heads.values()))
 

@@ -88,7 +88,7 @@ class IntrospectiveEngine:
         self._session = self._new_session()
         self._running: dict[Ticket, _Running] = {}
 
-    def _new_session(self) -> DecodeSession:
+    def _new_session(self, *, tickets_after: int = 0) -> DecodeSession:
         return DecodeSession(
             self.policy,
             slots=self.settings.slots,
@@ -97,6 +97,7 @@ class IntrospectiveEngine:
             piece_tokens=self.settings.piece_tokens,
             kv_tokens=self.settings.kv_tokens,
             modulator=self._modulator,
+            tickets_after=tickets_after,
         )
 
     @property
@@ -370,7 +371,8 @@ class IntrospectiveEngine:
     def _fail(self, message: str) -> None:
         """The model gave no numbers: every request that was running is lost, and says so."""
         lost, self._running = self._running, {}
-        self._session = self._new_session()
+        # A ticket of the lost must never come to name another's request: somebody may still cancel by it.
+        self._session = self._new_session(tickets_after=self._session.newest_ticket)
         for one in lost.values():
             one.listener(Failed(message=message))
 

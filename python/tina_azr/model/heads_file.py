@@ -5,6 +5,7 @@ They lie in the policy's own folder, so that whoever loads the policy finds them
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ def save_heads(heads: AnyHeads, facts: HeadFacts, folder: Path, *, name: str | N
     save_file(tensors, weights, metadata={"format": "pt"})
     document = {"format": FORMAT, "shape": asdict(heads.shape), **asdict(facts), "heads_digest": weights_digest(heads)}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def save_all_heads(heads: Mapping[str, AnyHeads], facts: HeadFacts, folder: Path) -> None:
+    """Heads by form: the first ones act, the others lie beside them by name."""
+    for number, (name, one) in enumerate(heads.items()):
+        save_heads(one, facts, folder, name=None if number == 0 else name)
 
 
 def head_names(folder: Path) -> tuple[str, ...]:

@@ -57,8 +57,9 @@ class DecodeSession:
         piece_tokens: int = PIECE_TOKENS,
         kv_tokens: int | None = None,
         modulator: ThoughtModulator | None = None,
+        tickets_after: int = 0,
     ) -> None:
-        """`on_prompts` gets tickets.
+        """`on_prompts` gets tickets, which count from `tickets_after`: a session that takes another's place shares none with it.
 
         `refill_share`: part of the slots that must be free before waiting prompts are admitted beside running ones. Few large prefills
         are cheaper, many small ones keep nobody waiting. `kv_tokens`: most tokens, over all rows, whose keys and values are held at
@@ -92,23 +93,23 @@ class DecodeSession:
         self._followed: set[int] = set()
         self._walls: dict[int, int | None] = {}
         """What the hook said of each request."""
-        self._tickets = 0
+        self.newest_ticket = tickets_after
 
     # Requests.
 
     def submit(self, request: RolloutRequest, *, follow: bool = False) -> int:
         """Queue a request. `follow` reports its tokens as they come. Raises ModelError for one that can never be done."""
         self._check(request)
-        self._tickets += 1
-        self._open[self._tickets] = request.group_size
+        self.newest_ticket += 1
+        self._open[self.newest_ticket] = request.group_size
         if follow:
-            self._followed.add(self._tickets)
+            self._followed.add(self.newest_ticket)
         each = len(request.prompt_ids) + request.params.max_tokens
         at_once = min(self._capacity, (self._kv_tokens or each * self._capacity) // each)
         for start in range(0, request.group_size, at_once):
             indices = range(start, min(start + at_once, request.group_size))
-            self._waiting.append(_Block(ticket=self._tickets, request=request, indices=indices, tokens=each * len(indices)))
-        return self._tickets
+            self._waiting.append(_Block(ticket=self.newest_ticket, request=request, indices=indices, tokens=each * len(indices)))
+        return self.newest_ticket
 
     @torch.inference_mode()
     def cancel(self, ticket: int, index: int | None = None) -> list[Ended]:
@@ -287,13 +288,15 @@ class DecodeSession:
         """Tokens of followed completions, and what ended."""
         ended = [first + row for row in ended_B.nonzero()[:, 0].tolist()]
         if self._followed:
-            alive = self._slots.alive_B.tolist()
-            for row in range(first, len(self._slots.occupants)):
+            said_B = (self._slots.alive_B[first:] | ended_B).tolist()
+            rows = [first + row for row, said in enumerate(said_B) if said and self._follows(first + row)]
+            for row, (number, logprob, forced) in zip(rows, self._slots.newest(rows), strict=True):
                 one = self._slots.occupants[row]
-                if one.ticket in self._followed and (alive[row] or row in ended):
-                    number, logprob, forced = self._slots.newest(row)
-                    report.tokens.append(Token(ticket=one.ticket, index=one.index, id=number, logprob=logprob, forced=forced))
+                report.tokens.append(Token(ticket=one.ticket, index=one.index, id=number, logprob=logprob, forced=forced))
         report.ended += [self._finish(row) for row in ended]
+
+    def _follows(self, row: int) -> bool:
+        return self._slots.occupants[row].ticket in self._followed
 
     def _finish(self, row: int) -> Ended:
         one, completion = self._slots.occupants[row], self._slots.completion(row)

@@ -194,11 +194,13 @@ class Slots:
         forcing.masked_fill_(forcing == len(self._closing_ids), NOT_FORCING)
         return ids, forced
 
-    def newest(self, row: int) -> tuple[int, float, bool]:
-        """Id, log-probability and forced flag of a row's last token."""
+    def newest(self, rows: Sequence[int]) -> list[tuple[int, float, bool]]:
+        """Id, log-probability and forced flag of each row's last token. All are read at once: a read waits for the device."""
         state = self._state
-        at = int(state.lengths_S[row]) - 1
-        return int(state.ids_SM[row, at]), float(state.logprobs_SM[row, at]), bool(state.forced_SM[row, at])
+        rows_R = torch.tensor(rows, dtype=torch.long, device=state.lengths_S.device)
+        at_R = state.lengths_S[rows_R] - 1
+        read = (tensor[rows_R, at_R].tolist() for tensor in (state.ids_SM, state.logprobs_SM, state.forced_SM))
+        return list(zip(*read, strict=True))
 
     def completion(self, row: int) -> Completion:
         """Of a row that ended. Raises ModelError if the model gave no numbers."""

@@ -51,7 +51,7 @@ def open_for_serving(config: Config) -> IntrospectiveEngine:
         device=config.model.device,
         dtype=config.model.dtype,
         settings=settings,
-        calibration=None if introspection.calibration is None else Path(introspection.calibration),
+        calibration=None if introspection.calibration is None else Path(introspection.calibration).expanduser(),
     )
 
 

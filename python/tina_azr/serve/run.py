@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
-from tina_azr.engine.types import Event, Failed, Finished, GenerationRequest, Started, Thinking, ThoughtEnded
+from tina_azr.engine.types import Answering, Event, Failed, Finished, GenerationRequest, Thinking, ThoughtEnded
 from tina_azr.serve.types import ApiError, EndedBy
 
 SECONDS_BETWEEN_COUNTS = 0.1
@@ -56,7 +56,7 @@ class Run:
     def take(self, event: Event) -> None:
         """One event has come."""
         now = time.monotonic()
-        if self.first_token is None and not isinstance(event, Started):
+        if self.first_token is None and isinstance(event, Thinking | Answering):
             self.first_token = now
         match event:
             case Failed():

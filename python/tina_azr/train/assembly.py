@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tina_azr.config import Config, SandboxConfig
+from tina_azr.config import Config, ModelConfig, SandboxConfig
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine
@@ -51,7 +51,7 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
         config.model.name if checkpoint is None else str(checkpoint.model_folder),
         device=config.model.device,
         dtype=config.model.dtype,
-        style=None if config.model.prompts == "auto" else PromptStyle(config.model.prompts),
+        style=prompt_style(config.model),
     )
     # The engine first: it lays the weights out anew, and the learner is to hold what it decodes with.
     heads = HeadLearner(policy, config) if config.introspection.train_heads else None
@@ -73,6 +73,11 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
         heads=heads,
         heldout=heldout,
     )
+
+
+def prompt_style(config: ModelConfig) -> PromptStyle | None:
+    """The prompt set that is played with; None: the one that the model's folder names."""
+    return None if config.prompts == "auto" else PromptStyle(config.prompts)
 
 
 def open_sandbox(config: SandboxConfig) -> Sandbox:

@@ -15,6 +15,7 @@ from tina_azr.engine.calibration import Calibration
 from tina_azr.engine.fitting import ConfidenceLabels, Method, fit_budget, fit_confidence
 from tina_azr.engine.introspector import Introspector, close_extras
 from tina_azr.engine.scores import Interval, auroc, brier, ece, interval, quantile_coverage, spearman
+from tina_azr.errors import ScoreError
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.engine import DecodeEngine
 from tina_azr.rollout.types import SamplingParams
@@ -84,7 +85,12 @@ def try_tasks(
 
 
 def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
-    """Read the states of graded rollouts. Pass heads without calibration for a fit, with one for scores after it."""
+    """Read the states of graded rollouts. Pass heads without calibration for a fit, with one for scores after it.
+
+    Raises ScoreError where there are no tasks, or no thought closed.
+    """
+    if not graded.tries:
+        raise ScoreError("there are no tasks to calibrate on: train the run longer, or raise introspection.calibration_share")
     tries, modes = graded.tries, [group.task.mode for group in graded.tries]
     states = np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
     forecasts = introspector.forecasts(states, modes)
@@ -96,6 +102,8 @@ def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
         for completion, right in zip(group.completions_G, rights, strict=True)
         if completion.close_states_LH is not None
     ]
+    if not closed:
+        raise ScoreError("no thought closed, so nothing can be said of confidence after one: raise selfplay.max_tokens or set a wall")
     close_names, close_modes, close_states, extras, rights_M = zip(*closed, strict=True)
     confidences = introspector.close_confidences(np.stack(close_states), np.stack(extras), close_modes)
     lengths = [

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from tina_azr.config import Config
 from tina_azr.errors import CheckpointError, RunError
-from tina_azr.model.heads_file import AnyHeads, HeadFacts, save_heads, weights_digest
+from tina_azr.model.heads_file import AnyHeads, HeadFacts, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy
 from tina_azr.model.saving import save_policy
 from tina_azr.train.durable import sync, write_text
@@ -187,6 +187,16 @@ def find_checkpoint(run: RunFolder, step: int | None = None) -> Checkpoint | Non
         raise CheckpointError(f"{error}. {_way_out(run, chosen)}") from error
 
 
+def renew_heads_in_manifest(model_folder: Path) -> None:
+    """Where a checkpoint's model has been given other heads: its manifest speaks of these. Nothing happens to any other folder."""
+    path = model_folder.parent / _MANIFEST
+    if not path.is_file():
+        return
+    manifest = _read_json(path)
+    entries = {file.relative_to(path.parent).as_posix(): _entry(file) for file in model_folder.glob("heads*")}
+    write_text(path, json.dumps({**manifest, "files": {**manifest["files"], **entries}}, indent=2) + "\n")
+
+
 def prune_checkpoints(run: RunFolder, *, keep: int, needed: Path | None = None) -> None:
     """Remove the oldest checkpoints, so that `keep` remain.
 
@@ -204,8 +214,7 @@ def _save_heads(heads: HeadState, policy: Policy, step: int, folder: Path) -> No
     """For the resume, all of their state; beside the policy, what an engine loads: the acting heads, and the others by name."""
     save_file({name: tensor.cpu().contiguous() for name, tensor in heads.state_tensors().items()}, folder / "heads.safetensors")
     facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=heads.labels, step=step)
-    for number, (name, trained) in enumerate(heads.heads.items()):
-        save_heads(trained, facts, folder / "model", name=None if number == 0 else name)
+    save_all_heads(heads.heads, facts, folder / "model")
 
 
 def _way_out(run: RunFolder, damaged: int) -> str:
@@ -241,8 +250,12 @@ def _write_manifest(folder: Path, step: int) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         sync(path)
-    entries = {path.relative_to(folder).as_posix(): {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in files}
+    entries = {path.relative_to(folder).as_posix(): _entry(path) for path in files}
     write_text(folder / _MANIFEST, json.dumps({"format": _FORMAT, "step": step, "files": entries}, indent=2) + "\n")
+
+
+def _entry(path: Path) -> dict[str, object]:
+    return {"sha256": _sha256(path), "bytes": path.stat().st_size}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -214,11 +214,12 @@ def test_a_model_that_gives_no_numbers_fails_its_requests_and_says_so(policy: Po
         pass
     assert isinstance(events[-1], Failed)
     assert not any(isinstance(event, Finished) for event in events)
-    engine.cancel(ticket)
     cancelled: list[Event] = []
-    ticket = engine.submit(ask(max_tokens=40), cancelled.append)
-    engine.step()
+    later = engine.submit(ask(max_tokens=40), cancelled.append)
     engine.cancel(ticket)
+    assert (later != ticket, cancelled, engine.running) == (True, [], 1), "the lost request's ticket names another's"
+    engine.step()
+    engine.cancel(later)
     assert isinstance(cancelled[-1], Failed)
     assert engine.running == 0
 

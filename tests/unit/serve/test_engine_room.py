@@ -74,8 +74,12 @@ def test_a_client_that_leaves_the_queue_is_forgotten_too() -> None:
         wait_until(lambda: server.room.in_flight == 2, "both are in")
         second.leave()
         wait_until(lambda: ("cancel", 2) in engine.log, "the second is cancelled")
+        wait_until(lambda: engine.steps > 10, "the first has said something")
         first.leave()
         wait_until(lambda: server.room.in_flight == 0, "both are out")
+        metrics = httpx.get(f"{server.url}/metrics").text
+    assert "tina_request_seconds_count 2.0" in metrics
+    assert "tina_time_to_first_token_seconds_count 1.0" in metrics, "the second never had a token"
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:

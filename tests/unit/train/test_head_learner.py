@@ -1,6 +1,7 @@
 """Heads that learn beside a policy: from the right labels, apart from it, and the same in every run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,12 @@ def parameters(learner: HeadLearner) -> dict[str, torch.Tensor]:
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def never_closed(group: Any) -> Any:
+    """The group as it would be had its rollouts all been cut off in the thought."""
+    attempts = (replace(one, completion=replace(one.completion, close_states_LH=None)) for one in group.attempts)
+    return replace(group, attempts=tuple(attempts))
 
 
 @pytest.mark.parametrize("form", ["linear", "tap", "linked"])
@@ -156,10 +163,24 @@ def test_restored_heads_go_on_to_the_same_bit(byte_policy: Policy, round_of: Rou
     assert second.state_json() == alone.state_json()
 
 
+def test_heads_are_restored_to_the_bit_where_no_thought_had_closed_at_first(byte_policy: Policy, round_of: Rounds) -> None:
+    alone, first, second = (HeadLearner(byte_policy, config()) for _ in range(3))
+    for learner in (alone, first):
+        learner.update(1, [never_closed(group) for group in round_of(1)])
+    second.load_state({name: tensor.clone() for name, tensor in first.state_tensors().items()}, first.state_json())
+    for learner in (alone, second):
+        learner.update(2, round_of(2))
+    third = HeadLearner(byte_policy, config())
+    third.load_state({name: tensor.clone() for name, tensor in second.state_tensors().items()}, second.state_json())
+    for learner in (alone, third):
+        learner.update(3, round_of(3))
+    assert same(third.state_tensors(), alone.state_tensors())
+
+
 def test_heads_that_have_learned_nothing_are_restored_as_such(byte_policy: Policy) -> None:
     first, second = (HeadLearner(byte_policy, config()) for _ in range(2))
     second.load_state(first.state_tensors(), first.state_json())
-    assert second.state_json() == {"labels": 0, "updates": {"tap": 0}}
+    assert second.state_json() == {"labels": 0}
 
 
 @pytest.mark.parametrize("other", ["introspection.width=8", "introspection.heads=[linear]", "introspection.heads=[tap,linear]"])

@@ -11,13 +11,13 @@ import torch
 from tina_azr.config import Config, load_config
 from tina_azr.engine.opening import find_introspector, model_folder, open_engine
 from tina_azr.errors import CheckpointError
-from tina_azr.model.heads_file import head_names, load_heads, weights_digest
+from tina_azr.model.heads_file import HeadFacts, head_names, load_heads, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.selfplay.types import Attempt, SolvedTask
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.types import Task, Verdict
-from tina_azr.train.checkpoint import find_checkpoint, read_checkpoint, save_checkpoint
+from tina_azr.train.checkpoint import find_checkpoint, read_checkpoint, renew_heads_in_manifest, save_checkpoint
 from tina_azr.train.heads import HeadLearner
 from tina_azr.train.learner import Learner
 from tina_azr.train.run_folder import RunFolder
@@ -131,6 +131,17 @@ def test_one_changed_bit_in_them_is_found(save: Save, name: str) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match=f"{Path(name).name} is damaged"):
         read_checkpoint(path.parent if name.count("/") == 0 else path.parent.parent)
+
+
+def test_a_checkpoint_whose_heads_were_fitted_again_is_whole(save: Save, byte_policy: Policy, heads: HeadLearner) -> None:
+    folder = save()
+    heads.update(2, [])
+    facts = HeadFacts(policy_digest=weights_digest(byte_policy.module), labels=8, step=0)
+    save_all_heads(heads.heads, facts, folder / "model")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_checkpoint(folder)
+    renew_heads_in_manifest(folder / "model")
+    assert read_checkpoint(folder).step == 1
 
 
 def test_a_run_without_heads_has_none_in_its_checkpoint(save: Save, byte_policy: Policy, settings: Config) -> None:
