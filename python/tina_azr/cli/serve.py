@@ -45,6 +45,9 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 )
 @click.option("--allow-visible-thoughts", is_flag=True, help="Show thoughts to requests that ask for them.")
 @click.option("--abstain-below", type=float, metavar="P", help="Mark answers of lower confidence. As serve.abstain_below.")
+@click.option(
+    "--skip-below", type=float, metavar="P", help="No thought where confidence before it is lower. As introspection.skip_below."
+)
 @click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE", help="Key that clients must send.")
 @click.option("--quiet", is_flag=True, help="No line for each completion.")
 def serve(
@@ -56,6 +59,7 @@ def serve(
     hosts: tuple[str, ...],
     allow_visible_thoughts: bool,
     abstain_below: float | None,
+    skip_below: float | None,
     api_key_file: Path | None,
     quiet: bool,
 ) -> None:
@@ -71,6 +75,7 @@ def serve(
         ("serve.hosts", list(hosts) or None),
         ("serve.allow_visible_thoughts", allow_visible_thoughts or None),
         ("serve.abstain_below", abstain_below),
+        ("introspection.skip_below", skip_below),
     )
     # As JSON, which YAML reads as it is meant: `::1` is no mapping then.
     changes = (*overrides, *(f"{key}={json.dumps(value)}" for key, value in shorthands if value is not None))

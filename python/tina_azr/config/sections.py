@@ -221,6 +221,8 @@ class IntrospectionConfig(Section):
     """Try known tasks again with weight 0.1 + 4 c0 (1 - c0) of their last forecast, not by their pass rate."""
     budget_share: float = setting(0.0, unit="share", ge=0, le=0.25)
     """Share of solver groups that think under the predicted wall. Their unfinished thoughts are censored labels."""
+    skip_below: float = setting(0.0, unit="probability", ge=0, le=1)
+    """Served prompts whose c0 is below this are answered without a thought, which would not be worth its tokens; 0: none."""
     slack: float = setting(0.5, unit="share", ge=0, le=10)
     """The wall stands at budget * (1 + slack)."""
     min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)

@@ -44,6 +44,9 @@ def open_for_serving(config: Config) -> IntrospectiveEngine:
         ),
         allow_visible=serve.allow_visible_thoughts,
         abstain_below=0.0 if serve.abstain_below is None else serve.abstain_below,
+        skip_below=introspection.skip_below,
+        tags=introspection.tags,
+        adapter_rank=introspection.adapter_rank,
         slots=serve.slots,
     )
     return open_engine(
