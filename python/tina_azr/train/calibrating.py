@@ -103,7 +103,9 @@ def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
         if completion.close_states_LH is not None
     ]
     if not closed:
-        raise ScoreError("no thought closed, so nothing can be said of confidence after one: raise selfplay.max_tokens or set a wall")
+        raise ScoreError(
+            "no thought closed, so nothing can be said of confidence after one: raise selfplay.max_tokens or set a wall"
+        )
     close_names, close_modes, close_states, extras, rights_M = zip(*closed, strict=True)
     confidences = introspector.close_confidences(np.stack(close_states), np.stack(extras), close_modes)
     lengths = [
