@@ -90,13 +90,16 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("tina_azr.serve").setLevel(logging.WARNING if quiet else logging.INFO)
     with listen(config.serve) as listener:
+        from tina_azr.sandbox.opening import open_sandbox
         from tina_azr.serve.app import build_app
-        from tina_azr.serve.opening import describe, open_for_serving, sandbox_of
+        from tina_azr.serve.opening import describe, open_for_serving
 
         engine = open_for_serving(config)
+        # One program at a time: beside the model there are few cores to spare.
+        checker = open_sandbox(config.sandbox, workers=1)
         served = describe(engine, config.model.name, datetime.now())
         port = port_of(listener)
-        app = build_app(engine, model=served, settings=config.serve, key=key, checker=sandbox_of(config.sandbox), port=port)
+        app = build_app(engine, model=served, settings=config.serve, key=key, checker=checker, port=port)
         url = url_of(config.serve, port)
         # Both signals end a server in the same way; uvicorn raises them again when it is done.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -12,8 +12,9 @@ from tina_azr.cli.train_plan import Plan
 from tina_azr.config import Config
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import EMBEDDED, find_folder
+from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.text.chat import ChatTokenizer
-from tina_azr.train.assembly import load_heldout_sets, open_sandbox
+from tina_azr.train.assembly import load_heldout_sets
 from tina_azr.train.checkpoint import find_checkpoint
 from tina_azr.train.estimate import Memory, ModelShape, estimate_memory
 from tina_azr.train.run_folder import RunFolder

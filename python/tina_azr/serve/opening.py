@@ -1,4 +1,4 @@
-"""From a configuration to what `build_app` takes: the engine, what clients are told of it, the sandbox."""
+"""From a configuration to what `build_app` takes: the engine, and what clients are told of it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from tina_azr.config import Config, SandboxConfig
+from tina_azr.config import Config
 from tina_azr.engine.budget import BudgetSettings
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.settings import EngineSettings
 from tina_azr.model.loading import EMBEDDED
-from tina_azr.sandbox import Limits, Policy, Sandbox
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
 from tina_azr.text.style import PromptStyle
 
@@ -75,17 +74,6 @@ def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedMod
         prompts=engine.policy.style,
         created=int(now.timestamp()),
     )
-
-
-def sandbox_of(settings: SandboxConfig) -> Sandbox:
-    """One program at a time, under the configured limits."""
-    limits = Limits(
-        fuel=settings.fuel,
-        wall_ms=settings.wall_ms,
-        memory_bytes=settings.memory_mb << 20,
-        output_bytes=settings.output_bytes,
-    )
-    return Sandbox(limits=limits, policy=Policy(settings.policy), workers=1)
 
 
 def _note(engine: IntrospectiveEngine, name: str, doubts: Sequence[str]) -> str:

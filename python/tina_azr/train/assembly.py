@@ -6,12 +6,11 @@ from pathlib import Path
 
 import torch
 
-from tina_azr.config import Config, ModelConfig, SandboxConfig
+from tina_azr.config import Config, ModelConfig
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine
-from tina_azr.sandbox import Limits, Sandbox
-from tina_azr.sandbox import Policy as SandboxPolicy
+from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.episode import CountingExecutor, SelfPlay
 from tina_azr.selfplay.insight import Insights
 from tina_azr.tasks.buffer import TaskBuffer
@@ -78,17 +77,6 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
 def prompt_style(config: ModelConfig) -> PromptStyle | None:
     """The prompt set that is played with; None: the one that the model's folder names."""
     return None if config.prompts == "auto" else PromptStyle(config.prompts)
-
-
-def open_sandbox(config: SandboxConfig) -> Sandbox:
-    """The sandbox with the configured limits."""
-    limits = Limits(
-        fuel=config.fuel,
-        wall_ms=config.wall_ms,
-        memory_bytes=config.memory_mb * 1024 * 1024,
-        output_bytes=config.output_bytes,
-    )
-    return Sandbox(limits=limits, policy=SandboxPolicy(config.policy), workers=config.workers or None)
 
 
 def open_buffer(config: Config, run: RunFolder, style: PromptStyle, *, is_new: bool) -> TaskBuffer:

@@ -26,11 +26,12 @@ from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.rollout.engine import DecodeEngine
 from tina_azr.rollout.types import PromptHook, SamplingParams
+from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.seeding import Phase, request_seeds
 from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
 from tina_azr.tasks.types import Task, Verdict
-from tina_azr.train.assembly import load_heldout_sets, open_sandbox
+from tina_azr.train.assembly import load_heldout_sets
 from tina_azr.train.run_folder import RunFolder
 
 AMPLE = 1.25

@@ -13,7 +13,8 @@ def calibration_surprise(pass_rate: float, c0: float, group_size: int) -> float:
     """Debiased squared error of the forecast `c0`, where some tries succeed and some do not; else 0. In [-0.25, 1].
 
     E (p_hat - c0)^2 is (p - c0)^2 + p (1 - p) / G, and p_hat (1 - p_hat) / (G - 1) estimates the second term without bias: pure noise
-    earns nothing on average. The gate keeps impossible and trivial tasks out.
+    earns nothing on average. The gate keeps impossible and trivial tasks out, and with it noise earns a hair less than nothing:
+    -(p^2 (1 - p)^G + (1 - p)^2 p^G) where c0 = p.
     """
     if not 0.0 < pass_rate < 1.0:
         return 0.0
