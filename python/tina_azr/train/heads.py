@@ -191,7 +191,7 @@ class HeadLearner:
                     with torch.no_grad():
                         parameter.copy_(tensors[f"heads.{name}.weight.{key}"])
                         fitted.averaged.get_parameter(key).copy_(tensors[f"heads.{name}.averaged.{key}"])
-                    if f"heads.{name}.step.{key}" in tensors:
+                    if any(f"heads.{name}.{moment}.{key}" in tensors for moment in _MOMENTS):
                         fitted.optimizer.state[parameter] = {
                             moment: tensors[f"heads.{name}.{moment}.{key}"].clone() for moment in _MOMENTS
                         }
