@@ -17,7 +17,7 @@ from tina_azr.engine.fitting import Method
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
-from tina_azr.errors import ModelError
+from tina_azr.errors import ConfigError, ModelError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.sandbox.opening import open_sandbox
@@ -91,6 +91,8 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
         dtype=config.model.dtype,
         style=prompt_style(config.model),
     )
+    if options.model and options.out is None:
+        raise ConfigError("--model is not the run's own policy: say with --out where its heads and calibration go")
     out = options.out or policy.folder
     out.mkdir(parents=True, exist_ok=True)
     frozen, excluded = load_heldout_sets(_sized(config, options.heldout))

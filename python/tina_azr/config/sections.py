@@ -297,6 +297,8 @@ class ServeConfig(Section):
     """Further values of the Host header to answer to, `name` or `name:port`: behind a tunnel or a proxy."""
     slots: int = setting(32, unit="completions", ge=1, le=65_536)
     """Completions decoded at once; each holds its own KV cache. The others wait."""
+    kv_tokens: int | None = setting(None, unit="tokens", ge=16, le=1_000_000_000)
+    """Most tokens, of prompts and completions, whose keys and values are held at once; null: no bound. Qwen3-4B takes 147 kB each."""
     queue: int = setting(256, unit="completions", ge=1, le=100_000)
     """Completions in flight, running and waiting; a request beyond that is answered 429."""
     body_bytes: int = setting(1_048_576, unit="bytes", ge=1_024, le=1_073_741_824)

@@ -110,9 +110,9 @@ def check_budget(*, slack: float, min_think_tokens: int, max_think_tokens: int, 
         BudgetSettings(slack=slack, min_think_tokens=min_think_tokens, max_think_tokens=max_think_tokens)
     except ConfigError as error:
         return [Problem(where=where, what=str(error).rstrip("."), advice="Set it within these bounds")]
-    if min_think_tokens > positions // 4:
+    if min_think_tokens > positions // 5:
         what = f"min_think_tokens {min_think_tokens} is more than a quarter of the model's {positions} positions"
-        return [Problem(where=where, what=what, advice=f"Set it to at most {positions // 4}, or prompt and answer have no room")]
+        return [Problem(where=where, what=what, advice=f"Set it to at most {positions // 5}, or prompt and answer have no room")]
     return []
 
 

@@ -127,6 +127,15 @@ class IntrospectiveEngine:
         # With heads this is only a look whether the request makes sense: the forecast decides when the prompt is through.
         decision = self._budget(request, max_tokens, dict.fromkeys(QUANTILES, 1.0) if self.introspector else None)
         try:
+            transcripts = [
+                Transcript(
+                    tokenizer,
+                    visible=request.visible and settings.allow_visible,
+                    stop=request.stop,
+                    keep_logprobs=request.logprobs,
+                )
+                for _ in range(request.n)
+            ]
             params = SamplingParams(
                 max_tokens=max_tokens,
                 temperature=settings.temperature if request.temperature is None else request.temperature,
@@ -147,15 +156,7 @@ class IntrospectiveEngine:
             max_tokens=max_tokens,
             listener=listener,
             decision=decision,
-            transcripts=[
-                Transcript(
-                    tokenizer,
-                    visible=request.visible and settings.allow_visible,
-                    stop=request.stop,
-                    keep_logprobs=request.logprobs,
-                )
-                for _ in range(request.n)
-            ],
+            transcripts=transcripts,
             open=request.n,
         )
         return ticket

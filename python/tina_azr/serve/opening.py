@@ -47,6 +47,7 @@ def open_for_serving(config: Config) -> IntrospectiveEngine:
         tags=introspection.tags,
         adapter_rank=introspection.adapter_rank,
         slots=serve.slots,
+        kv_tokens=serve.kv_tokens,
     )
     return open_engine(
         config.model.name,

@@ -1,0 +1,71 @@
+"""`tina-azr calibrate` on a real run: it writes what an engine finds, and says what is missing."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tina_azr.cli.main import cli
+from tina_azr.engine.opening import open_engine
+from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.train.checkpoint import read_checkpoint
+
+SMALL = [
+    "--set",
+    "selfplay.proposals_per_mode=6",
+    "--set",
+    "selfplay.group_size=4",
+    "--set",
+    "heldout.per_cell=1",
+    "--set",
+    "run.threads=1",
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two steps of self-play."""
+    folder = tmp_path_factory.mktemp("calibrate") / "run"
+    done = CliRunner().invoke(cli, ["train", "--steps", "2", "--run-dir", str(folder), *SMALL])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def calibrate(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["calibrate", *arguments])
+    return done.exit_code, done.output
+
+
+@pytest.mark.timeout(300)
+def test_what_is_fitted_lies_beside_the_policy_and_is_used(run: Path) -> None:
+    code, output = calibrate(
+        str(run), "--on", "choose", "--tasks", "180", "--samples", "2", "--heldout", "1", "--threads", "1", "--json"
+    )
+    assert code == 0, output
+    report = json.loads(output[output.index("{") :])
+    assert report["tasks"] == 180
+    assert set(report["scores"]) >= {"held-out set, calibrated"}
+    assert Path(report["picture"]).read_bytes()[:4] == b"\x89PNG"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # heads, calibration and policy belong together
+        engine = open_engine(str(run))
+    assert engine.calibration_digest == report["digest"]
+    message = Message(role="user", content="Predict the output.\n```python\ndef f(x):\n    return x + 1\n```\n```input\n4\n```\n")
+    ((answer,),) = engine.generate([GenerationRequest(messages=(message,))])
+    assert answer.forecast is not None
+    assert answer.calibration_digest == report["digest"]
+    assert read_checkpoint(run / "checkpoints" / "step-2").step == 2
+
+
+def test_too_few_tasks_are_said_to_be_too_few(run: Path) -> None:
+    code, output = calibrate(str(run), "--samples", "2", "--heldout", "0", "--threads", "1")
+    assert code == 1
+    assert "too few" in output or "no task" in output
+
+
+def test_another_policy_needs_a_folder_for_what_is_fitted(run: Path) -> None:
+    code, output = calibrate(str(run), "--model", "tiny", "--refit")
+    assert code == 2
+    assert "--out" in output
