@@ -12,23 +12,23 @@ from tina_azr.engine.opening import open_engine
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.train.checkpoint import read_checkpoint
 
-SMALL = [
-    "--set",
-    "selfplay.proposals_per_mode=6",
-    "--set",
+SETTINGS = (
+    "selfplay.proposals_per_mode=8",
     "selfplay.group_size=4",
-    "--set",
+    "introspection.updates_per_step=150",  # heads that know a little after so few tasks
+    "introspection.averaging=0.9",
+    "introspection.stretch_share=1",
     "heldout.per_cell=1",
-    "--set",
     "run.threads=1",
-]
+)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two steps of self-play."""
+    """Three steps of self-play."""
     folder = tmp_path_factory.mktemp("calibrate") / "run"
-    done = CliRunner().invoke(cli, ["train", "--steps", "2", "--run-dir", str(folder), *SMALL])
+    flags = [flag for setting in SETTINGS for flag in ("--set", setting)]
+    done = CliRunner().invoke(cli, ["train", "--steps", "3", "--run-dir", str(folder), *flags])
     assert done.exit_code == 0, done.output
     return folder
 
@@ -56,7 +56,7 @@ def test_what_is_fitted_lies_beside_the_policy_and_is_used(run: Path) -> None:
     ((answer,),) = engine.generate([GenerationRequest(messages=(message,))])
     assert answer.forecast is not None
     assert answer.calibration_digest == report["digest"]
-    assert read_checkpoint(run / "checkpoints" / "step-2").step == 2
+    assert read_checkpoint(run / "checkpoints" / "step-3").step == 3
 
 
 def test_too_few_tasks_are_said_to_be_too_few(run: Path) -> None:
