@@ -15,7 +15,10 @@ BRIEF = "--set heldout.per_cell=2 --set selfplay.proposals_per_mode=4 --set run.
 TINY_QWEN = "--dry-run --set model.name=tiny"
 SHORTER = {
     "make train": "tina-azr train --steps 2 --run-dir runs/of-make " + BRIEF,
-    "tina-azr serve": "timeout --preserve-status --signal=INT 30 tina-azr serve --port 8127",
+    # It does not end by itself: up, reached, and asked to end.
+    "tina-azr serve": "tina-azr serve --port 8127 & "
+    "until python -c 'from urllib.request import *; urlopen(\"http://127.0.0.1:8127/ready\")' 2>/dev/null; do sleep 0.5; done; "
+    "kill -TERM $!; wait $!",
     "make test": "make --dry-run test -C " + str(ROOT),
     "tina-azr chat": r"printf 'Predict the output.\n```python\ndef f(x):\n    return x\n```\n```input\n7\n```\n' | tina-azr chat --seed 0",
     "tina-azr train --run-dir runs/first --seed 1": f"tina-azr train --run-dir runs/first --seed 1 --steps 2 {BRIEF}",
