@@ -49,7 +49,7 @@ def tokens_per_second(engine: IntrospectiveEngine, requests: Sequence[Generation
 def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int) -> dict[str, int]:
     """Counts over at least `completions` completions under predicted budgets, thoughts hidden."""
     each = -(-completions // len(prompts))
-    counts = dict.fromkeys(("completions", "over the wall", "forced", "slack", "leaked"), 0)
+    counts = dict.fromkeys(("completions", "over the wall", "forced", "slack", "thoughts shown", "tag in the answer (flagged)"), 0)
     for number, prompt in enumerate(prompts):
         messages = (Message(role="user", content=prompt),)
         request = GenerationRequest(messages=messages, n=each, max_tokens=MAX_TOKENS, temperature=1.0, seed=number)
@@ -59,7 +59,8 @@ def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int
             counts["over the wall"] += sampled > one.decision.wall
             counts["forced"] += one.forced_close
             counts["slack"] += one.think_stop is ThinkStop.SLACK
-            counts["leaked"] += one.leak or one.thought is not None
+            counts["thoughts shown"] += one.thought is not None or "</think>" in one.answer or "<think>" in one.answer
+            counts["tag in the answer (flagged)"] += one.leak
     return counts
 
 
