@@ -131,7 +131,7 @@ def test_weights_and_optimizer_are_equal_to_the_bit(left_alone: Path, disturbed:
     last = f"checkpoints/step-{STEPS}"
     alone, again = (_digests(run / last, "**/*.safetensors") for run in (left_alone, disturbed))
     assert again == alone
-    assert set(alone) == {"model/model.safetensors", "optimizer.safetensors"}
+    assert set(alone) == {"model/model.safetensors", "model/heads.safetensors", "optimizer.safetensors", "heads.safetensors"}
 
 
 @pytest.mark.timeout(600)
