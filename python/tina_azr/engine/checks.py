@@ -111,7 +111,7 @@ def check_budget(*, slack: float, min_think_tokens: int, max_think_tokens: int, 
     except ConfigError as error:
         return [Problem(where=where, what=str(error).rstrip("."), advice="Set it within these bounds")]
     if min_think_tokens > positions // 5:
-        what = f"min_think_tokens {min_think_tokens} is more than a quarter of the model's {positions} positions"
+        what = f"min_think_tokens {min_think_tokens} is more than a fifth of the model's {positions} positions"
         return [Problem(where=where, what=what, advice=f"Set it to at most {positions // 5}, or prompt and answer have no room")]
     return []
 

@@ -178,10 +178,10 @@ def test_budget_bounds_are_told() -> None:
         return checks.check_budget(**values, positions=1_024, where="introspection")
 
     assert check() == []
-    assert check(min_think_tokens=256) == []
+    assert check(min_think_tokens=204) == []
     assert "slack is -1" in said(check(slack=-1.0))
     assert "min_think_tokens 9 is above max_think_tokens 8" in said(check(min_think_tokens=9, max_think_tokens=8))
-    assert "257 is more than a quarter of the model's 1024 positions. Set it to at most 256" in said(check(min_think_tokens=257))
+    assert "205 is more than a fifth of the model's 1024 positions. Set it to at most 204" in said(check(min_think_tokens=205))
 
 
 def test_prompt_and_completion_have_to_fit() -> None:
