@@ -38,7 +38,8 @@ from tina_azr.rollout.types import Completion, StopCause
 
 SENTINEL = "SENTINEL-THOUGHT"
 CONTEXT = 4_096
-MAX_TOKENS = 512
+MAX_TOKENS = 2_048
+DEFAULT_BUDGET = 256
 CODE = "Here it is:\n\n```python\ndef f(n):\n    return [i * i for i in range(n)]\n```\n\nTry `f(4)`."
 MARKUP = 'Text with <script>alert("x")</script>, **bold** and a [link](https://example.org).'
 
@@ -307,7 +308,7 @@ class ScriptedChatEngine:
             quantiles = self._forecast(request).budget_quantiles
             budget, source = round(quantiles[request.budget_quantile or 0.8]), BudgetSource.PREDICTED
         else:
-            budget, source = MAX_TOKENS // 2, BudgetSource.DEFAULT
+            budget, source = DEFAULT_BUDGET, BudgetSource.DEFAULT
         warning = f"{budget} think tokens are far below what this prompt needs" if 0 < budget < 5 else None
         return BudgetDecision(budget=budget, wall=budget + budget // 2, source=source, warning=warning)
 

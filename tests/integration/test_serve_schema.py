@@ -71,6 +71,20 @@ def answerable(body: Any) -> Any:
     return {**rest, "messages": [{"role": "user", "content": "hello"}]}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}], "stream_options": {"include_usage": True}}),
+        ("/v1/responses", {"input": "hello"}),
+    ],
+)
+def test_streams_are_what_the_description_says(server: RunningServer, path: str, body: dict[str, object]) -> None:
+    case = OPERATIONS[f"POST {path}"].Case(body={**body, "stream": True}, media_type="application/json")
+    response = case.call(base_url=server.url, timeout=30)
+    assert response.headers["content-type"][0].startswith("text/event-stream")
+    case.validate_response(response, checks=CHECKS)
+
+
 CASES = [
     (name, mode)
     for name in OPERATIONS

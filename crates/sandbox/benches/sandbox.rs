@@ -13,7 +13,7 @@ use tina_sandbox::{Job, Limits, Policy, Sandbox, Way};
 const BATCH: usize = 64;
 const NOTHING: (&str, &str) = ("", "None");
 const TRIVIAL: (&str, &str) = ("def f(n):\n    return n * 2", "f(21)");
-/// Of the size and kind of a median task of the published corpus.
+/// Of the kind of the published corpus' tasks, and longer than most: of them 98 in 100 take less time.
 const ORDINARY: (&str, &str) = (
     "from collections import Counter\ndef f(numbers: list[int], k: int) -> dict:\n    counts = Counter(n % k for n in numbers)\n    \
      best = sorted(counts.items(), key=lambda item: (-item[1], item[0]))\n    groups = {}\n    for remainder, count in best:\n        \

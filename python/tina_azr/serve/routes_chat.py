@@ -18,7 +18,15 @@ from tina_azr.serve.responses_request import ResponsesRequest
 from tina_azr.serve.responses_wire import ResponseObject, finished_response
 from tina_azr.serve.service import Service, finish, new_id, now
 
-STREAM: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+EVENT = {
+    "type": "object",
+    "description": "One event. Its `data` is JSON on one line, or `[DONE]`.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string", "minLength": 1}},
+    "required": ["data"],
+    "additionalProperties": False,
+}
+STREAM: dict[str, Any] = {"text/event-stream": {"schema": EVENT}}
+"""In OpenAPI before 3.2 the schema of a stream is that of each event."""
 REFUSALS = documented(404, 408, 413, 415, 429, 503)
 
 

@@ -3,6 +3,8 @@
 from scripted_chat import SENTINEL, Script, usual
 from tina_azr.engine.types import GenerationRequest
 
+LONG = 1_000
+"""Words: four seconds at the page engine's pace, so that a slow machine still sees the middle of it."""
 HOSTILE = (
     "Before <script>window.pwned = 1</script> after.\n\n"
     '<img src="https://example.com/x.png" onerror="window.pwned = 2">\n\n'
@@ -22,11 +24,14 @@ ANSWERS = {
     "[code]": CODE,
     "[unsure]": "Perhaps 23.",
     "[plain]": "The answer to that is **17**.",
+    "[slow]": " ".join(f"word-{number}" for number in range(LONG)),
+    "[ponder]": "It took a while.",
     "Predict the output.": "```output\n17\n```\n",
     "Find an input.": "```input\n9\n```\n",
     "Write the function.": "```python\ndef f(x, y):\n    x = x * 3\n    x = x + y\n    return x\n```\n",
 }
 STEPS = "x = 4 * 3 -> 12\nx = 12 + 5 -> 17\n"
+PONDERED = " ".join(f"step-{number}" for number in range(LONG))
 
 
 def page_scripts(request: GenerationRequest, index: int) -> Script:
@@ -34,5 +39,6 @@ def page_scripts(request: GenerationRequest, index: int) -> Script:
     prompt = request.messages[-1].content
     for key, answer in ANSWERS.items():
         if prompt.startswith(key):
-            return Script(thought=f"{SENTINEL} <b>not bold</b> {STEPS}", answer=answer)
+            thought = PONDERED if key == "[ponder]" else f"<b>not bold</b> {STEPS}"
+            return Script(thought=f"{SENTINEL} {thought}", answer=answer)
     return usual(request, index)

@@ -97,12 +97,12 @@ def test_the_whole_way_by_keyboard(chat: Chat) -> None:
 
 def test_escape_stops_and_control_dot_asks_for_the_answer(chat: Chat) -> None:
     chat.fixed_budget(2_000)
-    answer = chat.send("think long", wait=False)
+    answer = chat.send("[ponder]", wait=False)
     expect(answer.get_by_role("region", name="Thought")).to_contain_text("step-3 ")
     chat.page.keyboard.press("Control+.")
     chat.done(answer)
     expect(answer.locator(".thought-reason")).to_have_text("cut short by you")
-    answer = chat.send("answer long", wait=False)
+    answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-3 ")
     chat.page.keyboard.press("Escape")
     expect(answer.get_by_role("note")).to_have_text("Stopped by you.")
@@ -145,7 +145,7 @@ def test_nothing_scrolls_sideways(chat: Chat, width: int) -> None:
     expect(answer.locator(".run")).to_be_visible()
     assert chat.page.evaluate(wide) is False
     chat.fixed_budget(2_000)
-    chat.send("think long", wait=False)
+    chat.send("[ponder]", wait=False)
     expect(chat.page.get_by_role("button", name="Answer now")).to_be_in_viewport(ratio=1)
     expect(chat.page.get_by_role("button", name="Stop")).to_be_in_viewport(ratio=1)
     chat.page.keyboard.press("Escape")
@@ -173,7 +173,7 @@ def test_on_a_phone_the_list_is_a_drawer(chat: Chat) -> None:
 def test_who_wants_no_motion_gets_none(chat: Chat) -> None:
     chat.page.emulate_media(reduced_motion="reduce")
     chat.fixed_budget(2_000)
-    answer = chat.send("think long", wait=False)
+    answer = chat.send("[ponder]", wait=False)
     expect(answer.locator(".card")).to_have_attribute("data-phase", "thinking")
     assert chat.page.evaluate("document.getAnimations().length") == 0
     chat.page.emulate_media(reduced_motion="no-preference")

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from page_chat import Chat, page_engine
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from scripted_server import running
 
@@ -37,11 +37,27 @@ def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserCon
         chat.check()
 
 
+def test_what_is_sent_before_the_server_has_answered_goes_when_it_does(context: BrowserContext, url: str) -> None:
+    chat = Chat(context.new_page(), url)
+    held: list[Route] = []
+    chat.page.route("**/v1/tina/info", lambda route: held.append(route))
+    with chat.page.expect_request("**/v1/tina/info"):
+        chat.page.goto(url)
+    answer = chat.send("[plain] hello", wait=False)
+    expect(chat.status()).to_have_text("It is sent as soon as the server answers.")
+    expect(answer).to_be_hidden()
+    for route in held:
+        route.continue_()
+    expect(answer.locator(".prose")).to_have_text("The answer to that is 17.")
+    expect(chat.page.get_by_role("textbox", name="Message", exact=True)).to_have_value("")
+    chat.check()
+
+
 def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> None:
     with running(page_engine(), queue=1, choices=1) as server:
         chat = Chat(context.new_page(), server.url).open()
         chat.expected.append("status of 429")
-        first = chat.send("answer long", wait=False)
+        first = chat.send("[slow]", wait=False)
         expect(first.locator(".prose")).to_contain_text("word-3 ")
         chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
         second = chat.send("[plain] me too", wait=False)
@@ -55,7 +71,7 @@ def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> No
     with running(page_engine(), queue=1, choices=1) as server:
         chat = Chat(context.new_page(), server.url).open()
         chat.expected.append("status of 429")
-        chat.send("answer long", wait=False)
+        chat.send("[slow]", wait=False)
         chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
         second = chat.send("[plain] me too", wait=False)
         expect(second.locator(".thought-label")).to_contain_text("The server is full")

@@ -42,10 +42,12 @@ def test_a_reload_finds_the_conversation_and_its_branches(chat: Chat) -> None:
 
 
 def test_what_was_being_written_when_the_page_closed_is_kept_and_said(chat: Chat) -> None:
-    answer = chat.send("answer long", wait=False)
-    expect(answer.locator(".prose")).to_contain_text("word-300 ")
+    answer = chat.send("[slow]", wait=False)
+    # Kept every two seconds, and once more when the page goes.
+    expect(answer.locator(".prose")).to_contain_text("word-20 ")
     chat.page.reload()
     expect(chat.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
+    expect(chat.page.locator(".prose")).to_contain_text("word-20 ")
     expect(chat.page.get_by_role("button", name="Regenerate")).to_be_visible()
 
 

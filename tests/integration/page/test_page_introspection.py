@@ -25,7 +25,8 @@ def test_the_bar_shows_forecast_budget_wall_and_grows(chat: Chat) -> None:
 
 
 def test_confidence_before_and_after_with_what_calibration_says(chat: Chat) -> None:
-    answer = chat.send("think long", wait=False)
+    chat.fixed_budget(2_000)
+    answer = chat.send("[ponder]", wait=False)
     chip = answer.locator(".confidence")
     expect(chip).to_have_text("62 % sure before thinking")
     chat.done(answer)

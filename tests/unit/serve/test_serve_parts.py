@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripted_chat import ScriptedChatEngine
+from scripted_chat import MAX_TOKENS, ScriptedChatEngine
 from scripted_server import running
 from tina_azr.config import ServeConfig
 from tina_azr.errors import ConfigError, SandboxError, ServeError
@@ -244,7 +244,7 @@ def test_info_says_what_a_page_must_know(client: httpx.Client) -> None:
     info = client.get("/v1/tina/info").json()
     assert (info["model"], info["embedded"], info["context_limit"], info["heads"]) == ("scripted", True, 4096, True)
     assert (info["thoughts_allowed"], info["key_required"], info["sandbox"], info["abstain_below"]) == (False, False, False, None)
-    assert info["defaults"] == {"max_tokens": 512, "temperature": 0.6, "top_p": 0.95, "top_k": 20}
+    assert info["defaults"] == {"max_tokens": MAX_TOKENS, "temperature": 0.6, "top_p": 0.95, "top_k": 20}
 
 
 def test_markdown_is_rendered_by_the_server(client: httpx.Client) -> None:

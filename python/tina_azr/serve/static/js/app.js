@@ -41,6 +41,8 @@ export class App extends EventTarget {
     this.runs = new Map();
     /** @type {"connecting" | "up" | "down"} */
     this.connection = "connecting";
+    /** Requests that fail while the page goes away are cut off by that, and not by the server. */
+    this.leaving = false;
   }
 
   async load() {
@@ -62,6 +64,17 @@ export class App extends EventTarget {
       }
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
+  }
+
+  /** The page goes away: keep what was written up to now. */
+  leave() {
+    this.leaving = true;
+    for (const { conversation } of this.runs.values()) this.#save(conversation);
+  }
+
+  /** A page that the browser had only put aside is shown again. */
+  comeBack() {
+    this.leaving = false;
   }
 
   /** @returns {Run | undefined} Of the conversation that is shown. */
@@ -188,7 +201,9 @@ export class App extends EventTarget {
       await this.#fill(run);
       this.#connection("up");
     } catch (error) {
-      if (run.abort.signal.aborted) {
+      if (this.leaving) {
+        Object.assign(turn, { phase: "stopped", error: CUT_OFF, thinkSeconds: run.progress.thinkSeconds() });
+      } else if (run.abort.signal.aborted) {
         Object.assign(turn, { phase: "stopped", thinkSeconds: run.progress.thinkSeconds() });
       } else {
         Object.assign(turn, { phase: "failed", error: error.message, thinkSeconds: run.progress.thinkSeconds() });

@@ -50,5 +50,7 @@ app.addEventListener("conversation", () => {
   if (hash !== location.hash) history.pushState(null, "", hash || location.pathname);
 });
 addEventListener("popstate", () => (app.conversations.has(named()) ? app.open(named()) : app.startNew()));
+addEventListener("pagehide", () => app.leave());
+addEventListener("pageshow", () => app.comeBack());
 composer.focus();
 await app.connect();

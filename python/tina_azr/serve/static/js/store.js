@@ -34,7 +34,11 @@ export class Store {
 
   /** @param {import("./types.js").Conversation} conversation */
   async save(conversation) {
-    await done(this.#table("readwrite").put(conversation));
+    const table = this.#table("readwrite");
+    const kept = done(table.put(conversation));
+    // A page that goes away is not there to see the transaction end by itself.
+    table.transaction.commit();
+    await kept;
     this.channel.postMessage(conversation.id);
   }
 

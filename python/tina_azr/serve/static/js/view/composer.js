@@ -14,7 +14,9 @@ export class Composer {
     this.budget = byId("quick-budget");
     this.visible = byId("quick-thoughts");
     this.form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
-    this.field.addEventListener("input", () => this.update());
+    /** Sent before the server has said what it is: it goes as soon as it does, unless something is written meanwhile. */
+    this.waiting = false;
+    this.field.addEventListener("input", () => ((this.waiting = false), this.update()));
     this.field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) (event.preventDefault(), this.#submit());
       if (event.key === "ArrowUp" && this.field.value === "") (event.preventDefault(), editLast());
@@ -51,12 +53,15 @@ export class Composer {
       this.field.style.height = "auto";
       this.field.style.height = `${this.field.scrollHeight}px`;
     }
+    if (this.waiting && info) this.#submit();
   }
 
   /** The text goes as it is: a model may need its last newline. */
   #submit() {
     const text = this.field.value;
-    if (text.trim() === "" || this.app.info === null || this.app.run) return;
+    if (text.trim() === "" || this.app.run) return;
+    this.waiting = this.app.info === null;
+    if (this.waiting) return this.app.say("It is sent as soon as the server answers.");
     this.field.value = "";
     this.drafts.delete(this.app.current.id);
     this.app.send(text);
