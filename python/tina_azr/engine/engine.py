@@ -143,6 +143,7 @@ class IntrospectiveEngine:
                 top_k=settings.top_k if request.top_k is None else request.top_k,
                 min_p=settings.min_p if request.min_p is None else request.min_p,
                 min_think=min(settings.budget.min_think_tokens, decision.wall),
+                tagless_answer=True,
                 think_wall=decision.wall,
             )
             ticket = self._session.submit(

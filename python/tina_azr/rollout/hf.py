@@ -56,6 +56,8 @@ class HFEngine:
             raise ModelError("backend hf has no think wall: use backend native, or selfplay.think_wall null")
         if params.min_think:
             raise ModelError("backend hf cannot hold a thought open: use backend native, or min_think 0")
+        if params.tagless_answer:
+            raise ModelError("backend hf cannot keep think tags out of an answer: use backend native, or tagless_answer False")
         prompts = [request.prompt_ids for request in requests for _ in range(request.group_size)]
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), tokenizer.pad_id)

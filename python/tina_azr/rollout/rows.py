@@ -32,6 +32,8 @@ class RowState:
     forcing_S: Tensor
     """Index of the closing id that comes next; `NOT_FORCING` outside."""
     min_think_S: Tensor
+    tagless_S: Tensor
+    """Think tags cannot be sampled in the answer."""
     stop_ids_SE: Tensor
     """Padded with `NO_ID`."""
     temperature_S: Tensor
@@ -61,6 +63,7 @@ class RowState:
             walls_S=rows(torch.long),
             forcing_S=rows(torch.long),
             min_think_S=rows(torch.long),
+            tagless_S=rows(torch.bool),
             stop_ids_SE=rows(torch.long, stop_ids),
             temperature_S=rows(torch.float32),
             greedy_S=rows(torch.bool),

@@ -81,6 +81,7 @@ class DecodeSession:
             slots,
             self._weights.head_VH.shape[0],
             stop_ids=policy.tokenizer.stop_ids,
+            open_id=policy.tokenizer.think_open_id,
             close_id=self._close_id,
             closing_ids=policy.closing_ids,
             device=self._weights.norm.device,

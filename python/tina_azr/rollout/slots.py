@@ -41,6 +41,7 @@ class Slots:
         vocabulary: int,
         *,
         stop_ids: tuple[int, ...],
+        open_id: int,
         close_id: int,
         closing_ids: tuple[int, ...],
         device: torch.device,
@@ -49,6 +50,7 @@ class Slots:
         """One for each row in use."""
         self._state = RowState.allocate(slots, 0, 0, device)
         self._close_id = close_id
+        self._tag_ids = torch.tensor([open_id, close_id], device=device)
         self._closing_ids = torch.tensor(closing_ids, device=device)
         self._stops_V = torch.zeros(vocabulary, dtype=torch.bool, device=device)
         self._stops_V[list(stop_ids)] = True
@@ -88,6 +90,7 @@ class Slots:
             (state.limits_S, [one.max_tokens for one in params]),
             (state.walls_S, [NO_WALL if wall is None else wall for wall in walls]),
             (state.min_think_S, [one.min_think for one in params]),
+            (state.tagless_S, [one.tagless_answer for one in params]),
             (state.stop_ids_SE, [[*one.stop_ids, *[NO_ID] * (state.stop_ids - len(one.stop_ids))] for one in params]),
             (state.temperature_S, [one.temperature or 1.0 for one in params]),
             (state.greedy_S, [one.temperature == 0.0 for one in params]),
@@ -134,6 +137,7 @@ class Slots:
         params = {one.request.params for one in self.occupants}
         self._walls = bool((state.walls_S[:count] < NO_WALL).any())
         self._held_open = any(one.min_think > 0 for one in params)
+        self._tagless = any(one.tagless_answer for one in params)
         self._further_stops = any(one.stop_ids for one in params)
         self._tempered = any(one.temperature not in (0.0, 1.0) for one in params)
         self._any_greedy = any(one.temperature == 0.0 for one in params)
@@ -162,6 +166,9 @@ class Slots:
         if self._held_open:
             early_B = state.thinking_S[rows] & (lengths < state.min_think_S[rows])
             logits_BV[:, self._close_id] = logits_BV[:, self._close_id].masked_fill(early_B, -torch.inf)
+        if self._tagless:
+            answering_B = state.tagless_S[rows] & ~state.thinking_S[rows]
+            logits_BV[:, self._tag_ids] = logits_BV[:, self._tag_ids].masked_fill(answering_B[:, None], -torch.inf)
         ids, logprobs = sample(logits_BV, self._parameters(rows), state.uniform_SM[rows].gather(1, column)[:, 0])
         forced = None
         if self._walls:

@@ -37,6 +37,8 @@ class SamplingParams:
     """Ids less probable than this share of the most probable one are dropped; 0 keeps all."""
     min_think: int = 0
     """`</think>` cannot be sampled before this many think tokens."""
+    tagless_answer: bool = False
+    """Neither think tag can be sampled after the thought's end: a model that was cut off would else go on thinking in its answer."""
     stop_ids: tuple[int, ...] = ()
     """Ids that end a completion beside the model's own."""
     think_wall: int | None = None
@@ -79,7 +81,8 @@ class Completion:
     ids_T: NDArray[np.int64]
     """Token ids, the stop id included."""
     logprobs_T: NDArray[np.float32]
-    """Log-probability of each id at the sampling temperature, before top-p, top-k and min-p cut; 0 where forced."""
+    """Log-probability of each id at the sampling temperature, before top-p, top-k and min-p cut, among the ids that `min_think` and
+    `tagless_answer` leave; 0 where forced."""
     forced_T: NDArray[np.bool_]
     """Ids that the wall put there; out of every loss."""
     stop_cause: StopCause

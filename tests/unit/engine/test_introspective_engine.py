@@ -123,9 +123,9 @@ def test_the_stop_plan_is_obeyed_only_when_that_is_asked_for(introspector: Intro
 @pytest.mark.parametrize("heads", [True, False])
 def test_heads_never_touch_the_callers_sampling(policy: Policy, make_engine: Make, heads: bool) -> None:
     """The same ids as from the decode engine itself with the caller's numbers and the decided wall."""
-    asked = ask(max_tokens=70, temperature=0.8, top_p=0.9, top_k=40, min_p=0.01, seed=5, n=3, budget_tokens=20)
-    generations = make_engine(heads=heads).generate([asked])[0]
-    params = SamplingParams(max_tokens=70, temperature=0.8, top_p=0.9, top_k=40, min_p=0.01, min_think=1, think_wall=30)
+    sampling: dict[str, Any] = {"max_tokens": 70, "temperature": 0.8, "top_p": 0.9, "top_k": 40, "min_p": 0.01}
+    generations = make_engine(heads=heads).generate([ask(seed=5, n=3, budget_tokens=20, **sampling)])[0]
+    params = SamplingParams(min_think=1, think_wall=30, tagless_answer=True, **sampling)
     request = RolloutRequest(prompt_ids=policy.tokenizer.render("hello"), group_size=3, params=params, seed=5)
     (plain,) = build_engine(policy, "native", slots=8).generate([request])
     for generation, completion in zip(generations, plain.completions_G, strict=True):

@@ -1,5 +1,6 @@
 """What a decode session does to each completion: cancelling, closing thoughts, walls, stops, memory."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.types import RolloutRequest, StopCause
+from tina_azr.rollout.slots import Occupant, Slots
+from tina_azr.rollout.types import RolloutRequest, SamplingParams, StopCause
 
 Open = Callable[..., Any]
 Ask = Callable[..., RolloutRequest]
@@ -150,6 +152,49 @@ def test_min_think_holds_the_thought_open(byte_policy: Policy, driven: Open, ask
     one.run()
     assert one.ids(free)[0][0] == close
     assert close not in one.ids(held)[0][:9]
+
+
+def test_a_tagless_answer_holds_no_think_tag_and_its_neighbours_are_as_ever(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+    tags = (byte_policy.tokenizer.think_open_id, byte_policy.tokenizer.think_close_id)
+
+    def tags_in_answers(ids_G: list[list[int]]) -> int:
+        return sum(ids[ids.index(tags[1]) + 1 :].count(tag) for ids in ids_G for tag in tags)
+
+    asked = {"group_size": 8, "max_tokens": 200, "think_wall": 9}
+    alone, both = driven(), driven()
+    free = alone.submit(ask("a", **asked))
+    beside, tagless = (both.submit(ask("a", tagless_answer=wanted, **asked)) for wanted in (False, True))
+    alone.run()
+    both.run()
+    assert both.ids(beside) == alone.ids(free)
+    assert tags_in_answers(both.ids(beside)) > 0
+    assert tags_in_answers(both.ids(tagless)) == 0
+
+
+def test_a_tag_that_the_model_insists_on_is_not_drawn_in_a_tagless_answer() -> None:
+    open_id, close_id, closing = 6, 7, (1, 7, 2)
+    slots = Slots(4, 8, stop_ids=(), open_id=open_id, close_id=close_id, closing_ids=closing, device=torch.device("cpu"))
+    rows = [(tagless, temperature) for tagless in (True, False) for temperature in (0.0, 1.0)]
+    requests = [
+        RolloutRequest(
+            prompt_ids=(0,),
+            group_size=1,
+            params=SamplingParams(max_tokens=9, think_wall=0, tagless_answer=tagless, temperature=temperature),
+            seed=3,
+        )
+        for tagless, temperature in rows
+    ]
+    slots.seat([Occupant(ticket=1, index=0, request=request) for request in requests], [0] * len(requests))
+    for _ in range(9):
+        logits_BV = torch.zeros(len(rows), 8)
+        logits_BV[:, open_id] = logits_BV[:, close_id] = 40.0
+        slots.advance(logits_BV)
+    for row, (tagless, _) in enumerate(rows):
+        completion = slots.completion(row)
+        assert tuple(completion.ids_T[:3]) == closing
+        assert all((id in (open_id, close_id)) is not tagless for id in completion.ids_T[3:])
+        # Log-probabilities are among the ids that are left.
+        assert completion.logprobs_T[3:] == pytest.approx([-math.log(6 if tagless else 2)] * 6, abs=1e-5)
 
 
 def test_each_request_has_stop_ids_of_its_own(driven: Open, ask: Ask) -> None:
