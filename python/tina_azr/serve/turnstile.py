@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from tina_azr.serve.types import ApiError
 
@@ -10,22 +11,23 @@ Result = TypeVar("Result")
 
 
 class Turnstile:
-    """For one kind of work."""
+    """For one kind of work. Belongs to the event loop."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._inside = 0
-        self._one_by_one = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tina-azr-turnstile")
+        self._pieces: list[Future[Any]] = []
 
     async def through(self, work: Callable[[], Result]) -> Result:
-        """What the work returns. Raises ApiError where `most` pieces are being done or wait."""
-        if self._inside >= self._most:
+        """What the work returns. Raises ApiError where `most` pieces are being done or wait.
+
+        Who is cancelled while waiting leaves its place to others. Work that has begun cannot be stopped: it keeps its place to its end.
+        """
+        self._pieces = [piece for piece in self._pieces if not piece.done()]
+        if len(self._pieces) >= self._most:
             raise ApiError(
                 429, "the server is busy with this: try again", kind="rate_limit_error", code="busy", headers={"Retry-After": "1"}
             )
-        self._inside += 1
-        try:
-            async with self._one_by_one:
-                return await asyncio.to_thread(work)
-        finally:
-            self._inside -= 1
+        piece = self._thread.submit(work)
+        self._pieces.append(piece)
+        return await asyncio.wrap_future(piece)
