@@ -194,10 +194,10 @@ class EngineRoom:
 
     def _break(self) -> None:
         self.broken = True
-        for run in list(self._runs.values()):
-            run.take(Failed(message="the engine has failed"))
+        lost = list(self._runs.values())
+        for run in lost:
             run.answer(failed("the engine has failed"))
-            self._forget(run)
+        self._deliver([(run, Failed(message="the engine has failed")) for run in lost])
         for question in self._questions:
             _resolve(question, False)
         self.on_broken()

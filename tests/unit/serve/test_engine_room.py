@@ -193,6 +193,7 @@ class BreakingEngine(ScriptedChatEngine):
 def test_an_engine_that_breaks_is_said_to_everyone_and_ends_the_server(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), running(BreakingEngine(slots=1)) as server:
         statuses: list[tuple[int, str]] = []
+        metrics = server.room.observe.__self__  # type: ignore[attr-defined]
 
         def ask() -> None:
             response = httpx.post(f"{server.url}/v1/chat/completions", json=LONG, timeout=20)
@@ -206,7 +207,10 @@ def test_an_engine_that_breaks_is_said_to_everyone_and_ends_the_server(caplog: p
         server.thread.join(20)
         assert not server.thread.is_alive()
     assert {status for status, _ in statuses} <= {500, 503}
-    assert 500 in {status for status, _ in statuses}
+    failed = [status for status, _ in statuses].count(500)
+    assert failed > 0
+    assert f"tina_failures_total {failed}.0" in metrics.text().decode()
+    assert f"tina_request_seconds_count {failed}.0" in metrics.text().decode()
     assert "ValueError" in server_log(caplog)
     assert SENTINEL not in server_log(caplog) + "".join(text for _, text in statuses)
 
