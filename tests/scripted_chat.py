@@ -138,6 +138,9 @@ class ScriptedChatEngine:
         self._jobs: dict[Ticket, Job] = {}
         self._tickets = 0
 
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        return request
+
     def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
         self.log.append(("submit", request))
         prompt_tokens = sum(len(message.content.split()) + 4 for message in request.messages)

@@ -6,7 +6,7 @@ It is a client of one decode session. Many requests run in it at once; each is t
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +14,22 @@ from numpy.typing import NDArray
 from tina_azr.engine.budget import decide_budget
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.modulation import build_modulator
+from tina_azr.engine.running import Running
 from tina_azr.engine.settings import EngineSettings, resolve
-from tina_azr.engine.tag_counts import check_tag_names, count_tagged_tokens
+from tina_azr.engine.tag_counts import check_tag_names
 from tina_azr.engine.transcript import Transcript
 from tina_azr.engine.types import (
-    Answering,
     BudgetDecision,
     BudgetSource,
     Event,
     Failed,
     Finished,
-    FinishReason,
-    Forecast,
     Generation,
     GenerationRequest,
     Listener,
     Plan,
     Started,
     Thinking,
-    ThoughtEnded,
     Ticket,
 )
 from tina_azr.errors import ModelError, ServeError
@@ -40,29 +37,11 @@ from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import QUANTILES
 from tina_azr.model.side_adapter import Modulator
 from tina_azr.rollout.session import DecodeSession
-from tina_azr.rollout.types import Completion, Ended, RolloutRequest, SamplingParams, StepReport, StopCause, Token
+from tina_azr.rollout.types import Ended, RolloutRequest, SamplingParams, StepReport, Token
 
 
 class IntrospectionWarning(UserWarning):
     """What the heads say may be wrong: they, or their calibration, belong to other weights."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Running:
-    """One request on its way."""
-
-    request: GenerationRequest
-    prompt_tokens: int
-    max_tokens: int
-    listener: Listener
-    forecast: Forecast | None = None
-    decision: BudgetDecision
-    transcripts: list[Transcript]
-    confidence: dict[int, float] = field(default_factory=dict)
-    """cE by completion."""
-    told_closed: set[int] = field(default_factory=set)
-    open: int
-    """Completions that have not ended."""
 
 
 class IntrospectiveEngine:
@@ -86,7 +65,7 @@ class IntrospectiveEngine:
         check_tag_names(self.settings.tags)
         self._modulator = build_modulator(introspector, self.settings, policy.module.config.num_hidden_layers)
         self._session = self._new_session()
-        self._running: dict[Ticket, _Running] = {}
+        self._running: dict[Ticket, Running] = {}
 
     def _new_session(self, *, tickets_after: int = 0) -> DecodeSession:
         return DecodeSession(
@@ -111,17 +90,27 @@ class IntrospectiveEngine:
 
     # Requests.
 
-    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
-        """Queue a request; `listener` is called from within later `step`s. Raises ServeError for a request that cannot be done."""
-        settings, tokenizer = self.settings, self.policy.tokenizer
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with ids in place of its messages. Any thread may call this at any time: a long prompt takes its time.
+
+        Raises ServeError for messages that the template refuses.
+        """
+        return replace(request, messages=(), prompt_ids=self._prompt_ids(request))
+
+    def _prompt_ids(self, request: GenerationRequest) -> tuple[int, ...]:
         if (request.prompt_ids is None) == (not request.messages):
             raise ServeError("a request needs either messages or prompt_ids")
-        if "" in request.stop:
-            raise ServeError("a stop string is empty: it would end every answer before it begins")
         try:
-            prompt_ids = request.prompt_ids or tokenizer.render_chat([(one.role, one.content) for one in request.messages])
+            return request.prompt_ids or self.policy.tokenizer.render_chat([(one.role, one.content) for one in request.messages])
         except ModelError as error:
             raise ServeError(str(error)) from error
+
+    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
+        """Queue a request; `listener` is called from within later `step`s. Raises ServeError for a request that cannot be done."""
+        settings = self.settings
+        if "" in request.stop:
+            raise ServeError("a stop string is empty: it would end every answer before it begins")
+        prompt_ids = self._prompt_ids(request)
         room = self.context_limit - len(prompt_ids)
         max_tokens = max(1, min(settings.max_tokens, room)) if request.max_tokens is None else request.max_tokens
         # With heads this is only a look whether the request makes sense: the forecast decides when the prompt is through.
@@ -129,7 +118,7 @@ class IntrospectiveEngine:
         try:
             transcripts = [
                 Transcript(
-                    tokenizer,
+                    self.policy.tokenizer,
                     visible=request.visible and settings.allow_visible,
                     stop=request.stop,
                     keep_logprobs=request.logprobs,
@@ -151,7 +140,7 @@ class IntrospectiveEngine:
             )
         except ModelError as error:
             raise ServeError(str(error)) from error
-        self._running[ticket] = _Running(
+        self._running[ticket] = Running(
             request=request,
             prompt_tokens=len(prompt_ids),
             max_tokens=max_tokens,
@@ -286,22 +275,7 @@ class IntrospectiveEngine:
         for (ticket, index, _), confidence in zip(closed, confidences, strict=True):
             one = self._running[ticket]
             one.confidence[index] = confidence
-            self._tell_thought_ended(one, index)
-
-    def _tell_thought_ended(self, one: _Running, index: int) -> None:
-        transcript = one.transcripts[index]
-        if index in one.told_closed or not transcript.closed:
-            return
-        one.told_closed.add(index)
-        one.listener(
-            ThoughtEnded(
-                index=index,
-                think_tokens=transcript.think_tokens,
-                think_stop=transcript.think_stop(one.decision),
-                forced_close=transcript.forced_close,
-                cE=one.confidence.get(index),
-            )
-        )
+            one.tell_thought_ended(index)
 
     def _take(self, token: Token) -> None:
         one = self._running[token.ticket]
@@ -312,19 +286,13 @@ class IntrospectiveEngine:
             text = thought if transcript.thought is not None else None
             one.listener(Thinking(index=token.index, think_tokens=transcript.think_tokens, text=text))
             if transcript.closed and self.introspector is None:
-                self._tell_thought_ended(one, token.index)
+                one.tell_thought_ended(token.index)
         elif not token.forced:
-            self._tell_answer(one, token.index, answer, answered)
+            one.tell_answer(token.index, answer, answered)
             if transcript.stopped:
                 # A stop string ends this completion; the others of its request go on.
                 for ended in self._session.cancel(token.ticket, token.index):
                     self._finish(ended)
-
-    def _tell_answer(self, one: _Running, index: int, text: str, answered: int) -> None:
-        transcript = one.transcripts[index]
-        logprobs = tuple(transcript.logprobs[answered:])
-        if text or logprobs:
-            one.listener(Answering(index=index, text=text, tokens=transcript.answer_tokens, logprobs=logprobs))
 
     def _finish(self, ended: Ended) -> None:
         one = self._running.get(ended.ticket)
@@ -332,37 +300,19 @@ class IntrospectiveEngine:
             return
         transcript = one.transcripts[ended.index]
         rest = transcript.finish()
-        self._tell_thought_ended(one, ended.index)
-        self._tell_answer(one, ended.index, rest, len(transcript.logprobs))
-        one.listener(Finished(generation=self._generation(one, ended.index, ended.completion)))
+        one.tell_thought_ended(ended.index)
+        one.tell_answer(ended.index, rest, len(transcript.logprobs))
+        generation = one.generation(
+            ended.index,
+            ended.completion,
+            settings=self.settings,
+            tokenizer=self.policy.tokenizer,
+            calibration_digest=self.calibration_digest,
+        )
+        one.listener(Finished(generation=generation))
         one.open -= 1
         if not one.open:
             del self._running[ended.ticket]
-
-    def _generation(self, one: _Running, index: int, completion: Completion) -> Generation:
-        transcript, forecast = one.transcripts[index], one.forecast
-        confidence = one.confidence.get(index)
-        known = confidence if confidence is not None else forecast.c0 if forecast else None
-        return Generation(
-            index=index,
-            answer=transcript.answer,
-            thought=transcript.thought,
-            completion=completion,
-            forecast=forecast,
-            decision=one.decision,
-            cE=confidence,
-            think_tokens=transcript.think_tokens,
-            think_stop=transcript.think_stop(one.decision),
-            forced_close=transcript.forced_close,
-            finish_reason=_reason(completion, transcript),
-            prompt_tokens=one.prompt_tokens,
-            answer_tokens=transcript.answer_tokens,
-            leak=transcript.leak,
-            calibration_digest=self.calibration_digest,
-            abstain=known is not None and known < self.settings.abstain_below,
-            tag_tokens=count_tagged_tokens(self.policy.tokenizer, completion.ids_T.tolist(), self.settings.tags),
-            answer_logprobs=tuple(transcript.logprobs) if one.request.logprobs else None,
-        )
 
     @property
     def calibration_digest(self) -> str | None:
@@ -377,9 +327,3 @@ class IntrospectiveEngine:
         self._session = self._new_session(tickets_after=self._session.newest_ticket)
         for one in lost.values():
             one.listener(Failed(message=message))
-
-
-def _reason(completion: Completion, transcript: Transcript) -> FinishReason:
-    if transcript.stopped or completion.stop_cause is StopCause.STOP_ID:
-        return FinishReason.STOP
-    return FinishReason.LENGTH if completion.stop_cause is StopCause.LENGTH else FinishReason.CANCELLED

@@ -228,7 +228,14 @@ Ticket: TypeAlias = int
 
 
 class ChatEngine(Protocol):
-    """What a server needs of the engine. One thread owns it and calls every method; a step takes milliseconds."""
+    """What a server needs of the engine. One thread owns it and calls every method but `prepare`; a step takes milliseconds."""
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        """The request as `submit` takes it without delay: ids in place of messages. Any thread may call this, at any time.
+
+        Raises ServeError for messages that the template refuses.
+        """
+        ...
 
     def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
         """Queue a request; `listener` is called from within later `step`s. Raises ServeError for a request that cannot be done."""

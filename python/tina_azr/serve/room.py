@@ -1,5 +1,6 @@
 """The engine room: one thread owns the engine; the event loop sends it commands and gets events back.
 
+Prompts are made into ids before, on another thread: a long one keeps nobody waiting whose answer runs.
 The thread does all commands that have come, lets the engine make one step, and hands over what the step said in one go. So a request
 joins those that run at the next step, and one that is cancelled leaves them at the next step.
 """
@@ -10,12 +11,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from tina_azr.engine.types import ChatEngine, Event, Failed, GenerationRequest, Ticket
 from tina_azr.errors import ServeError
 from tina_azr.serve.faults import log_fault
 from tina_azr.serve.run import Run
+from tina_azr.serve.turnstile import Turnstile
 from tina_azr.serve.types import ApiError, EndedBy, failed, refused
 
 Command = Callable[[], None]
@@ -37,6 +40,7 @@ class EngineRoom:
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._questions: set[asyncio.Future[bool]] = set()
         self._seconds_per_run = 1.0
+        self._preparing = Turnstile(capacity)
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tina-azr-engine", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,6 +79,9 @@ class EngineRoom:
     async def submit(self, run_id: str, request: GenerationRequest) -> Run:
         """Hand a request to the engine. Raises ApiError where the room is full, closing or broken, or the engine refuses."""
         self._check(request)
+        request = await self._preparing.through(partial(self._prepare, request))
+        # The room may have filled meanwhile, or closed.
+        self._check(request)
         run = Run(run_id, request, cancel=self._cancel, ping_seconds=self._ping_seconds)
         self._runs[run_id] = run
         loop = asyncio.get_running_loop()
@@ -88,6 +95,13 @@ class EngineRoom:
         if refusal is not None:
             raise refusal
         return run
+
+    def _prepare(self, request: GenerationRequest) -> GenerationRequest:
+        """Beside engine and event loop: long prompts take their time."""
+        try:
+            return self._engine.prepare(request)
+        except ServeError as error:
+            raise refused(str(error), "messages") from error
 
     async def answer_now(self, run_id: str) -> bool:
         """Close the thoughts of a running request. False if there is none of that id, or it does not think (any more)."""

@@ -93,6 +93,9 @@ class ScriptedChat:
     _said: str = ""
     _listener: Listener = lambda event: None
 
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        return request
+
     def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
         if self.refusal is not None:
             raise ServeError(self.refusal)

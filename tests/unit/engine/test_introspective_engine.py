@@ -117,6 +117,14 @@ def test_the_stop_plan_is_obeyed_only_when_that_is_asked_for(introspector: Intro
     assert one(obeying, ask(budget_tokens=10)).decision.wall > 0, "a caller's number goes before"
 
 
+def test_a_prepared_request_is_the_same_request(policy: Policy, make_engine: Make) -> None:
+    engine = make_engine()
+    prepared = engine.prepare(ask(seed=5))
+    assert (prepared.messages, prepared.prompt_ids) == ((), policy.tokenizer.render("hello"))
+    assert engine.prepare(prepared) == prepared
+    assert one(engine, prepared).completion.ids_T.tolist() == one(engine, ask(seed=5)).completion.ids_T.tolist()
+
+
 # What heads say, and what they may not touch.
 
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from scripted_chat import SENTINEL, ScriptedChatEngine, usual
 from scripted_server import RunningServer, running
 from tina_azr.engine.types import GenerationRequest, Listener, Ticket
+from tina_azr.errors import ServeError
 
 SLOW = 0.01
 """Seconds a step: a thought of 400 words then takes four."""
@@ -107,6 +109,48 @@ def test_requests_join_those_that_run() -> None:
         assert short["usage"]["completion_tokens"] == 5
         assert engine.busy == 1, "the first is over before the second: they did not run together"
         first.leave()
+
+
+class SlowReader(ScriptedChatEngine):
+    """Reads one prompt for as long as it is told to."""
+
+    reading, may_go_on = threading.Event(), threading.Event()
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        if request.messages[-1].content == "read long":
+            self.reading.set()
+            assert self.may_go_on.wait(10)
+        return super().prepare(request)
+
+
+def test_a_prompt_that_takes_long_to_read_holds_up_no_answer_that_runs() -> None:
+    engine = SlowReader(seconds_per_step=SLOW)
+    with running(engine) as server, ThreadPoolExecutor(1) as pool:
+        first = Client(server, stream=True)
+        wait_until(lambda: engine.steps > 3, "the first runs")
+        body = {**LONG, "messages": [{"role": "user", "content": "read long"}], "max_tokens": 5}
+        second = pool.submit(httpx.post, f"{server.url}/v1/chat/completions", json=body, timeout=20)
+        assert engine.reading.wait(10)
+        steps = engine.steps
+        wait_until(lambda: engine.steps > steps + 5, "the first has gone on")
+        assert httpx.get(f"{server.url}/health").status_code == 200
+        engine.may_go_on.set()
+        assert second.result(20).json()["usage"]["completion_tokens"] == 5
+        first.leave()
+
+
+class ParticularReader(ScriptedChatEngine):
+    """Refuses a conversation before it is asked for an answer."""
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        raise ServeError("the chat template refuses this conversation")
+
+
+def test_a_conversation_that_the_template_refuses_is_the_clients_fault() -> None:
+    with running(ParticularReader()) as server:
+        response = httpx.post(f"{server.url}/v1/chat/completions", json=LONG)
+        assert server.room.in_flight == 0
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "messages")
 
 
 def test_answer_now_closes_the_thought_of_a_running_request() -> None:
