@@ -188,6 +188,9 @@ class ScriptedChatEngine:
                 del self._jobs[job.ticket]
         return True
 
+    def release(self) -> None:
+        assert not self._jobs, "memory is given back while something runs"
+
     @property
     def busy(self) -> int:
         """Slots in use."""

@@ -183,6 +183,11 @@ class IntrospectiveEngine:
         """Requests that have not ended."""
         return len(self._running)
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of keys and values now."""
+        return self._session.held_bytes
+
     # The step.
 
     def step(self) -> bool:

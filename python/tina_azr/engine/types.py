@@ -252,3 +252,7 @@ class ChatEngine(Protocol):
     def step(self) -> bool:
         """One token for every running completion. False if there was nothing to do."""
         ...
+
+    def release(self) -> None:
+        """Give back the memory of keys and values. For when nothing runs."""
+        ...

@@ -2,7 +2,8 @@
 
 Prompts are made into ids before, on another thread: a long one keeps nobody waiting whose answer runs.
 The thread does all commands that have come, lets the engine make one step, and hands over what the step said in one go. So a request
-joins those that run at the next step, and one that is cancelled leaves them at the next step.
+joins those that run at the next step, and one that is cancelled leaves them at the next step. Where nothing is left to do, the memory of
+keys and values is given back.
 """
 
 import asyncio
@@ -155,6 +156,8 @@ class EngineRoom:
             while self._do_commands(wait=not busy):
                 busy = self._engine.step()
                 self._hand_over()
+                if not busy:
+                    self._engine.release()
             # What was cancelled at the very end still says so.
             while self._engine.step():
                 self._hand_over()

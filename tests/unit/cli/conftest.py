@@ -149,6 +149,9 @@ class ScriptedChat:
         self.in_step = False
         return True
 
+    def release(self) -> None:
+        pass
+
 
 @pytest.fixture
 def scripted_chat() -> type[ScriptedChat]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -16,6 +16,9 @@ from scripted_chat import SENTINEL, ScriptedChatEngine, usual
 from scripted_server import RunningServer, running
 from tina_azr.engine.types import GenerationRequest, Listener, Ticket
 from tina_azr.errors import ServeError
+
+if TYPE_CHECKING:
+    from tina_azr.model.loading import Policy
 
 SLOW = 0.01
 """Seconds a step: a thought of 400 words then takes four."""
@@ -292,6 +295,19 @@ def test_logs_and_metrics_count_and_quote_nothing(caplog: pytest.LogCaptureFixtu
     assert 'tina_http_requests_total{path="other",status="404"} 1.0' in metrics
     assert "tina_completions_in_flight 0.0" in metrics
     assert answer["id"] in server_log(caplog)
+
+
+def test_when_nothing_is_left_to_do_the_memory_of_keys_and_values_is_given_back(byte_policy: "Policy") -> None:
+    from tina_azr.engine.engine import IntrospectiveEngine
+
+    engine = IntrospectiveEngine(byte_policy)
+    body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 60, "thinking_budget": 20, "seed": 1}
+    with running(engine) as server:
+        answers = []
+        for _ in range(2):
+            answers.append(httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=20).json())
+            wait_until(lambda: engine.held_bytes == 0, "its memory is given back")
+    assert answers[0]["choices"] == answers[1]["choices"]
 
 
 def test_ready_is_over_before_health_is() -> None:
