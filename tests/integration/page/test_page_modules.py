@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
 from page_chat import Chat
 
 from tina_azr.tasks import compact_prompts
+from tina_azr.tasks.modes import MODES
 from tina_azr.tasks.types import Example, Task
+from tina_azr.text.style import PromptStyle
 
 
 def call(chat: Chat, module: str, expression: str, *given: object) -> Any:
@@ -53,12 +56,32 @@ def test_what_can_be_checked_is_read_from_prompt_and_answer(chat: Chat) -> None:
     assert claim == {"program": program, "cases": [{"call": "f(3)", "expected": "4", "said": "answer"}]}
     assert call(chat, "checks", "m.claimOf(a[0], a[1])", "What is 3 + 1?", "```output\n4\n```") is None
     assert call(chat, "checks", "m.claimOf(a[0], a[1])", prompt, "No block, no claim.") is None
-    trial = call(chat, "checks", "m.trialOf(a[0], a[1])", "1 -> 2\n3, 4 -> 7\n", program)
-    assert trial["cases"] == [
-        {"call": "f(1)", "expected": "2", "said": "prompt"},
-        {"call": "f(3, 4)", "expected": "7", "said": "prompt"},
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_program_is_tried_on_the_pairs_of_the_prompt(chat: Chat, style: PromptStyle) -> None:
+    pairs = (Example(input="1, 'a -> b'", output="2"), Example(input="3, None", output="[True, 1e3]"))
+    prompt = MODES["induction"].solve_prompt(style, Task(key="", mode="induction", program="", message="add", visible=pairs))
+    assert call(chat, "checks", "m.trialOf(a[0], a[1])", prompt, "def f(x, y):\n    return x")["cases"] == [
+        {"call": "f(1, 'a -> b')", "expected": "2", "said": "prompt"},
+        {"call": "f(3, None)", "expected": "[True, 1e3]", "said": "prompt"},
     ]
-    assert call(chat, "checks", "m.trialOf(a[0], a[1])", "Go on.", program)["cases"] == [{"call": None, "expected": None}]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Go on.",
+        "Find the shortest path, where edges are\n1 -> 2\n2 -> 3\n",
+        "Write\nf(items: list) -> int\n",
+        "Let f be as follows:\nf(n) == f(n - 1) + f(n - 2)\n",
+        "```message\nadd\n```\nFrom x -> y it is not far.\n",
+    ],
+)
+def test_an_arrow_in_prose_is_no_call(chat: Chat, prompt: str) -> None:
+    assert call(chat, "checks", "m.trialOf(a[0], a[1])", prompt, "def f(x):\n    return x")["cases"] == [
+        {"call": None, "expected": None}
+    ]
 
 
 def test_titles_say_what_a_prompt_is_about(chat: Chat) -> None:
