@@ -10,8 +10,8 @@ EMPTY_WORDS = {"utils", "util", "helpers", "helper", "manager", "common", "misc"
 
 
 def sources() -> list[Path]:
-    """Python and Rust sources of the product; stubs and tests are exempt from the ceiling."""
-    found = list((ROOT / "python").rglob("*.py"))
+    """Sources of the product in Python, Rust, and the page's JavaScript and CSS; stubs and tests are exempt from the ceiling."""
+    found = [path for end in ("*.py", "*.js", "*.css") for path in (ROOT / "python").rglob(end)]
     found += [path for folder in ("crates", "rust") for end in ("*.rs", "*.py") for path in (ROOT / folder).rglob(end)]
     return sorted(path for path in found if not {"tests", "benches", "target"} & set(path.relative_to(ROOT).parts))
 
