@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tina_azr.engine.budget import decide_budget
+from tina_azr.engine.checks import check_tags
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.modulation import build_modulator
 from tina_azr.engine.running import Running
 from tina_azr.engine.settings import EngineSettings, resolve
-from tina_azr.engine.tag_counts import check_tag_names
 from tina_azr.engine.transcript import Transcript
 from tina_azr.engine.types import (
     BudgetDecision,
@@ -32,7 +32,7 @@ from tina_azr.engine.types import (
     Thinking,
     Ticket,
 )
-from tina_azr.errors import ModelError, ServeError
+from tina_azr.errors import ConfigError, ModelError, ServeError
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import QUANTILES
 from tina_azr.model.side_adapter import Modulator
@@ -62,7 +62,8 @@ class IntrospectiveEngine:
         self.notes = tuple(notes)
         for note in notes:
             warnings.warn(note, IntrospectionWarning, stacklevel=2)
-        check_tag_names(self.settings.tags)
+        for problem in check_tags(self.settings.tags, "introspection.tags"):
+            raise ConfigError(str(problem))
         self._modulator = build_modulator(introspector, self.settings, policy.module.config.num_hidden_layers)
         self._session = self._new_session()
         self._running: dict[Ticket, Running] = {}

@@ -1,26 +1,12 @@
-"""Tokens between further tag pairs, such as `<plan>` and `</plan>`: declared by name, ordinary text to the model.
+"""Tokens between further tag pairs, such as `<plan>` and `</plan>`: declared by name (`checks.check_tags`), ordinary text to the model.
 
 Qwen's think tags are single tokens and are counted by id (`text/tags`). These may be any number of tokens, so they are found in the
 text, and a token counts where it begins.
 """
 
-import re
 from collections.abc import Sequence
 
-from tina_azr.errors import ConfigError
 from tina_azr.text.chat import ChatTokenizer
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-RESERVED = frozenset({"think"})
-
-
-def check_tag_names(names: Sequence[str]) -> None:
-    """Raises ConfigError for a name that is none, or that means something already."""
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"introspection.tags: {name!r} is no tag name: give letters, digits, - and _ without brackets")
-        if name in RESERVED:
-            raise ConfigError(f"introspection.tags: <{name}> is counted by its token already: leave it out")
 
 
 def count_tagged_tokens(tokenizer: ChatTokenizer, ids: Sequence[int], names: Sequence[str]) -> dict[str, int]:

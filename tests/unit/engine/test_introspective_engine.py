@@ -21,7 +21,7 @@ from tina_azr.engine.types import (
     Plan,
     ThinkStop,
 )
-from tina_azr.errors import ModelError, ServeError
+from tina_azr.errors import ConfigError, ModelError, ServeError
 from tina_azr.model.loading import Policy
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
@@ -66,6 +66,12 @@ def test_at_the_wall_the_closing_ids_are_forced_and_the_answer_has_its_reserve(p
     assert (generation.think_stop, generation.forced_close) == (ThinkStop.WALL, True)
     assert len(generation.completion.ids_T) == 80
     assert generation.finish_reason is FinishReason.LENGTH
+
+
+@pytest.mark.parametrize("tags", [("think",), ("<plan>",), ("plan", "plan")])
+def test_an_engine_refuses_the_tags_that_the_configs_check_refuses(make_engine: Make, tags: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"introspection\.tags"):
+        make_engine(tags=tags)
 
 
 # Who sets the budget.
