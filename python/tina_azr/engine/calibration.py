@@ -251,11 +251,6 @@ def tokenizer_digest(folder: Path) -> str:
     return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
 
 
-def calibration_schema() -> dict[str, Any]:
-    """JSON schema of the file, generated from the models that check it."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Calibration.model_json_schema()}
-
-
 def _sentence(problem: ErrorDetails) -> str:
     path = [str(key) for key in problem["loc"]]
     dotted = ".".join(path)

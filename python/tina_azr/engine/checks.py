@@ -83,19 +83,6 @@ def check_tokenizer(folder: Path, vocabulary: int) -> list[Problem]:
     return problems + _check_stop_ids(folder, tokenizer, vocabulary) + _check_template(folder, tokenizer)
 
 
-def check_stop_strings(stop: Sequence[str], where: str) -> list[Problem]:
-    """Strings that end an answer must not end, or hold a part of, what stands before it."""
-    problems = []
-    for text in stop:
-        if not text:
-            problems.append(Problem(where=where, what="an empty stop string ends every answer at once", advice="Leave it out"))
-        tags = [tag for tag in (THINK_OPEN, THINK_CLOSE, TURN_END) if tag in text]
-        if tags:
-            what = f"the stop string {text!r} holds {tags[0]}, which is known by its id and never appears as text"
-            problems.append(Problem(where=where, what=what, advice="Leave it out: thoughts and turns end by id"))
-    return problems
-
-
 def check_taps(taps: Sequence[int] | None, layers: int, where: str) -> list[Problem]:
     """Tapped layers exist, rise, and none comes twice. None is the default, which always fits."""
     if taps is None or (taps and list(taps) == sorted(set(taps)) and taps[0] >= 0 and taps[-1] < layers):

@@ -20,21 +20,6 @@ BINS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrierParts:
-    """Murphy's decomposition over bins: score = reliability - resolution + uncertainty + within."""
-
-    score: float
-    reliability: float
-    """Squared gap between forecast and outcome, bin by bin: 0 is calibrated."""
-    resolution: float
-    """How far the bins' outcomes lie from the base rate: more is better."""
-    uncertainty: float
-    """What forecasting the base rate would score."""
-    within: float
-    """Left over because forecasts differ within a bin; 0 where each bin holds one value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """A reliability diagram: one point for each bin that holds anything."""
 
@@ -60,23 +45,6 @@ def brier(p_N: ArrayLike, y_N: ArrayLike) -> float:
     """Mean squared error of the forecast against each outcome: 0 is perfect, .25 is always saying .5."""
     p, y = _forecasts(p_N, y_N)
     return float(np.mean(y * (1 - p) ** 2 + (1 - y) * p**2))
-
-
-def brier_parts(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> BrierParts:
-    """The Brier score and what it is made of."""
-    score, curve = brier(p_N, y_N), reliability_curve(p_N, y_N, bins=bins, binning=binning)
-    share = curve.count / curve.count.sum()
-    base = float(share @ curve.outcome)
-    reliability = float(share @ (curve.forecast - curve.outcome) ** 2)
-    resolution = float(share @ (curve.outcome - base) ** 2)
-    uncertainty = base * (1 - base)
-    return BrierParts(
-        score=score,
-        reliability=reliability,
-        resolution=resolution,
-        uncertainty=uncertainty,
-        within=score - (reliability - resolution + uncertainty),
-    )
 
 
 def log_loss(p_N: ArrayLike, y_N: ArrayLike) -> float:
@@ -126,20 +94,6 @@ def bin_numbers(p_N: Floats, *, bins: int = BINS, binning: Binning = "mass") -> 
     return numbers
 
 
-def accuracy_at_coverage(score_N: ArrayLike, y_N: ArrayLike, *, coverage: float) -> float:
-    """Accuracy of the most confident `coverage` of the items; at the border, equal scores count in proportion."""
-    if not 0 < coverage <= 1:
-        raise ScoreError(f"coverage is {coverage}, but must be above 0 and at most 1")
-    kept = _by_confidence(score_N, y_N)
-    return float(np.mean(kept[: int(np.ceil(coverage * kept.size - 1e-9))]))
-
-
-def aurc(score_N: ArrayLike, y_N: ArrayLike) -> float:
-    """Area under the risk-coverage curve: the mean error rate of the k most confident, over every k. Less is better."""
-    kept = _by_confidence(score_N, y_N)
-    return float(np.mean(1 - np.cumsum(kept) / np.arange(1, kept.size + 1)))
-
-
 def spearman(a_N: ArrayLike, b_N: ArrayLike) -> float:
     """Rank correlation with mid-ranks for ties. nan where either side is constant."""
     a, b = _pair(a_N, b_N)
@@ -147,15 +101,6 @@ def spearman(a_N: ArrayLike, b_N: ArrayLike) -> float:
     ranks -= ranks.mean(axis=1, keepdims=True)
     norm = float(np.sqrt((ranks**2).sum(axis=1).prod()))
     return float(ranks[0] @ ranks[1] / norm) if norm > 0 else float("nan")
-
-
-def pinball(forecast_N: ArrayLike, x_N: ArrayLike, *, quantile: float) -> float:
-    """The quantile's proper score, in units of x: being too low costs `quantile`, too high 1 - `quantile`, for each unit."""
-    if not 0 < quantile < 1:
-        raise ScoreError(f"quantile is {quantile}, but must lie between 0 and 1")
-    forecast, x = _pair(forecast_N, x_N)
-    gap = x - forecast
-    return float(np.mean(np.maximum(quantile * gap, (quantile - 1) * gap)))
 
 
 def quantile_coverage(forecast_N: ArrayLike, x_N: ArrayLike) -> float:
@@ -195,15 +140,6 @@ def interval(
     edge = int((1 - level) / 2 * (found.size - 1))  # a draw itself, never a mean of two: one of them may be infinite
     low, high = (found[edge], found[-1 - edge]) if found.size else (np.nan, np.nan)
     return Interval(value=float(statistic(*values)), low=float(low), high=float(high), n=n)
-
-
-def _by_confidence(score_N: ArrayLike, y_N: ArrayLike) -> Floats:
-    """Labels from the most confident down. Items of equal score all have their mean: the expectation over every order of them."""
-    score, y = _pair(score_N, y_N)
-    _check_shares(y, "labels")
-    _, level = np.unique(-score, return_inverse=True)
-    means = np.bincount(level, weights=y) / np.bincount(level)
-    return means[np.sort(level)]
 
 
 def _midranks(values_N: Floats) -> Floats:

@@ -16,7 +16,6 @@ from tina_azr.engine.calibration import (
     ConfidenceMap,
     Measured,
     QuantileFactor,
-    calibration_schema,
 )
 from tina_azr.engine.types import Plan
 from tina_azr.errors import ConfigError, ScoreError
@@ -210,11 +209,3 @@ def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> N
     (tmp_path / "c.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
         Calibration.load(tmp_path / "c.json")
-
-
-def test_the_schema_is_of_the_file(full: Calibration) -> None:
-    schema = calibration_schema()
-    assert set(schema["properties"]) == set(full.model_dump(mode="json"))
-    assert schema["additionalProperties"] is False
-    assert schema["properties"]["head_temperature"]["exclusiveMinimum"] == 0
-    assert all("description" in schema["properties"][key] for key in ("date", "budget_clip", "slack", "policy_digest"))

@@ -153,12 +153,6 @@ def test_a_missing_tokenizer_is_told(folder: Path) -> None:
     assert "has no tokenizer.json" in said(checks.check_tokenizer(folder, 576))
 
 
-def test_stop_strings_that_hold_a_tag_are_told() -> None:
-    assert checks.check_stop_strings(["\n\n", "END"], "stop") == []
-    assert "'x</think>' holds </think>" in said(checks.check_stop_strings(["x</think>"], "stop"))
-    assert "an empty stop string" in said(checks.check_stop_strings([""], "stop"))
-
-
 @pytest.mark.parametrize("taps", [[3], [-1, 0], [1, 0], [1, 1], []])
 def test_taps_outside_the_model_are_told(taps: list[int]) -> None:
     expected = (
