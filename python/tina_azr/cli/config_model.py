@@ -53,6 +53,7 @@ def _fits(config: Config, folder: Path, shape: ModelShape) -> Iterator[Problem]:
         where="tasks.max_prompt_tokens and selfplay.max_tokens",
     )
     yield from checks.check_adapter(introspection.adapter_rank, shape.hidden_size, "introspection.adapter_rank")
+    yield from checks.check_gate(introspection.gate_layer, shape.layers, "introspection.gate_layer")
     yield from checks.check_heads(folder, shape)
     calibration = introspection.calibration
     yield from checks.check_calibration(folder, Path(calibration).expanduser() if calibration is not None else None)

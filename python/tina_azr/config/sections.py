@@ -223,6 +223,8 @@ class IntrospectionConfig(Section):
     """Share of solver groups that think under the predicted wall. Their unfinished thoughts are censored labels."""
     skip_below: float = setting(0.0, unit="probability", ge=0, le=1)
     """Served prompts whose c0 is below this are answered without a thought, which would not be worth its tokens; 0: none."""
+    obey_stop_plan: bool = switch(False)
+    """Served prompts whose plan is `stop` are answered without a thought."""
     slack: float = setting(0.5, unit="share", ge=0, le=10)
     """The wall stands at budget * (1 + slack)."""
     min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)
@@ -232,7 +234,11 @@ class IntrospectionConfig(Section):
     calibration: str | None = setting(None, unit="file", min_length=1)
     """Calibration that confidences and budgets go through; null: the one beside the model, if there is one."""
     adapter_rank: int = setting(0, unit="rank", ge=0, le=1_024)
-    """Rank of side adapters; 0: none."""
+    """Rank of side adapters behind the tapped layers, in served models; 0: none. They, FiLM and gate are the identity when new."""
+    film: bool = switch(False)
+    """FiLM behind the tapped layers, conditioned on what the heads claim."""
+    gate_layer: int | None = setting(None, unit="layer", ge=0, le=1_023)
+    """Layer, counted from 0, behind which the feedback gate stands; null: no gate."""
     tags: tuple[str, ...] = names(())
     """Further tag pairs that are counted like thoughts, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
 

@@ -119,6 +119,14 @@ def check_adapter(rank: int, hidden_size: int, where: str) -> list[Problem]:
     return [Problem(where=where, what=what, advice="Give 0 (no side adapters) or a rank of at most that; 8 is usual")]
 
 
+def check_gate(layer: int | None, layers: int, where: str) -> list[Problem]:
+    """The feedback gate stands behind a layer that exists. None is no gate."""
+    if layer is None or 0 <= layer < layers:
+        return []
+    what = f"there is no layer {layer} in a model of {layers} decoder layers"
+    return [Problem(where=where, what=what, advice=f"Give a number from 0 to {layers - 1}, or null for no gate")]
+
+
 def check_tags(names: Sequence[str], where: str) -> list[Problem]:
     """Further tag pairs have names that can stand between angle brackets, each once, none of them the thought's own."""
     problems = []

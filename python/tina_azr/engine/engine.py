@@ -64,7 +64,7 @@ class IntrospectiveEngine:
             warnings.warn(note, IntrospectionWarning, stacklevel=2)
         for problem in check_tags(self.settings.tags, "introspection.tags"):
             raise ConfigError(str(problem))
-        self._modulator = build_modulator(introspector, self.settings, policy.module.config.num_hidden_layers)
+        self._modulator = build_modulator(introspector, self.settings, policy)
         self._session = self._new_session()
         self._running: dict[Ticket, Running] = {}
 

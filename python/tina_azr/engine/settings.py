@@ -39,7 +39,9 @@ class EngineSettings:
     adapter_rank: int = 0
     """Of side adapters behind the tapped layers; 0: none. They, FiLM and gate need heads, and are the identity when new."""
     film: bool = False
+    """FiLM behind the tapped layers."""
     gate_layer: int | None = None
+    """Decoder layer, counted from 0, behind which the feedback gate stands; None: no gate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,11 @@ def open_for_serving(config: Config) -> IntrospectiveEngine:
         allow_visible=serve.allow_visible_thoughts,
         abstain_below=0.0 if serve.abstain_below is None else serve.abstain_below,
         skip_below=introspection.skip_below,
+        obey_stop_plan=introspection.obey_stop_plan,
         tags=introspection.tags,
         adapter_rank=introspection.adapter_rank,
+        film=introspection.film,
+        gate_layer=introspection.gate_layer,
         slots=serve.slots,
         kv_tokens=serve.kv_tokens,
     )

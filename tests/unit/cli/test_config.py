@@ -87,7 +87,8 @@ def test_schema_is_a_json_schema() -> None:
 def test_validate_looks_at_the_model(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text(
-        "introspection: {taps: [1, 3], adapter_rank: 200, calibration: none.json, tags: [think]}\nselfplay: {max_tokens: 900}\n"
+        "introspection: {taps: [1, 3], adapter_rank: 200, gate_layer: 9, calibration: none.json, tags: [think]}\n"
+        "selfplay: {max_tokens: 900}\n"
     )
     result = call("validate", str(file))
     assert result.exit_code == 2
@@ -97,6 +98,7 @@ def test_validate_looks_at_the_model(tmp_path: Path) -> None:
         "introspection.taps",
         "tasks.max_prompt_tokens and selfplay.max_tokens",
         "introspection.adapter_rank",
+        "introspection.gate_layer",
         "none.json",
     ]
     assert all(line.endswith(".") for line in lines)
