@@ -1,28 +1,13 @@
 """`POST /v1/chat/completions`: the body, and what the engine is asked for it."""
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from tina_azr.engine.types import GenerationRequest
-from tina_azr.serve.bodies import (
-    Body,
-    Content,
-    RequestLimits,
-    Role,
-    Seed,
-    Share,
-    Temperature,
-    Text,
-    Tokens,
-    check_model,
-    conversation,
-    message,
-    seed_of,
-    stops,
-    unsupported,
-)
-from tina_azr.serve.budgets import BudgetFields
+from tina_azr.serve.bodies import Body, Content, RequestLimits, Role, Text, Tokens, check_model, message, stops, unsupported
+from tina_azr.serve.request_fields import RequestFields, TextFormat
 from tina_azr.serve.types import ServedModel, refused
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -42,19 +27,10 @@ class StreamOptions(Body):
     """Send the usage in a chunk of its own at the end."""
 
 
-class ResponseFormat(Body):
-    """`response_format`; text is all that there is."""
-
-    type: Literal["text", "json_object", "json_schema"]
-
-
-class ChatRequest(BudgetFields):
+class ChatRequest(RequestFields):
     """The body."""
 
     messages: list[ChatMessage] = Field(min_length=1)
-    model: Text | None = None
-    """The model's name; left out: the one that is served."""
-    stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=1_024)] | None = None
     """Completions."""
@@ -62,23 +38,17 @@ class ChatRequest(BudgetFields):
     """Thought and answer together."""
     max_tokens: Tokens | None = None
     """The same under its old name."""
-    temperature: Temperature | None = None
-    top_p: Share | None = None
     top_k: Annotated[int, Field(ge=-1, le=1_000_000)] | None = None
     """0 or -1: all."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    seed: Seed | None = None
-    """Left out: another one each time."""
     stop: Text | list[Text] | None = None
     """Ends the answer, never the thought."""
     logprobs: bool | None = None
     """Of the answer's tokens."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """Only 0: the tokens that were not chosen are not kept."""
-    tools: list[Any] | None = None
-    tool_choice: Any = None
     functions: list[Any] | None = None
-    response_format: ResponseFormat | None = None
+    response_format: TextFormat | None = None
     logit_bias: dict[str, Any] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
@@ -88,7 +58,7 @@ class ChatRequest(BudgetFields):
         check_model(self.model, model)
         unsupported(
             {
-                "tools": bool(self.tools) and self.tool_choice != "none",
+                "tools": self.wants_tools(),
                 "functions": bool(self.functions),
                 "response_format": self.response_format is not None and self.response_format.type != "text",
                 "logit_bias": bool(self.logit_bias),
@@ -103,20 +73,13 @@ class ChatRequest(BudgetFields):
         for position, turn in enumerate(self.messages):
             if turn.content is None and turn.role != "assistant":
                 raise refused("a message needs content", f"messages.{position}.content")
-        thought = self.thought()
         asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        return GenerationRequest(
-            messages=conversation([message(turn.role, turn.content) for turn in self.messages], limits, "messages"),
+        turns = [message(turn.role, turn.content) for turn in self.messages]
+        return replace(
+            self.asked(turns, "messages", asked, model, limits),
             n=n,
-            max_tokens=None if asked is None else min(asked, model.context_limit),
-            temperature=self.temperature,
-            top_p=self.top_p,
             top_k=0 if self.top_k == -1 else self.top_k,
             min_p=self.min_p,
-            seed=seed_of(self.seed),
             stop=stops(self.stop),
-            budget_tokens=thought.budget_tokens,
-            budget_quantile=thought.budget_quantile,
-            visible=thought.visible and limits.allow_visible,
             logprobs=bool(self.logprobs),
         )
