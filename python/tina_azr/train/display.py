@@ -45,11 +45,12 @@ def open_display(console: Console, *, title: str, goal: Goal) -> Display:
 
 
 class PlainDisplay:
-    """One line a step and one an evaluation, flushed at once."""
+    """One line a step, and one at each end of an evaluation, flushed at once."""
 
     def __init__(self, *, goal: Goal, file: IO[str] | None = None) -> None:
         self._progress = Progress(goal)
         self._file = file or sys.stdout
+        self._evaluated_step: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +62,10 @@ class PlainDisplay:
         """The log has it already."""
 
     def on_phase(self, step: int, phase: str, done: int, total: int) -> None:
-        """Too often for a log."""
+        """Too often for a log, but for the start of an evaluation: that takes longer than a step, and the first one comes first."""
+        if phase == "heldout" and step != self._evaluated_step:
+            self._evaluated_step = step
+            self._say(f"evaluating at step {step}, on {total} held-out tasks")
 
     def on_step(self, metrics: StepMetrics) -> None:
         self._progress.on_step(metrics)

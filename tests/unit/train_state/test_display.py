@@ -47,6 +47,19 @@ def test_a_log_gets_one_line_a_step(step_metrics: MakeStep) -> None:
     assert second.startswith("step  2/60   0:13  valid 95 %")
 
 
+def test_a_log_says_that_an_evaluation_has_begun(heldout_metrics: MakeHeldout) -> None:
+    out = io.StringIO()
+    display = PlainDisplay(goal=GOAL, file=out)
+    for done, total in ((0, 1152), (0, 2304), (1152, 2304)):
+        display.on_phase(0, "heldout", done, total)
+    assert out.getvalue() == "evaluating at step 0, on 1152 held-out tasks\n"
+    display.on_heldout(heldout_metrics(0))
+    display.on_phase(10, "heldout", 0, 1152)
+    assert [line.partition(",")[0].partition(":")[0] for line in out.getvalue().splitlines()] == [
+        *("evaluating at step 0", "held-out at step 0", "evaluating at step 10"),
+    ]
+
+
 def test_a_log_says_accuracy_with_its_error(heldout_metrics: MakeHeldout) -> None:
     out = io.StringIO()
     PlainDisplay(goal=GOAL, file=out).on_heldout(heldout_metrics(10, 0.7))
