@@ -81,7 +81,7 @@ def _model_folder(plan: Plan) -> Path | None:
         run = RunFolder(plan.path)
         steps = run.checkpoint_steps()
         if steps:
-            return run.checkpoint(plan.from_step or steps[-1]) / "model"
+            return run.checkpoint(steps[-1] if plan.from_step is None else plan.from_step) / "model"
     hub_name = name not in EMBEDDED and not Path(name).expanduser().is_dir() and name.count("/") == 1 and name[0] not in "./~"
     if not hub_name:
         return find_folder(name)

@@ -65,22 +65,19 @@ def _prepare(run: RunFolder, plan: Plan, console: Console) -> Checkpoint | None:
     status = run.read_status() if run.status_file.exists() else RunStatus.new(plan.config)
     step, seconds = (checkpoint.step, checkpoint.seconds) if checkpoint else (0, 0.0)
     run.write_status(status.changed(state=RunState.RUNNING, steps=plan.config.run.steps, step=step, seconds=seconds, message=""))
-    _introduce(run, plan.config, console, resumed_from=step)
+    start = f"Going on from the checkpoint of step {step}." if checkpoint else "No checkpoint yet: from the beginning."
+    _introduce(run, plan.config, console, start)
     return checkpoint
 
 
-def _introduce(run: RunFolder, config: Config, console: Console, *, resumed_from: int | None = None) -> None:
+def _introduce(run: RunFolder, config: Config, console: Console, start: str = "") -> None:
     limit = f" or {config.run.max_minutes:g} minutes, whichever comes first" if config.run.max_minutes is not None else ""
-    start = {None: "", 0: " No checkpoint yet: from the beginning."}.get(
-        resumed_from, f" Going on from the checkpoint of step {resumed_from}."
-    )
-    console.print(
-        f"{config.model.name} proposes small programs as tasks; the sandbox checks them; it solves them and learns from the outcome.\n"
-        f"{config.run.steps} steps{limit}, seed {config.seed}; accuracy on held-out tasks every {config.heldout.every} steps.{start}\n"
+    lines = (
+        f"{config.model.name} proposes small programs as tasks; the sandbox checks them; it solves them and learns from the outcome.",
+        f"{config.run.steps} steps{limit}, seed {config.seed}; accuracy on held-out tasks every {config.heldout.every} steps. {start}",
         f"Everything goes to {run.path}/. Ctrl-C saves and says how to go on.",
-        soft_wrap=True,
-        markup=False,
     )
+    console.print("\n".join(line.rstrip() for line in lines), soft_wrap=True, markup=False)
 
 
 def _close(run: RunFolder, console: Console) -> Report:

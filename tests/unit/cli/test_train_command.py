@@ -156,6 +156,15 @@ def test_an_interrupted_run_goes_on_with_its_own_configuration(train: Train) -> 
     assert _status()[0] is RunState.FINISHED
 
 
+def test_a_checkpoint_of_step_0_is_a_checkpoint(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train("--name", "first", ending=EndReason.STOPPED)
+    before = Checkpoint(path=Path("runs/first/checkpoints/step-0"), step=0, seconds=3.0, config_digest="", learner_state={})
+    for found, said in ((before, "Going on from the checkpoint of step 0."), (None, "No checkpoint yet: from the beginning.")):
+        monkeypatch.setattr(train_session, "rewind", lambda run, config, step, found=found: found)
+        output = train("--resume", "first", ending=EndReason.STOPPED).output
+        assert output.splitlines()[1].endswith(f"every 10 steps. {said}")
+
+
 def test_a_bare_resume_takes_the_run_that_was_last_written_to(train: Train) -> None:
     for name in ("second", "first"):
         train("--name", name, ending=EndReason.STOPPED)
