@@ -143,8 +143,11 @@ def _report_json(run: "RunFolder") -> dict[str, object]:
 def _print_one(run: "RunFolder", console: "Console") -> None:
     from rich.markup import escape
 
+    from tina_azr.cli.train_plan import resume_command
+    from tina_azr.config import load_config
     from tina_azr.train.metrics_file import read_metrics
     from tina_azr.train.report import make_report, print_report
+    from tina_azr.train.status import RunState
 
     status = run.read_status()
     where = f"model {escape(status.model)}, seed {status.seed}"
@@ -156,4 +159,5 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
     steps = ", ".join(f"step-{step}" for step in run.checkpoint_steps()) or "none"
     console.print(f"checkpoints: {steps}", highlight=False)
     if status.step < status.steps:
-        console.print(f"go on with it: tina-azr train --resume {run.path}", highlight=False)
+        command = resume_command(run, load_config(run.config_file), status.seconds, time_over=status.state is RunState.FINISHED)
+        console.print(f"go on with it: {command}", highlight=False, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """What a `tina-azr train` command line asks for: a new run or an old one, with which configuration. Nothing is written here."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +54,12 @@ def plan_resume(run_name: str, overrides: Sequence[str], *, path: Path | None, f
             "To train it further give a later one: --steps N, --minutes M, or both."
         )
     return Plan(path=run.path, config=config, resume=True, from_step=from_step)
+
+
+def resume_command(run: RunFolder, config: Config, seconds: float, *, time_over: bool) -> str:
+    """What to type to go on with a run after `seconds` of training; where its time is over, with twice the minutes that it has had."""
+    minutes = max(config.run.max_minutes or 0.0, math.ceil(seconds / 60))
+    return f"tina-azr train --resume {run.path}" + (f" --minutes {2 * minutes:g}" if time_over else "")
 
 
 def _is_over(run: RunFolder, config: Config) -> bool:

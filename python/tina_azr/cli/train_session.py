@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from tina_azr.cli.train_plan import Plan
+from tina_azr.cli.train_plan import Plan, resume_command
 from tina_azr.config import Config, dump_config
 from tina_azr.errors import TinaError
 from tina_azr.train.checkpoint import Checkpoint
@@ -16,6 +16,7 @@ from tina_azr.train.resume import rewind
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.status import RunState, RunStatus
 from tina_azr.train.trainer import EndReason, Trainer, TrainingEnd
+from tina_azr.train.wording import duration
 
 
 def run_session(plan: Plan, console: Console) -> tuple[Report, bool]:
@@ -41,7 +42,8 @@ def _train(run: RunFolder, plan: Plan, console: Console) -> TrainingEnd:
             if checkpoint is not None:
                 display.recall(read_metrics(run).heldouts)
             end = Trainer(plan.config, run, (MetricsWriter(run), display), checkpoint=checkpoint).run()
-        state, message = (RunState.INTERRUPTED if end.reason is EndReason.STOPPED else RunState.FINISHED), ""
+        state = RunState.INTERRUPTED if end.reason is EndReason.STOPPED else RunState.FINISHED
+        message = _why_time_was_over(plan.config, end) if end.reason is EndReason.TIME else ""
         return end
     except TinaError as error:
         message = str(error)
@@ -94,12 +96,22 @@ def _say_how_to_go_on(run: RunFolder, config: Config, end: TrainingEnd, console:
     if end.reason is EndReason.STOPPED:
         lines.append(f"Stopped after step {end.step}; saved. Go on with: tina-azr train --resume {run.path}")
     elif end.reason is EndReason.TIME:
-        further = 2 * (config.run.max_minutes or 0)
-        lines.append(
-            f"The time was over at step {end.step} of {config.run.steps}. "
-            f"Go further with: tina-azr train --resume {run.path} --minutes {further:g}"
-        )
+        why, command = _why_time_was_over(config, end), resume_command(run, config, end.seconds, time_over=True)
+        lines.append(f"{why} Go further with: {command}")
     console.print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def _why_time_was_over(config: Config, end: TrainingEnd) -> str:
+    """One paragraph. Where evaluations take half of the time or more it names them: the run may have ended before its first step."""
+    minutes = config.run.max_minutes or 0.0
+    said = f"The time was over at step {end.step} of {config.run.steps}."
+    if 2 * end.heldout_seconds < 60 * minutes / 2:
+        return said
+    return (
+        f"{said} One held-out evaluation takes {duration(end.heldout_seconds)} of the {duration(60 * minutes)} that the run may last, and "
+        "time for the last one is kept free: give it more minutes (--minutes), or start a new run with fewer held-out tasks "
+        f"(--set heldout.per_cell=N; here {config.heldout.per_cell})."
+    )
 
 
 def _record_end(run: RunFolder, state: RunState, message: str) -> None:

@@ -53,6 +53,8 @@ class TrainingEnd:
     """Of training, over all resumes."""
     checkpoint: Path
     """Of `step`."""
+    heldout_seconds: float = 0.0
+    """Longest held-out evaluation of this session."""
 
 
 class Trainer:
@@ -86,7 +88,13 @@ class Trainer:
             except StopAsked:
                 reason = EndReason.STOPPED
             checkpoint = self._save()
-        return TrainingEnd(reason=reason, step=self._step, seconds=self._seconds, checkpoint=checkpoint)
+        return TrainingEnd(
+            reason=reason,
+            step=self._step,
+            seconds=self._seconds,
+            checkpoint=checkpoint,
+            heldout_seconds=self._longest_heldout,
+        )
 
     def _train(self) -> EndReason:
         run = self._config.run

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from tina_azr.cli import train_session
 from tina_azr.cli.main import cli
 from tina_azr.cli.run_paths import latest_run
-from tina_azr.cli.train_plan import plan_new, plan_resume
+from tina_azr.cli.train_plan import plan_new, plan_resume, resume_command
 from tina_azr.config import Config, load_config
 from tina_azr.errors import ConfigError, ModelError, RunError
 from tina_azr.train.checkpoint import Checkpoint
@@ -33,6 +33,7 @@ class Loop:
     """A trainer that evaluates twice and ends as it is told."""
 
     ending: EndReason | BaseException = EndReason.STEPS
+    heldout_seconds = 6.0
 
     def __init__(
         self, config: Config, run: RunFolder, listeners: Sequence[Listener], *, checkpoint: Checkpoint | None = None
@@ -47,7 +48,9 @@ class Loop:
             listener.on_heldout(_evaluation(5, 0.75))
         if isinstance(self.ending, BaseException):
             raise self.ending
-        return TrainingEnd(reason=self.ending, step=5, seconds=33.0, checkpoint=self._run.checkpoint(5))
+        return TrainingEnd(
+            reason=self.ending, step=5, seconds=33.0, checkpoint=self._run.checkpoint(5), heldout_seconds=self.heldout_seconds
+        )
 
 
 @pytest.fixture
@@ -120,6 +123,27 @@ def test_time_over_says_how_to_go_further(train: Train) -> None:
     assert output.splitlines()[-1] == (
         "The time was over at step 5 of 60. Go further with: tina-azr train --resume runs/first --minutes 30"
     )
+
+
+def test_time_that_went_into_evaluations_is_said_to_have_gone_there(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loop, "heldout_seconds", 31.0)
+    output = train("--name", "first", "--minutes", "1", ending=EndReason.TIME).output
+    why = (
+        "The time was over at step 5 of 60. One held-out evaluation takes 0:31 of the 1:00 that the run may last, and time for the last "
+        "one is kept free: give it more minutes (--minutes), or start a new run with fewer held-out tasks "
+        "(--set heldout.per_cell=N; here 64)."
+    )
+    command = "tina-azr train --resume runs/first --minutes 2"
+    assert output.splitlines()[-1] == f"{why} Go further with: {command}"
+    assert _status() == (RunState.FINISHED, why)
+    shown = CliRunner().invoke(cli, ["runs", "first"]).output
+    assert shown.splitlines()[-1] == f"go on with it: {command}"
+
+
+def test_more_time_is_more_than_the_run_has_had(tmp_path: Path) -> None:
+    # An evaluation is not cut short: it may take longer than the run was given.
+    config = load_config(overrides=["run.max_minutes=1"])
+    assert resume_command(RunFolder(tmp_path), config, 290.0, time_over=True).endswith(" --minutes 10")
 
 
 def test_an_error_is_recorded_with_the_run(train: Train) -> None:

@@ -247,6 +247,7 @@ def test_a_run_whose_time_is_over_is_evaluated_and_saved(train: Train) -> None:
     end = train("run", config("run.max_minutes=1e-6"), recorder)
     assert (end.reason, end.step) == (EndReason.TIME, 0)
     assert recorder.events == [("heldout", 0), ("checkpoint", 0)]
+    assert 0 < end.heldout_seconds < end.seconds
 
 
 def test_a_run_can_be_taken_further_than_it_was_planned(train: Train, tmp_path: Path) -> None:
