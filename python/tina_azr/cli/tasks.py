@@ -60,6 +60,7 @@ def tasks(
 def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str, limit: int, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from tina_azr.tasks.browsing import TaskFilter, list_tasks, summarise
     from tina_azr.train.wording import percent, visible
@@ -73,16 +74,18 @@ def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str
         table.add_column(name, no_wrap=True)
     for name in ("step", "solved"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("program", no_wrap=True, overflow="ellipsis")
+    table.add_column("program")  # may wrap, for rich: columns that may not are narrowed last. Its cells are cut, not wrapped.
     for each in stored:
         task = each.task
-        row = (task.key[:KEY_DIGITS], task.mode, str(each.step), percent(each.pass_rate, 0), visible(_one_line(task.program)))
-        table.add_row(*row)
+        program = Text(visible(_one_line(task.program)), no_wrap=True, overflow="ellipsis")
+        table.add_row(task.key[:KEY_DIGITS], task.mode, str(each.step), percent(each.pass_rate, 0), program)
     console = Console(highlight=False, markup=False)  # Programs have brackets of their own.
     console.print(table)
     summary = summarise(run.tasks_file)
     modes = ", ".join(f"{count} {name}" for name, count in summary.by_mode.items()) or "none"
-    console.print(f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", style="dim")
+    console.print(
+        f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", style="dim", soft_wrap=True
+    )
 
 
 def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json: bool) -> None:

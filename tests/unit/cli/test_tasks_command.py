@@ -95,7 +95,11 @@ def tasks(tmp_path: Path) -> Tasks:
         buffer.record_step(3, [TaskResult(task=DEDUCTION, correct=1, attempts=2)])
         buffer.record_step(4, [TaskResult(task=INDUCTION, correct=0, attempts=8)])
     write_rollouts(run, _episode(3), Letters())
-    return lambda *arguments: CliRunner().invoke(cli, ["tasks", str(run.path), *arguments], env={"COLUMNS": "100"})
+
+    def tasks(*arguments: str, columns: int = 100) -> Result:
+        return CliRunner().invoke(cli, ["tasks", str(run.path), *arguments], env={"COLUMNS": str(columns)})
+
+    return tasks
 
 
 def test_the_list_has_a_line_for_each_task(tasks: Tasks) -> None:
@@ -103,6 +107,13 @@ def test_the_list_has_a_line_for_each_task(tasks: Tasks) -> None:
     assert lines[1].split() == ["b2b2b2b2b2b2", "induction", "4", "0", "%", "def", "f(x):", "/", "return", "x", "*", "2"]
     assert lines[2].startswith("a1a1a1a1a1a1  deduction     3    50 %  def f(x): / x = [x][0] + 1 / return x")
     assert "2 of 2 tasks (1 deduction, 1 induction)" in " ".join(lines[3:])
+
+
+def test_a_narrow_terminal_cuts_the_program_alone(tasks: Tasks) -> None:
+    lines = [line.rstrip() for line in tasks(columns=60).output.splitlines()]
+    assert lines[0] == "key           mode       step  solved  program"
+    assert lines[2] == "a1a1a1a1a1a1  deduction     3    50 %  def f(x): / x = [x][…"
+    assert len(lines) == 4
 
 
 def test_the_list_can_be_narrowed_and_ordered(tasks: Tasks) -> None:
