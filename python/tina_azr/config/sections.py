@@ -283,7 +283,7 @@ class RunConfig(Section):
     steps: int = setting(60, unit="steps", ge=1, le=10_000_000)
     """Steps of self-play and learning."""
     max_minutes: float | None = setting(15.0, unit="minutes", gt=0, le=1_000_000)
-    """The run ends by itself after the step that passes this; null: no limit."""
+    """The run ends by itself before a step that, with the last held-out evaluation, might not end within this; null: no limit."""
     checkpoint_every: int = setting(10, unit="steps", ge=1, le=1_000_000)
     """Steps between checkpoints. The last step always has one."""
     keep_checkpoints: int = setting(2, unit="checkpoints", ge=1, le=100_000)
