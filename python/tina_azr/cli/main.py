@@ -1,7 +1,7 @@
 """The root of `tina-azr`. Nothing heavy is imported here: a command's module is loaded when the command is called.
 
-Anything in `tina_azr.errors` ends a command with one paragraph and no traceback. Every other exception is a fault of this package and
-keeps its traceback.
+Anything in `tina_azr.errors` ends a command with one paragraph and no traceback, and Ctrl-C with one word, wherever it strikes. Every
+other exception is a fault of this package and keeps its traceback.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from importlib import import_module
 import click
 
 from tina_azr.errors import ConfigError, TinaError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,10 @@ class Root(click.Group):
             if ctx.params["debug"]:
                 raise
             raise (Refusal if isinstance(error, ConfigError) else Failure)(str(error)) from error
+        except KeyboardInterrupt:
+            # Where the command itself has not looked for it, such as in the seconds in which torch is imported. Click would exit with 1.
+            click.echo("\nStopped.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 EPILOG = """\b

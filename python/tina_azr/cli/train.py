@@ -77,9 +77,9 @@ def train(
 
         check_plan(plan, console)
         return
-    from tina_azr.cli.train_session import run_session
-
     try:
+        from tina_azr.cli.train_session import run_session
+
         report, stopped = run_session(plan, console)
     except KeyboardInterrupt:
         console.print(_stopped_at_once(plan), soft_wrap=True, markup=False)

@@ -22,7 +22,12 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command()
     @click.argument("kind")
     def fail(kind: str) -> None:
-        raise {"config": ConfigError("bad key"), "model": ModelError("no such folder"), "fault": ZeroDivisionError("oops")}[kind]
+        raise {
+            "config": ConfigError("bad key"),
+            "model": ModelError("no such folder"),
+            "fault": ZeroDivisionError("oops"),
+            "ctrl-c": KeyboardInterrupt(),
+        }[kind]
 
     module = ModuleType("fake_command")
     vars(module)["fail"] = fail
@@ -58,6 +63,21 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 def test_an_error_of_this_package_is_one_message_without_a_traceback(kind: str, status: int, text: str) -> None:
     result = call("fail", kind)
     assert (result.exit_code, result.stderr, result.stdout) == (status, text, "")
+
+
+@pytest.mark.usefixtures("failing")
+def test_ctrl_c_is_one_word_and_the_status_of_shells() -> None:
+    result = call("fail", "ctrl-c")
+    assert (result.exit_code, result.stderr, result.stdout) == (130, "\nStopped.\n", "")
+
+
+def test_ctrl_c_while_a_command_is_being_imported_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_module(name: str) -> ModuleType:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tina_azr.cli.main.import_module", import_module)
+    result = call("chat")
+    assert (result.exit_code, result.stderr) == (130, "\nStopped.\n")
 
 
 @pytest.mark.usefixtures("failing")
