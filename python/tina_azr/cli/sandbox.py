@@ -18,6 +18,8 @@ SEED_RUNS = 2_000
 """Programs of a measurement without a corpus: the seed tasks, over and over."""
 MOST_FUEL = 1 << 62
 MOST_WALL_MS = 86_400_000
+LEAST_MEMORY_MB = 64
+"""What the interpreter itself needs: the native module refuses less."""
 EPILOG = """\b
 Examples:
   tina-azr sandbox run squares.py --call 'f(4)'
@@ -44,7 +46,9 @@ def _program_arguments(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--policy", default="standard", show_default=True, type=click.Choice(["strict", "standard", "open"])),
             click.option("--fuel", type=click.IntRange(1, MOST_FUEL), metavar="N", help="Most WebAssembly instructions, about."),
             click.option("--wall-ms", type=click.IntRange(1, MOST_WALL_MS), metavar="MS", help="Watchdog behind fuel."),
-            click.option("--memory-mb", type=click.IntRange(1, 4096), metavar="MB", help="Memory, interpreter included."),
+            click.option(
+                "--memory-mb", type=click.IntRange(LEAST_MEMORY_MB, 4096), metavar="MB", help="Memory, interpreter included."
+            ),
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also when the program failed."),
         )
     ):

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tina_azr.cli.main import cli
-from tina_azr.sandbox import benchmark, peers
+from tina_azr.sandbox import Limits, Sandbox, benchmark, peers
 
 OTHERS = ("prepared calls", "two threads", "in-process exec", "subprocess")
 KEYS = {"outcome", "value", "error", "stdout", "fuel", "wall_ms", "memory_bytes"}
@@ -83,11 +83,18 @@ def test_without_a_call_the_program_alone_is_run() -> None:
 
 def test_a_missing_file_and_impossible_limits_are_usage_errors(program: Path) -> None:
     assert call("run", "nowhere.py").exit_code == 2
-    result = call("run", program, "--memory-mb", "1")
-    assert result.exit_code == 2
-    assert "at least" in result.stderr
     assert call("run", program, "--fuel", "9" * 25).exit_code == 2
     assert call("run", program, "--policy", "lax").exit_code == 2
+
+
+def test_the_least_memory_is_said_in_mb_and_is_enough(program: Path) -> None:
+    assert "64<=x<=4096" in call("run", "--help").stdout
+    result = call("run", program, "--memory-mb", "63")
+    assert result.exit_code == 2
+    assert "63 is not in the range 64<=x<=4096" in result.stderr
+    with pytest.raises(ValueError, match="give at least"):
+        Sandbox(limits=Limits(memory_bytes=(64 << 20) - 1))
+    assert call("run", program, "--memory-mb", "64", "--call", "f(4)").exit_code == 0
 
 
 def test_a_program_that_is_no_text_is_a_usage_error(tmp_path: Path) -> None:
