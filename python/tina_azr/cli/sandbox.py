@@ -187,21 +187,23 @@ def _print_table(results: "dict[str, Figures]", reasons: dict[str, int]) -> None
 
     from tina_azr.sandbox.peers import EXEC, MONTY
 
-    table = Table("on one core", "programs", "a second", "p50", "p99", "faults", "agreement", "share of exec", box=None)
+    compared = EXEC in results
+    shares = ("share of exec",) if compared else ()
+    table = Table("on one core", "programs", "a second", "p50", "p99", "faults", "agreement", *shares, box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, figures in results.items():
         times: Sequence[str] = [f"{us:,.0f} us" for us in (figures.p50_us, figures.p99_us)]
-        share = "" if figures.share is None else f"{figures.share:.3f}"
+        share = () if figures.share is None else (f"{figures.share:.3f}",)
         faults, agreement = f"{figures.page_faults:,.1f}", f"{figures.agreement:.2%}"
-        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, faults, agreement, share)
+        table.add_row(name, f"{figures.programs:,}", f"{figures.programs_per_second:,.0f}", *times, faults, agreement, *share)
     console = Console(highlight=False)
     console.print(table)
     most = max(figures.programs for figures in results.values())
     for name, figures in results.items():
         if figures.programs < most:
             console.print(f"{name} ran {figures.programs:,} of the {most:,} programs only, drawn evenly.", style="dim")
-    if EXEC in results and MONTY not in results:
+    if compared and MONTY not in results:
         console.print("pydantic-monty is not installed; `pip install pydantic-monty` adds it to the comparison.", style="dim")
     for reason, count in reasons.items():
         console.print(f"sandbox, no agreement: {count:,} {reason}")
