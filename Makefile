@@ -94,5 +94,7 @@ $(BIN)/python:
 # Editable: Python sources are used where they are, so only the build inputs ask for a new install.
 $(INSTALLED): $(BUILD_INPUTS) | $(BIN)/python
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup.rs, or the system's package)" >&2; exit 1; }
+	@echo "Installing into $(VENV): torch and the like are downloaded unless they are there, then the sandbox is built (Rust, wasmtime)."
+	@echo "pip says nothing while it builds: that is minutes, the first time, out of some 8 on two idle cores."
 	$(BIN)/python -m pip install --editable '.[dev]'
 	@touch $@

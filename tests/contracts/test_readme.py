@@ -50,6 +50,15 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     assert commands("README.md")[:2] == ["make train", "make test"]
 
 
+def test_the_silent_part_of_the_set_up_is_announced_before_it_begins(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "native", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    before, install, _ = done.stdout.partition("-m pip install --editable")
+    assert install
+    assert "pip says nothing while it builds" in before
+
+
 def test_no_shorter_form_is_left_over() -> None:
     assert set(SHORTER) <= {command for page in PAGES for command in commands(page)}
 
