@@ -22,6 +22,7 @@ from tina_azr.tasks.validation import Validator
 from tina_azr.text.style import PromptStyle
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
 from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
+from tina_azr.train.run_folder import RunFolder
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python (file|line)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -158,6 +159,17 @@ def test_the_documented_fields_of_an_evaluation_are_those_that_are_written() -> 
     cell = HeldoutCell(n=1, accuracy=0.0, stderr=0.0, accuracy_greedy=None, stderr_greedy=None, think_tokens=0.0)
     line = HeldoutMetrics(step=0, seconds=0.0, pooled=cell, by_mode={}, by_stratum={}).to_json()
     assert documented("kind: heldout") == list(line)
+
+
+def test_every_file_of_a_run_is_documented(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", load_config())
+    with run.locked():
+        made = {path.name for path in run.path.iterdir()}
+    table = (DOCS / "run_folder.md").read_text(encoding="utf-8").split("## metrics.jsonl")[0]
+    documented = {
+        name.split("/")[0] for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall("`(.+?)`", cell)
+    }
+    assert made - documented == set()
 
 
 def test_the_python_example_of_the_sandbox_page_is_true() -> None:

@@ -27,6 +27,9 @@ The labels are fresh rollouts of tasks that the run has kept from the heads (int
 chained ones (introspection.stretch_share), so that hopeless tasks are among them; or, with --on choose, of frozen tasks that
 no model is trained on, whose spread of lengths is that of the held-out set.
 Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
+
+\b
+Exit status: 0 fitted, 1 no heads, or labels that are too few or all alike, 2 wrong flag, 130 Ctrl-C.
 """
 
 

@@ -2,6 +2,7 @@
 
     config.yaml             the resolved configuration
     run.json                state and progress, for `tina-azr runs`
+    lock                    held while a process writes here
     metrics.jsonl           one line a step and one a held-out evaluation
     tasks.sqlite            the task buffer
     heldout/step-N.jsonl    held-out results, task by task

@@ -48,6 +48,11 @@ def test_a_command_teaches_itself(name: str) -> None:
     assert f"tina-azr {name}" in result.output or f"cli {name}" in result.output
 
 
+@pytest.mark.parametrize("name", ["train", "chat", "observe", "serve", "calibrate", "doctor", "sandbox"])
+def test_a_command_that_may_fail_in_its_own_way_says_with_which_status(name: str) -> None:
+    assert "Exit status" in call(name, "--help").output
+
+
 def test_no_arguments_show_the_help() -> None:
     assert "Start here:" in call().output
 
