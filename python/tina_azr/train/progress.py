@@ -9,6 +9,8 @@ from pathlib import Path
 from tina_azr.train.metrics import HeldoutMetrics, StepMetrics
 
 _RECENT_STEPS = 8
+_STEPS_OF_A_GUESS = 4
+"""Steps before anything is said of the time that is left: a pace taken from the first one or two is far off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +70,17 @@ class Progress:
 
     @property
     def seconds_a_step(self) -> float | None:
-        """Over the last few steps, evaluation and checkpoints included; None before two marks."""
-        if len(self._ends) < 2:
+        """Over the last few steps, evaluation and checkpoints included; None while they are too few to go by."""
+        if len(self._ends) <= _STEPS_OF_A_GUESS:
             return None
         return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the goal's steps or minutes, whichever is nearer."""
-        by_time = None if self.goal.seconds is None else max(0.0, self.goal.seconds - self.seconds)
+        """Until the goal's steps or minutes, whichever is nearer; None before the first few steps."""
         pace = self.seconds_a_step
         if pace is None:
-            return by_time
+            return None
         since = self.seconds - self._ends[-1]
         by_steps = max(0.0, (self.goal.steps - self.step) * pace - since)
-        return by_steps if by_time is None else min(by_time, by_steps)
+        return by_steps if self.goal.seconds is None else min(by_steps, max(0.0, self.goal.seconds - self.seconds))

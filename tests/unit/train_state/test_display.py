@@ -37,14 +37,14 @@ def test_a_log_gets_one_line_a_step(step_metrics: MakeStep) -> None:
     out = io.StringIO()
     with PlainDisplay(goal=GOAL, file=out) as display:
         display.on_phase(1, "solve", 3, 10)
-        display.on_step(step_metrics(1, seconds=6.4))
-        display.on_step(step_metrics(2))
-    first, second = out.getvalue().splitlines()
+        for step in range(1, 6):
+            display.on_step(step_metrics(step))
+    first, *_, last = out.getvalue().splitlines()
     assert first == (
-        "step  1/60   0:06  valid 95 %  new 90 %  solved 50 %  reward P +0.25 S -0.12  think 21"
-        "  1.2 k programs/s  7.9 k tokens/s  14:54 left"
+        "step  1/60   0:06  valid 95 %  new 90 %  solved 50 %  reward P +0.25 S -0.12  think 21  1.2 k programs/s  7.9 k tokens/s"
     )
-    assert second.startswith("step  2/60   0:13  valid 95 %")
+    assert last.startswith("step  5/60   0:32  valid 95 %")
+    assert last.endswith("  5:57 left")
 
 
 def test_a_log_says_that_an_evaluation_has_begun(heldout_metrics: MakeHeldout) -> None:
@@ -112,27 +112,34 @@ def test_time_left_is_the_nearer_of_steps_and_minutes(step_metrics: MakeStep) ->
     by_steps = Progress(Goal(steps=10, seconds=900.0), clock)
     by_minutes = Progress(Goal(steps=1000, seconds=60.0), clock)
     for progress in (by_steps, by_minutes):
-        for step in (1, 2):
+        for step in range(1, 6):
             progress.on_step(step_metrics(step))
-    assert by_steps.seconds_left == pytest.approx(8 * 6.5)
-    assert by_minutes.seconds_left == pytest.approx(60 - 13)
+    assert by_steps.seconds_left == pytest.approx(5 * 6.5)
+    assert by_minutes.seconds_left == pytest.approx(60 - 5 * 6.5)
 
 
 def test_time_left_runs_down_between_steps(step_metrics: MakeStep) -> None:
     clock = Clock()
     progress = Progress(Goal(steps=10, seconds=None), clock)
-    for step in (1, 2):
+    for step in range(1, 6):
         progress.on_step(step_metrics(step))
     clock.now += 4.0
-    assert progress.seconds == pytest.approx(17.0)
-    assert progress.seconds_left == pytest.approx(8 * 6.5 - 4.0)
+    assert progress.seconds == pytest.approx(5 * 6.5 + 4.0)
+    assert progress.seconds_left == pytest.approx(5 * 6.5 - 4.0)
 
 
-def test_time_left_is_unknown_before_the_second_mark(step_metrics: MakeStep) -> None:
-    progress = Progress(Goal(steps=10, seconds=None), Clock())
-    assert progress.seconds_left is None
-    progress.on_step(step_metrics(1))
-    assert progress.seconds_left is None
+@pytest.mark.parametrize("seconds", [None, 900.0])
+def test_nothing_is_said_of_time_left_before_a_few_steps(
+    step_metrics: MakeStep, heldout_metrics: MakeHeldout, seconds: float | None
+) -> None:
+    # The limit alone says nothing: most runs end by their steps, long before it.
+    progress = Progress(Goal(steps=10, seconds=seconds), Clock())
+    progress.on_heldout(heldout_metrics(0))
+    known = []
+    for step in range(1, 6):
+        known.append(progress.seconds_left is not None)
+        progress.on_step(step_metrics(step))
+    assert known == [False, False, False, False, True]
 
 
 def test_a_flat_line_does_not_look_like_a_trend() -> None:
