@@ -35,7 +35,7 @@ Exit status: 0 fitted, 1 no heads, or labels that are too few or all alike, 2 wr
 
 @click.command(epilog=EPILOG)
 @click.argument("run_name", metavar="RUN")
-@click.option("--model", metavar="MODEL", help="Policy in place of the run's newest checkpoint: a name or a folder.")
+@click.option("--model", metavar="MODEL", help="Policy in place of the run's newest checkpoint: a name, a folder or a run.")
 @click.option("--refit", is_flag=True, help="Train heads on fresh rollouts of the run's other tasks before calibrating them.")
 @click.option("--method", default="platt", show_default=True, type=click.Choice(["temperature", "platt", "isotonic"]))
 @click.option(

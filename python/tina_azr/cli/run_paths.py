@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
+from tina_azr.config import RUNS
 from tina_azr.errors import RunError
 from tina_azr.train.run_folder import RunFolder, find_runs
-
-RUNS = Path("runs")
-"""Where runs go that are not put elsewhere."""
 
 
 def find_run(text: str) -> RunFolder:

@@ -33,7 +33,8 @@ def runs(where: str, against: str | None, as_json: bool) -> None:
     """List the runs in a folder (default: ./runs), or show one run."""
     from rich.console import Console
 
-    from tina_azr.cli.run_paths import RUNS, find_run
+    from tina_azr.cli.run_paths import find_run
+    from tina_azr.config import RUNS
     from tina_azr.train.run_folder import find_runs
 
     folder = Path(where)

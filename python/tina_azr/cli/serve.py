@@ -31,7 +31,9 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 
 
 @click.command(epilog=EPILOG)
-@click.option("--model", metavar="NAME", help="`tiny`, a model folder, a run folder or a hub name; as --set model.name=NAME.")
+@click.option(
+    "--model", metavar="NAME", help="As chat takes it: `tiny`, a folder, a run or a hub name; the same as --set model.name=NAME."
+)
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="YAML file; see `tina-azr config show`."
 )

@@ -36,7 +36,9 @@ class NumberRange(click.FloatRange):
 
 
 MODEL = click.option(
-    "--model", metavar="MODEL", help="A folder, a run, a hub name, or tiny or tiny-warm (embedded). Default: tiny."
+    "--model",
+    metavar="MODEL",
+    help="A folder, a run (also by its name below ./runs), a hub name, or tiny or tiny-warm (embedded). Default: tiny.",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
 DTYPE = click.option(

@@ -99,8 +99,8 @@ def _plan(
     resume: str | None,
     from_step: int | None,
 ) -> "Plan":
-    from tina_azr.cli.run_paths import RUNS
     from tina_azr.cli.train_plan import plan_new, plan_resume
+    from tina_azr.config import RUNS
 
     if name is not None and run_dir is not None:
         raise ConfigError("--name and --run-dir both say where the run goes: give one.")

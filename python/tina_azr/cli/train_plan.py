@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tina_azr.cli.run_paths import RUNS, find_run, latest_run
-from tina_azr.config import Config, load_config
+from tina_azr.cli.run_paths import find_run, latest_run
+from tina_azr.config import RUNS, Config, load_config
 from tina_azr.errors import ConfigError, RunError
 from tina_azr.train.run_folder import RunFolder, config_digest, new_run_path
 from tina_azr.train.status import RunState, RunStatus

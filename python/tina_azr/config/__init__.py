@@ -3,6 +3,7 @@
 from tina_azr.config.describing import describe_config
 from tina_azr.config.loading import choose, config_schema, dump_config, load_config
 from tina_azr.config.sections import (
+    RUNS,
     Config,
     HeldoutConfig,
     LearningConfig,
@@ -16,6 +17,7 @@ from tina_azr.config.sections import (
 )
 
 __all__ = [
+    "RUNS",
     "Config",
     "HeldoutConfig",
     "LearningConfig",

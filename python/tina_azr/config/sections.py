@@ -4,11 +4,15 @@ Names of task modes, reward terms, learnability and advantage rules and rollout 
 dictionaries live in layers above, so that a new one needs no change on this page. `choose` turns them into the thing named.
 """
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from tina_azr.config.fields import Section, choice, choices, names, numbers, setting, switch
+
+RUNS = Path("runs")
+"""Where runs go that are not put elsewhere, and where one is looked for that is given by its name."""
 
 
 class ModelConfig(Section):

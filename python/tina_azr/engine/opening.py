@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from tina_azr.config import RUNS
 from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.settings import EngineSettings
 from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import load_heads, weights_digest
-from tina_azr.model.loading import Policy, load_policy
+from tina_azr.model.loading import EMBEDDED, Policy, load_policy
 
 
 def open_engine(
@@ -20,7 +21,7 @@ def open_engine(
     calibration: Path | None = None,
     heads: bool = True,
 ) -> IntrospectiveEngine:
-    """An engine for `tiny`, a model folder, a run folder, or a hub name.
+    """An engine for `tiny`, a model folder, a run by its folder or its name below `./runs`, or a hub name.
 
     Heads and calibration are those that lie beside the policy (`heads=False` leaves them out; `calibration` names another file).
     Raises ModelError or ConfigError for files that cannot be used; what can be used but may be wrong is a warning.
@@ -31,8 +32,14 @@ def open_engine(
 
 
 def model_folder(model: str) -> str:
-    """The name itself, or the newest checkpoint's model where it is a run folder."""
-    checkpoints = Path(model).expanduser() / "checkpoints"
+    """The name itself, or the newest checkpoint's model where it names a run: by its folder, or by one word as one below `./runs`.
+
+    What is embedded, or lies here under that name, goes before a run.
+    """
+    folder = Path(model).expanduser()
+    if model not in EMBEDDED and not folder.exists() and folder.name == model:
+        folder = RUNS / model
+    checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
         return model
     steps = [int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*") if (path / "model").is_dir()]

@@ -89,6 +89,20 @@ def test_a_run_folder_is_its_newest_checkpoint(tmp_path: Path) -> None:
     assert model_folder("tiny") == "tiny"
 
 
+def test_a_run_may_be_named_by_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "tiny", "here"):
+        Path("runs", name, "checkpoints", "step-3", "model").mkdir(parents=True)
+    Path("here").mkdir()
+    named = {name: model_folder(name) for name in ("first", "runs/first", "tiny", "here", "owner/first", "absent")}
+    first = str(Path("runs", "first", "checkpoints", "step-3", "model"))
+    assert named == {
+        "first": first,
+        "runs/first": first,
+        **{name: name for name in ("tiny", "here", "owner/first", "absent")},
+    }
+
+
 def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ModelError, match="a run without a checkpoint yet"):
