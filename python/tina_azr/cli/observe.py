@@ -15,11 +15,11 @@ from tina_azr.cli.speaking import (
     DTYPE,
     EMBEDDED,
     EMBEDDED_NOTE,
-    EXAMPLE,
     MODEL,
     MOST_SEED,
     SYSTEM,
     budget_of,
+    example_for,
     open_speaker,
     sampling_options,
 )
@@ -35,6 +35,7 @@ INTERRUPTED = 130
 EPILOG = """\b
 Examples:
   tina-azr observe                                    a small task for the embedded model
+  tina-azr observe --model runs/first                 the same, for what a run has made of it
   tina-azr observe 'How many primes are below 100?' --model FOLDER --png answer.png
   tina-azr observe - --json < task.txt | jq '.heads, .cE'
   tina-azr observe PROMPT --jsonl-out records.jsonl   one more line in that file
@@ -87,7 +88,7 @@ def observe(
         click.echo(json.dumps(observation_schema(), indent=2))
         return
     budget_tokens, budget_quantile = budget_of(budget)
-    asked = _prompt(prompt, named=model is not None)
+    asked = _prompt(prompt, model or EMBEDDED)
 
     from tina_azr.cli.turns import Interrupts
     from tina_azr.engine.types import GenerationRequest, Message
@@ -114,15 +115,21 @@ def observe(
         raise click.exceptions.Exit(INTERRUPTED)
 
 
-def _prompt(given: str | None, *, named: bool) -> str:
-    if given is None and not named:
-        return EXAMPLE
+def _prompt(given: str | None, model: str) -> str:
+    if given is None:
+        example = example_for(model)
+        if example is None:
+            raise ConfigError(
+                "there is no prompt: give PROMPT, or `-` and text on standard input. Only models that were trained from the embedded one "
+                f"have an example, and {model} is none that is known to be"
+            )
+        return example
     if given == "-":
         try:
             given = sys.stdin.read()
         except UnicodeDecodeError as error:
             raise ConfigError(f"standard input is not UTF-8 text: {error}") from error
-    if given is None or not given.strip():
+    if not given.strip():
         raise ConfigError("there is no prompt: give PROMPT, or `-` and text on standard input")
     return given
 

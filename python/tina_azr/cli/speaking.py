@@ -82,6 +82,16 @@ def budget_of(text: str) -> tuple[int | None, float | None]:
     raise ConfigError(f"budget {text!r}: give a number of think tokens up to {MOST_BUDGET:,}, or one of {', '.join(EFFORTS)}")
 
 
+def example_for(model: str) -> str | None:
+    """`EXAMPLE` for the embedded model and what was trained from it; None for any other, and for what only the hub knows."""
+    from tina_azr.engine.opening import model_folder
+    from tina_azr.model.loading import find_folder, is_hub_name, prompt_set
+    from tina_azr.text.style import PromptStyle
+
+    name = model_folder(model)
+    return EXAMPLE if not is_hub_name(name) and prompt_set(find_folder(name)) is PromptStyle.COMPACT else None
+
+
 def open_speaker(model: str, device: str, dtype: str, say: Callable[[str], None]) -> "IntrospectiveEngine":
     """The engine of a model; thoughts may be asked for. `say` gets each reason to doubt what its heads claim."""
     if not _DEVICE.fullmatch(device):

@@ -56,7 +56,7 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", styl
         tokenizer=tokenizer,
         name=name,
         folder=folder,
-        style=style or PromptStyle(facts.get("prompts", PromptStyle.FULL)),
+        style=style or prompt_set(folder),
         device=where,
         closing_ids=tuple(tokenizer.encode(facts.get("closing_text", QWEN_CLOSING))),
     )
@@ -65,6 +65,11 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", styl
 def _moved(module: Qwen3ForCausalLM, device: torch.device) -> Qwen3ForCausalLM:
     torch.nn.Module.to(module, device)  # transformers' own override is annotated as if it took a model
     return module
+
+
+def prompt_set(folder: Path) -> PromptStyle:
+    """What a model's folder says it is talked to with: the worded prompts unless its `tina.json` names others. No weight is read."""
+    return PromptStyle(_facts(folder).get("prompts", PromptStyle.FULL))
 
 
 def is_hub_name(name: str) -> bool:

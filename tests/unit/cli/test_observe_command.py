@@ -121,7 +121,25 @@ def test_without_a_model_the_embedded_one_gets_a_task_that_it_can_read(opened: l
     assert "--model Qwen/" in result.stderr
 
 
-@pytest.mark.parametrize(("arguments", "text"), [(("--model", "m"), None), (("-",), " \n"), (("",), None)])
+def test_a_model_trained_from_the_embedded_one_gets_that_task_too(opened: list[str], byte_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "run" / "checkpoints" / "step-2" / "model"
+    model.mkdir(parents=True)
+    (model / "tina.json").write_text((byte_model / "tina.json").read_text())
+    record = json.loads(call("--model", tmp_path / "run", *BRIEF, "--json").stdout)
+    assert opened == [str(tmp_path / "run")]
+    assert record["io"]["prompt_preview"].startswith("Predict the output.")
+
+
+@pytest.mark.parametrize("model", ["folder", "owner/model"])
+def test_any_other_model_needs_a_prompt(opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    result = call("--model", model)
+    assert (result.exit_code, opened) == (2, [])
+    assert "there is no prompt" in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "text"), [(("-",), " \n"), (("",), None)])
 def test_a_prompt_is_needed(opened: list[str], arguments: tuple[str, ...], text: str | None) -> None:
     result = call(*arguments, text=text)
     assert (result.exit_code, opened) == (2, [])
