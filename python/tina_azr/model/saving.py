@@ -1,21 +1,25 @@
 """Saving a policy as a folder that this package and plain transformers load."""
 
+import json
 import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
 
-from tina_azr.model.loading import Policy
+from tina_azr.model.loading import Policy, prompt_set
+from tina_azr.text.style import PromptStyle
 
 COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "tina.json", "generation_config.json")
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
-    """Weights as one safetensors file in their own type, the configuration, and the tokenizer's files as they were."""
+    """Weights as one safetensors file in their own type, the configuration, the tokenizer's files as they were, and the prompt set."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in COMPANIONS:
         if (policy.folder / name).is_file():
             shutil.copyfile(policy.folder / name, folder / name)
+    if prompt_set(folder) is not policy.style:
+        _name_prompt_set(policy.style, folder / "tina.json")
     policy.module.config.save_pretrained(folder)
     # Fused weights share storage: what is written are copies, each tensor whole. A tied head is not written twice.
     seen: set[int] = set()
@@ -25,3 +29,9 @@ def save_policy(policy: Policy, folder: Path) -> None:
             seen.add(id(parameter))
             tensors[name] = parameter.detach().to("cpu", copy=True).contiguous()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _name_prompt_set(style: PromptStyle, path: Path) -> None:
+    """It may have been played with another than its folder named (`model.prompts`): who loads the copy talks to it as it was trained."""
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps({**facts, "prompts": style.value}, indent=2) + "\n", encoding="utf-8")

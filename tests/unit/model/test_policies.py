@@ -29,6 +29,24 @@ def test_a_saved_policy_is_an_ordinary_model_folder(byte_model: Path, tmp_path: 
     assert again.tokenizer.render("x") == policy.tokenizer.render("x")
 
 
+def test_the_prompts_that_a_model_was_played_with_are_saved_with_it(byte_model: Path, tmp_path: Path) -> None:
+    save_policy(load_policy(str(byte_model), device="cpu", style=PromptStyle.FULL), tmp_path / "full")
+    assert load_policy(str(tmp_path / "full"), device="cpu").style is PromptStyle.FULL
+    # Back again, and from a folder that names nothing at all.
+    (tmp_path / "full" / "tina.json").unlink()
+    save_policy(load_policy(str(tmp_path / "full"), device="cpu", style=PromptStyle.COMPACT), tmp_path / "compact")
+    assert load_policy(str(tmp_path / "compact"), device="cpu").style is PromptStyle.COMPACT
+
+
+def test_what_a_folder_says_besides_is_kept(tmp_path: Path) -> None:
+    tiny = load_policy("tiny", device="cpu", style=PromptStyle.FULL)
+    save_policy(tiny, tmp_path / "saved")
+    saved = load_policy(str(tmp_path / "saved"), device="cpu")
+    assert (saved.style, saved.closing_ids) == (PromptStyle.FULL, tiny.closing_ids)
+    save_policy(load_policy("tiny", device="cpu"), tmp_path / "same")
+    assert (tmp_path / "same" / "tina.json").read_bytes() == (tiny.folder / "tina.json").read_bytes()
+
+
 def test_fusing_changes_no_output_and_happens_once(byte_model: Path) -> None:
     policy = load_policy(str(byte_model), device="cpu")
     ids = torch.tensor([policy.tokenizer.render("some words")])
