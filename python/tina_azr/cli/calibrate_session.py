@@ -19,14 +19,14 @@ from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
 from tina_azr.errors import ConfigError, ModelError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_all_heads, weights_digest
-from tina_azr.model.loading import Policy, load_policy
+from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.stretching import stretched_tasks
 from tina_azr.tasks.browsing import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
 from tina_azr.tasks.validation import Validator
-from tina_azr.train.assembly import load_heldout_sets, prompt_style
+from tina_azr.train.assembly import load_heldout_sets
 from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
 from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, draw_calibration
 from tina_azr.train.checkpoint import renew_heads_in_manifest

@@ -10,6 +10,7 @@ from tina_azr.engine.settings import EngineSettings
 from tina_azr.errors import ModelError
 from tina_azr.model.heads_file import load_heads, weights_digest
 from tina_azr.model.loading import EMBEDDED, Policy, load_policy
+from tina_azr.text.style import PromptStyle
 
 
 def open_engine(
@@ -17,16 +18,18 @@ def open_engine(
     *,
     device: str = "auto",
     dtype: str = "float32",
+    style: PromptStyle | None = None,
     settings: EngineSettings | None = None,
     calibration: Path | None = None,
     heads: bool = True,
 ) -> IntrospectiveEngine:
     """An engine for `tiny`, a model folder, a run by its folder or its name below `./runs`, or a hub name.
 
-    Heads and calibration are those that lie beside the policy (`heads=False` leaves them out; `calibration` names another file).
+    `style` of None is the prompt set that the model's folder names. Heads and calibration are those that lie beside the policy
+    (`heads=False` leaves them out; `calibration` names another file).
     Raises ModelError or ConfigError for files that cannot be used; what can be used but may be wrong is a warning.
     """
-    policy = load_policy(model_folder(model), device=device, dtype=dtype)
+    policy = load_policy(model_folder(model), device=device, dtype=dtype, style=style)
     introspector, notes = find_introspector(policy, calibration) if heads else (None, [])
     return IntrospectiveEngine(policy, introspector=introspector, settings=settings, notes=notes)
 

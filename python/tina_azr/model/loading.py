@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from tina_azr.config import ModelConfig
 from tina_azr.errors import ModelError
 from tina_azr.text.chat import ChatTokenizer
 from tina_azr.text.style import PromptStyle
@@ -70,6 +71,11 @@ def _moved(module: Qwen3ForCausalLM, device: torch.device) -> Qwen3ForCausalLM:
 def prompt_set(folder: Path) -> PromptStyle:
     """What a model's folder says it is talked to with: the worded prompts unless its `tina.json` names others. No weight is read."""
     return PromptStyle(_facts(folder).get("prompts", PromptStyle.FULL))
+
+
+def prompt_style(config: ModelConfig) -> PromptStyle | None:
+    """The prompt set that a configuration asks for; None: the one that the model's folder names."""
+    return None if config.prompts == "auto" else PromptStyle(config.prompts)
 
 
 def is_hub_name(name: str) -> bool:

@@ -11,7 +11,7 @@ from tina_azr.engine.budget import BudgetSettings
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.settings import EngineSettings
-from tina_azr.model.loading import EMBEDDED
+from tina_azr.model.loading import EMBEDDED, prompt_style
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
 from tina_azr.text.style import PromptStyle
 
@@ -56,6 +56,7 @@ def open_for_serving(config: Config) -> IntrospectiveEngine:
         config.model.name,
         device=config.model.device,
         dtype=config.model.dtype,
+        style=prompt_style(config.model),
         settings=settings,
         calibration=None if introspection.calibration is None else Path(introspection.calibration).expanduser(),
     )

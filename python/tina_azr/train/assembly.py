@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from tina_azr.config import Config, ModelConfig
-from tina_azr.model.loading import Policy, load_policy
+from tina_azr.config import Config
+from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine
 from tina_azr.sandbox.opening import open_sandbox
@@ -72,11 +72,6 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
         heads=heads,
         heldout=heldout,
     )
-
-
-def prompt_style(config: ModelConfig) -> PromptStyle | None:
-    """The prompt set that is played with; None: the one that the model's folder names."""
-    return None if config.prompts == "auto" else PromptStyle(config.prompts)
 
 
 def open_buffer(config: Config, run: RunFolder, style: PromptStyle, *, is_new: bool) -> TaskBuffer:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -10,13 +11,22 @@ import pytest
 
 from scripted_chat import MAX_TOKENS, ScriptedChatEngine
 from scripted_server import running
-from tina_azr.config import ServeConfig
+from tina_azr.config import ServeConfig, load_config
 from tina_azr.errors import ConfigError, SandboxError, ServeError
 from tina_azr.sandbox.types import Outcome, OutcomeKind
 from tina_azr.serve.addresses import OwnAddress, is_loopback, same_origin
 from tina_azr.serve.keys import VARIABLE, find_key
 from tina_azr.serve.listening import check_exposure, listen, port_of, url_of
 from tina_azr.serve.markdown import render
+from tina_azr.serve.opening import describe, open_for_serving
+from tina_azr.text.style import PromptStyle
+
+
+@pytest.mark.parametrize(("prompts", "style"), [("auto", PromptStyle.COMPACT), ("full", PromptStyle.FULL)])
+def test_the_server_obeys_the_prompt_set_of_its_configuration(byte_model: Path, prompts: str, style: PromptStyle) -> None:
+    config = load_config(overrides=[f"model.name={byte_model}", f"model.prompts={prompts}", "model.device=cpu", "run.threads=1"])
+    engine = open_for_serving(config)
+    assert describe(engine, config.model.name, datetime.now()).prompts is style
 
 
 @pytest.mark.parametrize(
