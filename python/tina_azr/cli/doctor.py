@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -40,6 +40,11 @@ class Finding:
     detail: str
     advice: str = ""
     """What to do; empty where nothing need be done."""
+    in_words: tuple[str, str] | None = None
+    """Name and detail for people, where `name` and `detail` are for programs."""
+
+    def to_json(self) -> dict[str, str]:
+        return {"name": self.name, "status": self.status.value, "detail": self.detail, "advice": self.advice}
 
 
 @click.command(epilog="Exit status 1 if there is a fault. With --json: a list of objects with name, status, detail and advice.")
@@ -57,16 +62,17 @@ def doctor(as_json: bool) -> None:
             if not as_json:
                 _print(finding)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        click.echo(json.dumps([finding.to_json() for finding in findings], indent=2))
     if any(finding.status is Status.FAULT for finding in findings):
         raise click.exceptions.Exit(1)
 
 
 def _print(finding: Finding) -> None:
     color = {Status.GOOD: "green", Status.NOTE: "yellow", Status.FAULT: "red"}[finding.status]
-    click.echo(f"{click.style(f'{finding.status:5}', fg=color)}  {finding.name:16} {finding.detail}")
+    name, detail = finding.in_words or (finding.name, finding.detail)
+    click.echo(f"{click.style(f'{finding.status:5}', fg=color)}  {name:20}  {detail}")
     if finding.advice:
-        click.echo(f"{'':25}{finding.advice}")
+        click.echo(f"{'':29}{finding.advice}")
 
 
 def _python() -> Iterator[Finding]:
@@ -143,11 +149,13 @@ def _native() -> Iterator[Finding]:
 def _sandbox() -> Iterator[Finding]:
     advice = "Run `tina-azr --debug doctor` for the whole error; the cache may be deleted at any time, it is built anew."
     try:
+        from tina_azr.cli.sandbox import FACTS
         from tina_azr.sandbox import Sandbox
 
         with Sandbox(workers=1) as sandbox:
-            for name, value in sandbox.info().items():
-                yield Finding(name=f"sandbox {name}", status=Status.GOOD, detail=str(value))
+            for key, value in sandbox.info().items():
+                name, said = FACTS[key](value)
+                yield Finding(name=f"sandbox {key}", status=Status.GOOD, detail=str(value), in_words=(f"sandbox {name}", said))
             outcome = sandbox.run("def f(n):\n    return sum(range(n))\n", "f(10)")
     except (ImportError, TinaError) as error:
         yield Finding(name="sandbox", status=Status.FAULT, detail=str(error), advice=advice)

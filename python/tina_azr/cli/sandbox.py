@@ -20,6 +20,19 @@ MOST_FUEL = 1 << 62
 MOST_WALL_MS = 86_400_000
 LEAST_MEMORY_MB = 64
 """What the interpreter itself needs: the native module refuses less."""
+FACTS: dict[str, Callable[[Any], tuple[str, str]]] = {
+    "engine": lambda version: ("engine", version),
+    "python": lambda version: ("Python", version),
+    "componentize_py": lambda version: ("built by", f"componentize-py {version}"),
+    "way": lambda way: ("interpreter", {"reset": "kept, and reset after each program", "fresh": "made anew for each program"}[way]),
+    "image": lambda digest: ("image", digest),
+    "second_image": lambda digest: ("second image", digest),
+    "image_bytes": lambda size: ("image size", f"{size / 1e6:.1f} MB"),
+    "cache": lambda folder: ("cache", folder),
+    "cache_bytes": lambda size: ("cache size", f"{size / 1e6:.1f} MB"),
+    "workers": lambda count: ("threads", f"{count}, one program each"),
+}
+"""Key of `Sandbox.info()` -> how a person is told, name and value."""
 EPILOG = """\b
 Examples:
   tina-azr sandbox run squares.py --call 'f(4)'
@@ -216,7 +229,12 @@ def info(as_json: bool) -> None:
     from tina_azr.sandbox import Sandbox
 
     facts = Sandbox().info()
-    click.echo(json.dumps(facts) if as_json else "\n".join(f"{name:13} {value}" for name, value in facts.items()))
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        name, said = FACTS[key](value)
+        click.echo(f"{name:13} {said}")
 
 
 @sandbox.command()

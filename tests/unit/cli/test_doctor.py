@@ -25,6 +25,20 @@ def test_this_installation_is_in_order() -> None:
     assert {"python", "cores", "memory", "torch", "native module", "model tiny", "model tiny-warm", "writing here"} <= set(found)
 
 
+def test_people_are_told_of_the_sandbox_in_words_and_programs_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "CHECKS", (page._sandbox,))
+    words = CliRunner().invoke(cli, ["doctor"]).stdout
+    assert "good   sandbox built by      componentize-py 0.25.1\n" in words
+    assert "_" not in "".join(line[:29] for line in words.splitlines())
+    _, found = findings()
+    assert found["sandbox componentize_py"] == {
+        "name": "sandbox componentize_py",
+        "status": "good",
+        "detail": "0.25.1",
+        "advice": "",
+    }
+
+
 def test_a_fault_is_told_with_what_to_do_and_hides_no_other_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tina_azr._native", None)  # what an import finds where the build is missing
     monkeypatch.setattr(page, "PACKAGE", tmp_path)

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tina_azr.cli.main import cli
-from tina_azr.sandbox import Limits, Sandbox, benchmark, peers
+from tina_azr.cli.sandbox import FACTS
+from tina_azr.sandbox import Limits, Sandbox, Way, benchmark, peers
 
 OTHERS = ("prepared calls", "two threads", "in-process exec", "subprocess")
 KEYS = {"outcome", "value", "error", "stdout", "fuel", "wall_ms", "memory_bytes"}
@@ -214,3 +215,17 @@ def test_info_names_engine_and_images() -> None:
     assert facts["python"].startswith("3.14.")
     assert facts["componentize_py"] == "0.25.1"
     assert facts["image"] != facts["second_image"]
+
+
+def test_info_for_people_is_in_words() -> None:
+    facts, lines = Sandbox().info(), call("info").stdout.splitlines()
+    assert [line[:13].strip() for line in lines] == [
+        *("engine", "Python", "built by", "interpreter", "image", "second image", "image size", "cache", "cache size", "threads"),
+    ]
+    assert lines[6] == f"image size    {int(facts['image_bytes']) / 1e6:.1f} MB"
+    assert set(FACTS) == set(facts)
+
+
+@pytest.mark.parametrize("way", list(Way))
+def test_every_way_of_running_has_words(way: Way) -> None:
+    assert FACTS["way"](way.value)[1].endswith("each program")
