@@ -124,16 +124,17 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, n
 
     from tina_azr.cli.chat_loop import Conversation
     from tina_azr.cli.chat_reader import open_history, open_reader, state_folder
+    from tina_azr.cli.saying import say
 
     apart = as_json or not sys.stdout.isatty()
     console = Console(stderr=apart, highlight=False, markup=False)
     with console.status(f"loading {start.model}"):
-        engine = open_speaker(start.model, device, dtype, lambda note: console.print(note, style="yellow", soft_wrap=True))
+        engine = open_speaker(start.model, device, dtype, lambda note: say(console, note, "yellow"))
     greeting = f"{start.model};" if named else f"{EMBEDDED_NOTE} /example sends one task,"
-    console.print(f"{greeting} /help lists the commands.", style="dim", soft_wrap=True)
+    say(console, f"{greeting} /help lists the commands.", "dim")
     history, trouble = open_history(state_folder())
     if trouble is not None:
-        console.print(trouble, style="yellow", soft_wrap=True)
+        say(console, trouble, "yellow")
     return Conversation(
         engine,
         start,

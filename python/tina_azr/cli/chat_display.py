@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tina_azr.cli.introspection_words import STOPS, footer, thought_line, tokens_words, warnings
+from tina_azr.cli.saying import say
 from tina_azr.cli.turns import Turn
 from tina_azr.engine.types import Answering, Event, Started, Thinking, ThinkStop, ThoughtEnded
 from tina_azr.train.wording import visible
@@ -109,4 +110,4 @@ class TurnDisplay:
             self._open_line = False
 
     def _say(self, line: str, style: str) -> None:
-        self._console.print(Text(visible(line), style=style), soft_wrap=True)
+        say(self._console, visible(line), style)

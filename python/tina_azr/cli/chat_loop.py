@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from tina_azr.cli.chat_display import TurnDisplay
 from tina_azr.cli.chat_reader import Reader
 from tina_azr.cli.chat_record import turn_record
 from tina_azr.cli.chat_state import Chat, read_line
 from tina_azr.cli.introspection_words import FINISHES, STOPS, warnings
+from tina_azr.cli.saying import say
 from tina_azr.cli.turns import Interrupts, Turn, run_turn
 from tina_azr.engine.types import Answering, ChatEngine, Event, FinishReason, Generation, GenerationRequest, Thinking, ThoughtEnded
 from tina_azr.errors import ServeError
@@ -156,4 +156,4 @@ class Conversation:
             self._say("without an answer, this turn is forgotten")
 
     def _say(self, text: str, style: str = "dim") -> None:
-        self._console.print(Text(visible(text), style=style), soft_wrap=True)
+        say(self._console, visible(text), style)

@@ -144,6 +144,7 @@ def _report_json(run: "RunFolder") -> dict[str, object]:
 def _print_one(run: "RunFolder", console: "Console") -> None:
     from rich.markup import escape
 
+    from tina_azr.cli.saying import say
     from tina_azr.cli.train_plan import resume_command
     from tina_azr.config import load_config
     from tina_azr.train.metrics_file import read_metrics
@@ -155,10 +156,10 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
     report = make_report(run, read_metrics(run), status)
     console.print(f"[bold]{escape(str(run.path))}[/bold]  {status.state.value} at step {status.step} of {status.steps}, {where}")
     if status.message:
-        console.print(status.message, markup=False)
+        say(console, status.message)
     print_report(report, console)
     steps = ", ".join(f"step-{step}" for step in run.checkpoint_steps()) or "none"
     console.print(f"checkpoints: {steps}", highlight=False)
     if status.step < status.steps:
         command = resume_command(run, load_config(run.config_file), status.seconds, time_over=status.state is RunState.FINISHED)
-        console.print(f"go on with it: {command}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"go on with it: {command}")

@@ -30,7 +30,7 @@ FACTS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "image_bytes": lambda size: ("image size", f"{size / 1e6:.1f} MB"),
     "cache": lambda folder: ("cache", folder),
     "cache_bytes": lambda size: ("cache size", f"{size / 1e6:.1f} MB"),
-    "workers": lambda count: ("threads", f"{count}, one program each"),
+    "workers": lambda count: ("threads", str(count)),
 }
 """Key of `Sandbox.info()` -> how a person is told, name and value."""
 EPILOG = """\b

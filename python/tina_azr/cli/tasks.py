@@ -62,6 +62,7 @@ def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str
     from rich.table import Table
     from rich.text import Text
 
+    from tina_azr.cli.saying import say
     from tina_azr.tasks.browsing import TaskFilter, list_tasks, summarise
     from tina_azr.train.wording import percent, visible
 
@@ -83,9 +84,7 @@ def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str
     console.print(table)
     summary = summarise(run.tasks_file)
     modes = ", ".join(f"{count} {name}" for name, count in summary.by_mode.items()) or "none"
-    console.print(
-        f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", style="dim", soft_wrap=True
-    )
+    say(console, f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", "dim")
 
 
 def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json: bool) -> None:

@@ -68,6 +68,8 @@ def train(
     """
     from rich.console import Console
 
+    from tina_azr.cli.saying import say
+
     shorthands = (("run.steps", steps), ("run.max_minutes", minutes), ("seed", seed))
     changes = (*overrides, *(f"{key}={value}" for key, value in shorthands if value is not None))
     plan = _plan(config_file, changes, name=name, run_dir=run_dir, resume=resume, from_step=from_step)
@@ -82,7 +84,7 @@ def train(
 
         report, stopped = run_session(plan, console)
     except KeyboardInterrupt:
-        console.print(_stopped_at_once(plan), soft_wrap=True, markup=False)
+        say(console, _stopped_at_once(plan))
         raise click.exceptions.Exit(STOPPED) from None
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))

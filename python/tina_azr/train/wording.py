@@ -1,9 +1,15 @@
 """How numbers are put into words for people; display, report and tables all spell them the same way."""
 
+import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
+_COMMAND = re.compile(r"(?<=: )tina-azr .*")
+_ENTRY = re.compile(r"\S+(?: \S+)*  +")
+"""What a line of a list begins with: its name, and the gap behind it."""
+_GLUE = "\0"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -55,6 +61,19 @@ def sparkline(values: Sequence[float], *, width: int, least_span: float) -> str:
     low = min(shown)
     span = max(max(shown) - low, least_span)
     return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Lines broken between words, where a terminal would break them anywhere. A word that is too long, such as a path, stays whole, and so
+    does a command that ends a line: both are there to be copied. A list's entries go on below where their text began."""
+
+    def broken(line: str) -> list[str]:
+        entry = _ENTRY.match(line)
+        hang = " " * entry.end() if entry and entry.end() <= width // 2 else ""
+        glued = _COMMAND.sub(lambda command: command[0].replace(" ", _GLUE), line)
+        return textwrap.wrap(glued, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [""]
+
+    return "\n".join(part for line in text.split("\n") for part in broken(line)).replace(_GLUE, " ")
 
 
 def visible(text: str) -> str:

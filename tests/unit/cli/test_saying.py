@@ -1,0 +1,50 @@
+"""Sentences for people: broken between words at a terminal, left alone anywhere else."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tina_azr.cli.chat_state import Chat, read_line
+from tina_azr.cli.saying import say
+from tina_azr.train.wording import wrapped
+
+
+def said(text: str, *, width: int = 40, terminal: bool = True) -> list[str]:
+    out = io.StringIO()
+    say(Console(file=out, width=width, force_terminal=terminal, color_system=None), text, "dim")
+    return out.getvalue().splitlines()
+
+
+def test_words_stay_whole_at_a_terminal_and_nothing_is_markup() -> None:
+    assert said("the sandbox checks them; it solves them [/b] and learns") == [
+        "the sandbox checks them; it solves them",
+        "[/b] and learns",
+    ]
+
+
+def test_what_is_no_terminal_gets_lines_as_they_are() -> None:
+    text = "word " * 40 + "end"
+    assert said(text, terminal=False) == [text]
+
+
+def test_a_command_that_ends_a_line_can_be_copied() -> None:
+    command = "tina-azr train --resume runs/a-rather-long-name --minutes 30"
+    assert said(f"Stopped after step 5; saved. Go on with: {command}\nBye.") == [
+        *("Stopped after step 5; saved. Go on with:", command, "Bye."),
+    ]
+
+
+def test_the_help_of_a_chat_is_a_list_on_a_narrow_terminal() -> None:
+    help_ = read_line(Chat(model="tiny"), "/help").say
+    lines = wrapped(help_, 64).splitlines()
+    assert max(map(len, lines)) <= 64
+    start = next(line for line in lines if line.startswith("/reset")).index("forget")
+    (place,) = (number for number, line in enumerate(lines) if line.startswith("/budget"))
+    assert lines[place + 1].startswith(" " * start)
+    assert " ".join(help_.split()) == " ".join(" ".join(lines).split())
+
+
+@pytest.mark.parametrize("text", ["", "\n", "def f(x):\n    return x\n", "  - an item"])
+def test_short_lines_are_left_alone(text: str) -> None:
+    assert wrapped(text, 40) == text
