@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tina_azr.cli import train_session
+from tina_azr.cli import train_check, train_session
 from tina_azr.cli.main import cli
 from tina_azr.cli.run_paths import latest_run
-from tina_azr.cli.train_plan import plan_new, plan_resume, resume_command
+from tina_azr.cli.train_plan import Plan, plan_new, plan_resume, resume_command
 from tina_azr.config import Config, load_config
 from tina_azr.errors import ConfigError, ModelError, RunError
 from tina_azr.train.checkpoint import Checkpoint
@@ -187,6 +187,14 @@ def test_a_checkpoint_of_step_0_is_a_checkpoint(train: Train, monkeypatch: pytes
         monkeypatch.setattr(train_session, "rewind", lambda run, config, step, found=found: found)
         output = train("--resume", "first", ending=EndReason.STOPPED).output
         assert output.splitlines()[1].endswith(f"every 10 steps. {said}")
+
+
+def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) -> None:
+    for step in (0, 10):
+        (tmp_path / "checkpoints" / f"step-{step}").mkdir(parents=True)
+    for asked, looked_at in ((0, 0), (10, 10), (None, 10)):
+        plan = Plan(path=tmp_path, config=load_config(), resume=True, from_step=asked)
+        assert train_check._model_folder(plan) == tmp_path / "checkpoints" / f"step-{looked_at}" / "model"
 
 
 def test_a_bare_resume_takes_the_run_that_was_last_written_to(train: Train) -> None:
