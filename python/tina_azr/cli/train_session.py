@@ -109,8 +109,8 @@ def _why_time_was_over(config: Config, end: TrainingEnd) -> str:
     if 2 * end.heldout_seconds < 60 * minutes / 2:
         return said
     return (
-        f"{said} One held-out evaluation takes {duration(end.heldout_seconds)} of the {duration(60 * minutes)} that the run may last, and "
-        "time for the last one is kept free: give it more minutes (--minutes), or start a new run with fewer held-out tasks "
+        f"{said} One held-out evaluation takes {duration(end.heldout_seconds)}, the run may last {duration(60 * minutes)}, and time for "
+        "the last evaluation is kept free: give it more minutes (--minutes), or start a new run with fewer held-out tasks "
         f"(--set heldout.per_cell=N; here {config.heldout.per_cell})."
     )
 

@@ -30,8 +30,7 @@ class MetricsWriter:
 
     def on_step(self, metrics: StepMetrics) -> None:
         self._append(metrics.to_json())
-        with self._run.writing("run.json"):
-            self._run.write_status(RunStatus.read(self._run.status_file).changed(step=metrics.step, seconds=metrics.seconds))
+        self._tell(metrics.step, metrics.seconds)
 
     def on_heldout(self, metrics: HeldoutMetrics) -> None:
         if metrics.outcomes:
@@ -40,12 +39,17 @@ class MetricsWriter:
                 self._run.heldout.mkdir(exist_ok=True)
                 write_text(self._run.heldout / f"step-{metrics.step}.jsonl", lines)
         self._append(metrics.to_json())
+        self._tell(metrics.step, metrics.seconds)
 
     def on_checkpoint(self, step: int, path: Path) -> None:
         """Nothing to keep."""
 
     def on_note(self, text: str) -> None:
         """Nothing to keep."""
+
+    def _tell(self, step: int, seconds: float) -> None:
+        with self._run.writing("run.json"):
+            self._run.write_status(RunStatus.read(self._run.status_file).changed(step=step, seconds=seconds))
 
     def _append(self, line: Mapping[str, object]) -> None:
         with self._run.writing("metrics.jsonl"), self._run.metrics_file.open("a", encoding="utf-8") as file:

@@ -129,8 +129,8 @@ def test_time_that_went_into_evaluations_is_said_to_have_gone_there(train: Train
     monkeypatch.setattr(Loop, "heldout_seconds", 31.0)
     output = train("--name", "first", "--minutes", "1", ending=EndReason.TIME).output
     why = (
-        "The time was over at step 5 of 60. One held-out evaluation takes 0:31 of the 1:00 that the run may last, and time for the last "
-        "one is kept free: give it more minutes (--minutes), or start a new run with fewer held-out tasks "
+        "The time was over at step 5 of 60. One held-out evaluation takes 0:31, the run may last 1:00, and time for the last "
+        "evaluation is kept free: give it more minutes (--minutes), or start a new run with fewer held-out tasks "
         "(--set heldout.per_cell=N; here 64)."
     )
     command = "tina-azr train --resume runs/first --minutes 2"

@@ -66,6 +66,12 @@ def test_the_status_follows_the_steps(run: RunFolder, step_metrics: MakeStep) ->
     assert (status.step, status.seconds) == (4, 26.0)
 
 
+def test_the_status_counts_the_time_of_evaluations(run: RunFolder, heldout_metrics: MakeHeldout) -> None:
+    MetricsWriter(run).on_heldout(heldout_metrics(2))
+    status = RunStatus.read(run.status_file)
+    assert (status.step, status.seconds) == (2, 13.0)
+
+
 def test_outcomes_are_kept_beside_the_metrics(run: RunFolder, heldout_metrics: MakeHeldout) -> None:
     outcomes = (
         HeldoutOutcome(key="a" * 64, mode="deduction", stratum=2, correct=1.0, correct_greedy=0.0, think_tokens=12.0),
