@@ -11,6 +11,7 @@ from tina_azr.cli.main import cli
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.train.checkpoint import read_checkpoint
+from tina_azr.train.run_folder import RunFolder
 
 SETTINGS = (
     "selfplay.proposals_per_mode=8",
@@ -63,6 +64,20 @@ def test_too_few_tasks_are_said_to_be_too_few(run: Path) -> None:
     code, output = calibrate(str(run), "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1
     assert "too few" in output or "no task" in output
+
+
+def test_what_fails_changes_nothing(run: Path) -> None:
+    before = {path: path.read_bytes() for path in (run / "checkpoints" / "step-3").rglob("*") if path.is_file()}
+    code, output = calibrate(str(run), "--refit", "--samples", "2", "--heldout", "0", "--threads", "1")
+    assert code == 1, output
+    assert {path: path.read_bytes() for path in (run / "checkpoints" / "step-3").rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_somebody_writes_to_is_left_alone(run: Path) -> None:
+    with RunFolder.open(run).locked():
+        code, output = calibrate(str(run))
+    assert code == 1
+    assert "in use by process" in output
 
 
 def test_another_policy_needs_a_folder_for_what_is_fitted(run: Path) -> None:

@@ -5,13 +5,14 @@ What is fitted lies beside the policy afterwards, where `serve`, `chat` and `obs
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tina_azr.engine.fitting import Method
     from tina_azr.engine.scores import Interval
 
 EPILOG = """\b
@@ -84,7 +85,7 @@ def calibrate(
         CalibrationOptions(
             model=model,
             refit=refit,
-            method=method,
+            method=cast("Method", method),
             source=source,
             most=most,
             samples=samples,

@@ -1,11 +1,11 @@
 """What `tina-azr calibrate` does: rollouts of tasks that heads have not learned from, the fit, the scores, the files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tina_azr.config import Config, load_config
 from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
-from tina_azr.engine.fitting import Method
+from tina_azr.engine.fitting import MIN_LABELS, Method, check_count
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
@@ -47,7 +47,7 @@ class CalibrationOptions:
 
     model: str | None
     refit: bool
-    method: str
+    method: Method
     source: str
     most: int
     samples: int
@@ -81,8 +81,32 @@ class CalibrationReport:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fitted:
+    """One form of heads."""
+
+    name: str
+    calibration: Calibration
+    raw: Claimed
+    """What they say of the labels."""
+    before: Claimed
+    """What they say of the tasks that are shown: the held-out set, or the labels' own."""
+    after: Claimed
+
+
 def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationReport:
-    """Raises ModelError where there are no heads, ScoreError where labels are too few or all alike."""
+    """Fit, and write what was fitted once all of it is there: heads, if there are new ones, with their calibration.
+
+    Raises ModelError where there are no heads, ScoreError where labels are too few or all alike, RunError while another process writes
+    to the run, unless what is fitted goes elsewhere.
+    """
+    if options.model and options.out is None:
+        raise ConfigError("--model is not the run's own policy: say with --out where its heads and calibration go")
+    with run.locked() if options.out is None else nullcontext():
+        return _calibrate(run, options)
+
+
+def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport:
     config = load_config(run.config_file)
     torch.set_num_threads(options.threads or torch.get_num_threads())
     policy = load_policy(
@@ -91,21 +115,23 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
         dtype=config.model.dtype,
         style=prompt_style(config.model),
     )
-    if options.model and options.out is None:
-        raise ConfigError("--model is not the run's own policy: say with --out where its heads and calibration go")
-    out = options.out or policy.folder
-    out.mkdir(parents=True, exist_ok=True)
+    heads = {} if options.refit else _heads(policy.folder)
+    tokenizer = tokenizer_digest(policy.folder)
     frozen, excluded = load_heldout_sets(_sized(config, options.heldout))
     with _progress() as bar, open_sandbox(config.sandbox) as sandbox:
         with _task(bar, "tasks"):
             held_back, others = _split(run, config, Validator(sandbox, config.tasks, held_out_keys=excluded), options)
+        if options.source == "choose":
+            chosen = _sized(config, -(-options.most // CELLS)).heldout.model_copy(update={"which": "choose", "path": None})
+            held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
+        held_back = held_back[: options.most]
+        check_count(len(held_back), MIN_LABELS[options.method])  # before anything is sampled
+        facts: HeadFacts | None = None
         if options.refit:
             with _task(bar, "refit") as advance:
                 learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
+            heads = learner.heads
             facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=learner.labels, step=0)
-            save_all_heads(learner.heads, facts, out)
-            renew_heads_in_manifest(out)
-        heads = _heads(out if options.refit else policy.folder)
         acting = next(iter(heads.values()))
 
         def graded(tasks: Sequence[Task], what: str, phase: Phase) -> GradedTries:
@@ -121,12 +147,24 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
                     on_progress=advance,
                 )
 
-        if options.source == "choose":
-            chosen = _sized(config, -(-options.most // CELLS)).heldout.model_copy(update={"which": "choose", "path": None})
-            held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
-        own = graded(held_back[: options.most], "label", Phase.HEADS)
+        own = graded(held_back, "label", Phase.HEADS)
         held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
-    return _report(policy, heads, own, held, out, options)
+    fitted = _fit(policy, tokenizer, heads, own, held, options)
+    sections = _sections(fitted, own, held, options)
+    out = options.out or policy.folder
+    out.mkdir(parents=True, exist_ok=True)
+    if facts is not None:
+        save_all_heads(heads, facts, out)
+        renew_heads_in_manifest(out)
+    first = fitted[0]
+    first.calibration.save(out / CALIBRATION)
+    return CalibrationReport(
+        path=out / CALIBRATION,
+        picture=_draw(first, out / "calibration.png"),
+        digest=first.calibration.digest,
+        tasks=len(own.tries),
+        sections=sections,
+    )
 
 
 def _sized(config: Config, per_cell: int) -> Config:
@@ -156,53 +194,58 @@ def _heads(folder: Path) -> dict[str, AnyHeads]:
     return {one.heads.shape.kind: one.heads for one in [acting, *(other for other in others if other is not None)]}
 
 
-def _report(
+def _fit(
     policy: Policy,
+    tokenizer: str,
     heads: Mapping[str, AnyHeads],
     own: GradedTries,
     held: GradedTries | None,
-    out: Path,
     options: CalibrationOptions,
-) -> CalibrationReport:
-    own_scores: dict[str, Mapping[str, Interval]] = {}
-    held_raw: dict[str, Mapping[str, Interval]] = {}
-    held_calibrated: dict[str, Mapping[str, Interval]] = {}
-    kept: tuple[Calibration, Claimed, Claimed] | None = None
+) -> list[_Fitted]:
+    """For each form of heads, the acting ones first."""
+    found = []
     for name, one in heads.items():
         raw = claims_of(Introspector(one), own)
         calibration = fit_calibration(
             raw,
-            method=cast("Method", options.method),
-            digests=Digests(
-                policy=weights_digest(policy.module), heads=weights_digest(one), tokenizer=tokenizer_digest(policy.folder)
-            ),
+            method=options.method,
+            digests=Digests(policy=weights_digest(policy.module), heads=weights_digest(one), tokenizer=tokenizer),
             today=datetime.now(UTC).date(),
             seed=options.seed,
         )
-        own_scores[name] = scores_of(raw, seed=options.seed)
         shown = held or own
-        before, after = claims_of(Introspector(one), shown), claims_of(Introspector(one, calibration), shown)
-        if held is not None:
-            held_raw[name] = scores_of(before, seed=options.seed)
-            held_calibrated[name] = scores_of(after, seed=options.seed)
-        kept = kept or (calibration, before, after)
-    assert kept is not None
-    calibration, before, after = kept
-    calibration.save(out / CALIBRATION)
-    picture = draw_calibration(
-        out / "calibration.png",
-        title=f"calibration {calibration.digest}",
+        found.append(
+            _Fitted(
+                name=name,
+                calibration=calibration,
+                raw=raw,
+                before=claims_of(Introspector(one), shown),
+                after=claims_of(Introspector(one, calibration), shown),
+            )
+        )
+    return found
+
+
+def _sections(
+    fitted: Sequence[_Fitted], own: GradedTries, held: GradedTries | None, options: CalibrationOptions
+) -> dict[str, dict[str, dict[str, Interval]]]:
+    labels = "unseen tasks of the run, half of them beyond reach" if options.source == "run" else "the set for choosing settings by"
+    sections = {f"{labels} (n = {len(own.tries)})": {one.name: scores_of(one.raw, seed=options.seed) for one in fitted}}
+    if held is not None:
+        title = f"held-out set, before calibration (n = {len(held.tries)})"
+        sections[title] = {one.name: scores_of(one.before, seed=options.seed) for one in fitted}
+        sections["held-out set, calibrated"] = {one.name: scores_of(one.after, seed=options.seed) for one in fitted}
+    return sections
+
+
+def _draw(fitted: _Fitted, path: Path) -> Path:
+    before, after = fitted.before, fitted.after
+    return draw_calibration(
+        path,
+        title=f"calibration {fitted.calibration.digest}",
         c0=_view(before, after, "c0"),
         cE=_view(before, after, "cE"),
         budget=BudgetView(before=before.forecasts, after=after.forecasts, used_N=before.used_N, group_N=before.used_group_N),
-    )
-    labels = "unseen tasks of the run, half of them beyond reach" if options.source == "run" else "the set for choosing settings by"
-    sections = {f"{labels} (n = {len(own.tries)})": own_scores}
-    if held is not None:
-        sections[f"held-out set, before calibration (n = {len(held.tries)})"] = held_raw
-        sections["held-out set, calibrated"] = held_calibrated
-    return CalibrationReport(
-        path=out / CALIBRATION, picture=picture, digest=calibration.digest, tasks=len(own.tries), sections=sections
     )
 
 

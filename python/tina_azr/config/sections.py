@@ -291,7 +291,7 @@ class RunConfig(Section):
     checkpoint_every: int = setting(10, unit="steps", ge=1, le=1_000_000)
     """Steps between checkpoints. The last step always has one."""
     keep_checkpoints: int = setting(2, unit="checkpoints", ge=1, le=100_000)
-    """Newest checkpoints kept."""
+    """Newest checkpoints kept. One that `tina-azr calibrate` has written to is always kept."""
     threads: int = setting(0, unit="threads", ge=0, le=1_024)
     """Threads that torch computes with; 0 means torch's own choice. On a CPU another number can change the last bit of results."""
 

@@ -242,13 +242,18 @@ def measured(found: Interval) -> Measured:
     return Measured(value=value, low=low, high=high, n=found.n)
 
 
+def check_count(n: int, minimum: int) -> None:
+    """Raises ScoreError for `n` labels that are too few."""
+    if n < max(minimum, 1):
+        raise ScoreError(
+            f"{n} labels are too few to fit this: at least {max(minimum, 1)} are needed. Train the run longer, or use --on choose"
+        )
+
+
 def _check_labels(p_N: Floats, y_N: Floats, minimum: int) -> None:
     if p_N.shape != y_N.shape or y_N.ndim != 1:
         raise ScoreError(f"{p_N.shape} confidences for {y_N.shape} labels: flat and equally many are needed")
-    if y_N.size < max(minimum, 1):
-        raise ScoreError(
-            f"{y_N.size} labels are too few to fit this: at least {max(minimum, 1)} are needed. Train the run longer, or use --on choose"
-        )
+    check_count(y_N.size, minimum)
     if not ((p_N >= 0) & (p_N <= 1)).all() or not ((y_N >= 0) & (y_N <= 1)).all():
         raise ScoreError("confidences and labels must lie in [0, 1]")
     if y_N.max() == 0 or y_N.min() == 1:

@@ -75,4 +75,9 @@ def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[
         notes += fitted.mismatches(
             policy_digest=digest, heads_digest=stored.digest, tokenizer_digest=tokenizer_digest(policy.folder)
         )
+    elif older := sorted(path.parents[1].name for path in policy.folder.parent.parent.glob(f"step-*/model/{CALIBRATION}")):
+        notes.append(
+            f"the heads in {policy.folder} are not calibrated, though those of {', '.join(older)} are: the run has gone on since. "
+            "Fit a calibration with `tina-azr calibrate`"
+        )
     return Introspector(stored.heads, fitted), notes

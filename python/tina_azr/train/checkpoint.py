@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tina_azr.config import Config
+from tina_azr.engine.calibration import CALIBRATION
 from tina_azr.errors import CheckpointError, RunError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy
@@ -109,7 +110,7 @@ def save_checkpoint(
     buffer: TaskStore,
     heads: HeadState | None = None,
 ) -> Path:
-    """Write the checkpoint of `step` and prune to `config.run.keep_checkpoints`. What exists is touched only after it is whole."""
+    """Write the checkpoint of `step`, then `prune_checkpoints`. What exists is touched only after it is whole."""
     final = run.checkpoint(step)
     if final.exists():
         read_checkpoint(final)
@@ -200,10 +201,12 @@ def renew_heads_in_manifest(model_folder: Path) -> None:
 def prune_checkpoints(run: RunFolder, *, keep: int, needed: Path | None = None) -> None:
     """Remove the oldest checkpoints, so that `keep` remain.
 
-    The one that holds the folder `needed` stays as well: a resumed policy's tokenizer files are copied from there with every save.
+    The one that holds the folder `needed` stays as well: a resumed policy's tokenizer files are copied from there with every save. And
+    so does each that `tina-azr calibrate` has written to: what was fitted belongs to those weights and lies nowhere else.
     """
     for step in run.checkpoint_steps()[:-keep]:
-        if needed is not None and needed.resolve().is_relative_to(run.checkpoint(step).resolve()):
+        lived_in = needed is not None and needed.resolve().is_relative_to(run.checkpoint(step).resolve())
+        if lived_in or (run.checkpoint(step) / "model" / CALIBRATION).exists():
             continue
         gone = run.checkpoints / f".step-{step}.pruned"
         run.checkpoint(step).rename(gone)  # so that a kill half-way leaves nothing that looks like a checkpoint

@@ -68,6 +68,15 @@ def test_a_calibration_of_other_heads_is_warned_of(folder: Path) -> None:
     assert "heads" in notes[0]
 
 
+def test_a_run_that_has_gone_on_since_it_was_calibrated_says_so(folder: Path, tmp_path: Path) -> None:
+    for step in (10, 20):
+        shutil.copytree(folder, tmp_path / "checkpoints" / f"step-{step}" / "model")
+    Calibration.identity().save(tmp_path / "checkpoints" / "step-10" / "model" / CALIBRATION)
+    _, notes = find_introspector(load_policy(model_folder(str(tmp_path)), device="cpu"))
+    assert len(notes) == 1
+    assert "are not calibrated, though those of step-10 are" in notes[0]
+
+
 @pytest.mark.parametrize("shape", [replace(SHAPE, hidden_size=64), replace(SHAPE, taps=(0, 5))])
 def test_heads_of_another_model_are_refused(folder: Path, shape: HeadShape) -> None:
     save_heads(build_heads(shape, seed=0), HeadFacts(policy_digest="", labels=0, step=0), folder)

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from tina_azr.config import Config, load_config
+from tina_azr.engine.calibration import CALIBRATION, Calibration
 from tina_azr.errors import CheckpointError, RunError
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
@@ -161,6 +162,14 @@ def test_the_checkpoint_that_a_resumed_policy_lives_in_is_not_pruned(run: RunFol
         save(step, policy=resumed)
     assert run.checkpoint_steps() == [1, 3, 4]
     assert (run.checkpoint(4) / "model" / "tokenizer.json").is_file()
+
+
+def test_a_checkpoint_that_holds_a_calibration_is_not_pruned(run: RunFolder, save: Save) -> None:
+    Calibration.identity().save(save(1) / "model" / CALIBRATION)
+    for step in (2, 3, 4):
+        save(step)
+    assert run.checkpoint_steps() == [1, 3, 4]
+    assert (run.checkpoint(1) / "model" / CALIBRATION).is_file()
 
 
 def test_saving_a_step_again_changes_nothing(save: Save) -> None:
