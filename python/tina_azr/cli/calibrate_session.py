@@ -177,11 +177,11 @@ def _split(run: RunFolder, config: Config, validator: Validator, options: Calibr
     draw = generator(options.seed, 0, Phase.STRETCH)
     share = config.introspection.calibration_share
     beyond = stretched_tasks(stored, validator, draw, rounds=STRETCH_ROUNDS)
-    back, beyond_back = ([t for t in tasks if is_calibration(t.key, share)] for tasks in (stored, beyond))
+    back, beyond_back = ([t for t in tasks if is_calibration(t, share)] for tasks in (stored, beyond))
     half = min(options.most // 2, len(beyond_back), len(back))
     kept = back[: options.most - half] + [beyond_back[number] for number in draw.permutation(len(beyond_back))[:half]]
-    others = [t for t in stored if not is_calibration(t.key, share)]
-    further = [t for t in beyond if not is_calibration(t.key, share)]
+    others = [t for t in stored if not is_calibration(t, share)]
+    further = [t for t in beyond if not is_calibration(t, share)]
     return kept, others + [further[number] for number in draw.permutation(len(further))[: len(others) // 2]]
 
 

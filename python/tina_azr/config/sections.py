@@ -208,7 +208,7 @@ class IntrospectionConfig(Section):
     batch_size: int = setting(128, unit="prompts", ge=1, le=1_000_000)
     """Prompts in a minibatch."""
     calibration_share: float = setting(0.1, unit="share", ge=0, lt=1)
-    """Share of tasks, by hash of the program, whose labels are kept from the heads for calibration and report."""
+    """Share of programs, by hash, whose tasks are kept from the heads for calibration and report."""
     probe_share: float = setting(0.1, unit="share", ge=0, le=1)
     """Share of tasks that are also tried without a thought, and with each plan as a hint: the labels of the plan head. Not trained on."""
     probe_size: int = setting(4, unit="rollouts", ge=1, le=1_024)

@@ -1,6 +1,6 @@
 """Fitting a calibration to held-out labels. Axis: `_N` labels.
 
-What is reported as "after" is cross-fitted over groups (tasks): the map that scores a label was fitted without its task. The map that
+What is reported as "after" is cross-fitted over groups: the map that scores a label was fitted without its group. The map that
 is kept was fitted to all of them.
 """
 
@@ -42,7 +42,7 @@ class ConfidenceLabels:
     mode_N: NDArray[np.str_]
     """Task mode."""
     group_N: Groups
-    """Task: its labels are resampled together and never split between fitting and scoring."""
+    """What labels have in common (a program): those of one group are resampled together and never split between fitting and scoring."""
 
     def __post_init__(self) -> None:
         if len({array.shape for array in (self.p_N, self.y_N, self.mode_N, self.group_N)}) != 1 or self.p_N.ndim != 1:
@@ -218,7 +218,7 @@ def _folds(group_N: Groups, seed: int) -> list[NDArray[np.bool_]]:
     """Who is held out in each fold; a group is held out as a whole."""
     names, member = np.unique(group_N, return_inverse=True)
     if names.size < 2:
-        raise ScoreError(f"labels of {names.size} task: at least two are needed, to score what was fitted on others")
+        raise ScoreError(f"labels of {names.size} program: at least two are needed, to score what was fitted on others")
     fold = np.random.default_rng(seed).permutation(names.size) % FOLDS
     return [fold[member] == index for index in range(min(FOLDS, names.size))]
 

@@ -27,15 +27,15 @@ from tina_azr.tasks.types import Task, TaskRejected
 
 
 class CrossFitted(Protocol):
-    """Confidence heads of which each forecasts only tasks that it never learns from."""
+    """Confidence heads of which each forecasts only tasks whose programs it never learns from."""
 
     @property
     def ready(self) -> bool:
         """They have seen enough labels to be taken seriously."""
         ...
 
-    def c0(self, states_NLH: NDArray[np.float32], keys_N: Sequence[str]) -> list[float]:
-        """Raw confidence before thinking, of each task by the head that does not know it."""
+    def c0(self, states_NLH: NDArray[np.float32], tasks_N: Sequence[Task]) -> list[float]:
+        """Raw confidence before thinking, of each task by the head that does not know its program."""
         ...
 
 
@@ -157,7 +157,7 @@ class Insights:
         if self._cross_fitted is None or not self._cross_fitted.ready:
             return records
         states = np.stack([group.prompt_states_LH for group in groups if group.prompt_states_LH is not None])
-        c0 = self._cross_fitted.c0(states, [group.task.key for group in groups])
+        c0 = self._cross_fitted.c0(states, [group.task for group in groups])
         raw = [calibration_surprise(group.pass_rate, p, len(group.attempts)) for group, p in zip(groups, c0, strict=True)]
         values = centred(raw, [group.task.mode for group in groups])
         coeff = self._config.introspection.coeff

@@ -22,6 +22,7 @@ from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
 from tina_azr.tasks.types import Task, Verdict
+from tina_azr.train.head_labels import program_digest
 
 Floats = NDArray[np.float64]
 
@@ -94,8 +95,8 @@ def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
     tries, modes = graded.tries, [group.task.mode for group in graded.tries]
     states = np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
     forecasts = introspector.forecasts(states, modes)
-    # Deduction and abduction share keys: a task is its key and its mode.
-    names = [f"{group.task.mode}/{group.task.key}" for group in tries]
+    # Tasks of one program are alike: they are drawn and left out together.
+    names = [program_digest(group.task) for group in tries]
     closed = [
         (name, mode, completion.close_states_LH, close_extras(completion), right)
         for name, mode, group, rights in zip(names, modes, tries, graded.correct, strict=True)
@@ -150,7 +151,7 @@ def fit_calibration(
 
 
 def scores_of(claimed: Claimed, *, seed: int = 0, draws: int = 1_000) -> dict[str, Interval]:
-    """Every figure that is claimed of heads, with a 95 % bootstrap interval that draws tasks whole.
+    """Every figure that is claimed of heads, with a 95 % bootstrap interval that draws programs whole.
 
     `c0_*`, `cE_*`: AUROC, ECE (15 bins of equal mass), Brier. `spearman`: predicted median against used think tokens of right
     answers. `coverage_*`: share of those within the quantile.

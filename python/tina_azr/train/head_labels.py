@@ -15,7 +15,8 @@ from tina_azr.engine.introspector import close_extras
 from tina_azr.rollout.types import StopCause
 from tina_azr.selfplay.probing import plan_target
 from tina_azr.selfplay.types import Attempt, SolvedTask
-from tina_azr.tasks.types import Verdict
+from tina_azr.tasks.identity import program_structure
+from tina_azr.tasks.types import Task, Verdict
 
 CLOSES = 4
 """Rollouts of a group, at most, whose state at `</think>` is kept: many are alike."""
@@ -23,14 +24,19 @@ NO_LENGTH = -1
 """In `lengths_NG`: this rollout says nothing about how much thought the task needs."""
 
 
-def is_calibration(key: str, share: float) -> bool:
-    """Whether the task of this key is kept from the heads. By hash of the canonical program: the same in every run."""
-    return int(key[:8], 16) < share * 2**32
+def program_digest(task: Task) -> str:
+    """What must not stand on both sides of a split: the canonical program. Most of the programs of a run come back with other inputs."""
+    return program_structure(task.program, mask_constants=False)
 
 
-def fold_of(key: str) -> int:
-    """Which of two cross-fitted heads may learn from the task: 0 or 1."""
-    return int(key[8:16], 16) & 1
+def is_calibration(task: Task, share: float) -> bool:
+    """Whether the task is kept from the heads. By hash of the program, whatever its mode and inputs: the same in every run."""
+    return int(program_digest(task)[:8], 16) < share * 2**32
+
+
+def fold_of(task: Task) -> int:
+    """Which of two cross-fitted heads may learn from the task: 0 or 1. By hash of the program as well."""
+    return int(program_digest(task)[8:16], 16) & 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ class HeadLabels:
         return cls(
             step_N=np.full(len(read), step),
             states_NLH=np.stack([group.prompt_states_LH for group in read if group.prompt_states_LH is not None]),
-            fold_N=np.array([fold_of(group.task.key) for group in read]),
+            fold_N=np.array([fold_of(group.task) for group in read]),
             pass_rate_N=np.array([group.pass_rate for group in read], dtype=np.float32),
             lengths_NG=np.array([[_length(attempt) for attempt in group.attempts] for group in read]),
             censored_NG=np.array([[_censored(attempt) for attempt in group.attempts] for group in read]),

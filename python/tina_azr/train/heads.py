@@ -22,6 +22,7 @@ from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.model.taps import choose_taps
 from tina_azr.selfplay.seeding import Phase, generator
 from tina_azr.selfplay.types import SolvedTask
+from tina_azr.tasks.types import Task
 from tina_azr.train.head_labels import HeadLabels, fold_of, is_calibration
 from tina_azr.train.head_loss import budget_loss, confidence_loss, plan_loss
 
@@ -132,18 +133,18 @@ class HeadLearner:
         return self._seen >= self._config.introspection.reward_min_labels
 
     @torch.inference_mode()
-    def c0(self, states_NLH: NDArray[np.float32], keys_N: Sequence[str]) -> list[float]:
-        """Raw confidence before thinking, of each task by the head that does not know it."""
+    def c0(self, states_NLH: NDArray[np.float32], tasks_N: Sequence[Task]) -> list[float]:
+        """Raw confidence before thinking, of each task by the head that does not know its program."""
         states = torch.from_numpy(states_NLH)
         by_fold = [self._fitted[name].averaged.claims(states).c0_logits_N.sigmoid().tolist() for name in _FOLDS]
-        return [by_fold[1 - fold_of(key)][index] for index, key in enumerate(keys_N)]
+        return [by_fold[1 - fold_of(task)][index] for index, task in enumerate(tasks_N)]
 
     # Learning.
 
     def update(self, step: int, groups: Sequence[SolvedTask]) -> HeadReport:
         """Learn from one more step. Tasks of the calibration share are passed over."""
         settings = self._config.introspection
-        new = HeadLabels.of(step, [g for g in groups if not is_calibration(g.task.key, settings.calibration_share)])
+        new = HeadLabels.of(step, [g for g in groups if not is_calibration(g.task, settings.calibration_share)])
         if new is not None:
             since = step - settings.window_steps + 1
             self._labels = new if self._labels is None else self._labels.joined(new, since=since)

@@ -199,7 +199,7 @@ def test_undecided_and_infinite_scores_are_null_in_the_file() -> None:
 def test_labels_of_one_task_cannot_be_scored() -> None:
     p, y = soft_labels(13, 100, temperature=2.0)
     labels = ConfidenceLabels(p_N=p, y_N=y, mode_N=np.full(100, "deduction"), group_N=np.zeros(100, dtype=int))
-    with pytest.raises(ScoreError, match="labels of 1 task"):
+    with pytest.raises(ScoreError, match="labels of 1 program"):
         fit_confidence(labels)
 
 

@@ -51,8 +51,8 @@ class Lagged:
         self.ready = ready
         self._c0 = c0
 
-    def c0(self, states_NLH: np.ndarray, keys_N: list[str]) -> list[float]:
-        assert len(states_NLH) == len(keys_N) == len(self._c0)
+    def c0(self, states_NLH: np.ndarray, tasks_N: list[Task]) -> list[float]:
+        assert len(states_NLH) == len(tasks_N) == len(self._c0)
         return self._c0
 
 

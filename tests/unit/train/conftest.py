@@ -47,7 +47,7 @@ def attempt() -> "Callable[..., Attempt]":
 
 @pytest.fixture
 def solved() -> "Callable[..., SolvedTask]":
-    """A group of these attempts at a task of that key; further fields are those of `SolvedTask`."""
+    """A group of these attempts at a task of that key and a program of its own; further fields are those of `SolvedTask`."""
     from tina_azr.selfplay.types import SolvedTask
 
     def make(
@@ -55,7 +55,7 @@ def solved() -> "Callable[..., SolvedTask]":
     ) -> "SolvedTask":
         if states is None:
             states = np.zeros((LAYERS, HIDDEN), dtype=np.float32)
-        task = Task(key=key, mode="deduction", program="def f(x):\n    return x", input="1", output="1")
+        task = Task(key=key, mode="deduction", program=f"def f(x):\n    return x + {int(key, 16)}", input="1", output="1")
         return SolvedTask(task=task, prompt_ids=(1, 2), attempts=tuple(attempts), prompt_states_LH=states, **fields)
 
     return make

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tina_azr.selfplay.probing import PlanProbe
+from tina_azr.tasks.types import Task
 from tina_azr.train.head_labels import CLOSES, NO_LENGTH, HeadLabels, fold_of, is_calibration
 
 Group = Callable[..., Any]
@@ -93,12 +94,23 @@ def test_labels_go_through_arrays_and_back(solved: Group, attempt: Group) -> Non
         HeadLabels.from_arrays({})
 
 
+def task(program: int, input: str = "1", mode: str = "deduction") -> Task:
+    return Task(key=f"{program}{input}{mode}", mode=mode, program=f"def f(x):\n    return x + {program}", input=input, output="1")
+
+
 def test_shares_and_folds_are_drawn_by_hash_alone() -> None:
-    draw = np.random.default_rng(0)
-    keys = [draw.bytes(32).hex() for _ in range(20_000)]
-    assert np.mean([is_calibration(key, 0.1) for key in keys]) == pytest.approx(0.1, abs=0.01)
-    assert not any(is_calibration(key, 0.0) for key in keys)
-    folds = [fold_of(key) for key in keys]
-    assert np.mean(folds) == pytest.approx(0.5, abs=0.02)
-    kept = [fold for key, fold in zip(keys, folds, strict=True) if is_calibration(key, 0.1)]
-    assert np.mean(kept) == pytest.approx(0.5, abs=0.05), "the two draws are independent"
+    tasks = [task(program) for program in range(4_000)]
+    assert np.mean([is_calibration(one, 0.1) for one in tasks]) == pytest.approx(0.1, abs=0.02)
+    assert not any(is_calibration(one, 0.0) for one in tasks)
+    folds = [fold_of(one) for one in tasks]
+    assert np.mean(folds) == pytest.approx(0.5, abs=0.03)
+    kept = [fold for one, fold in zip(tasks, folds, strict=True) if is_calibration(one, 0.1)]
+    assert np.mean(kept) == pytest.approx(0.5, abs=0.1), "the two draws are independent"
+
+
+def test_no_program_stands_on_both_sides_of_a_split() -> None:
+    for program in range(20):
+        asked = [task(program), task(program, input="2"), task(program, mode="induction")]
+        asked.append(replace(asked[0], program=asked[0].program.replace("x", "y")))
+        assert len({is_calibration(one, 0.5) for one in asked}) == 1
+        assert len({fold_of(one) for one in asked}) == 1

@@ -108,14 +108,14 @@ def test_tasks_of_the_calibration_share_are_passed_over(byte_policy: Policy, rou
 def test_each_fold_learns_from_its_own_half_and_forecasts_the_other(byte_policy: Policy, round_of: Rounds) -> None:
     learner = HeadLearner(byte_policy, config("introspection.reward=calibration_surprise"))
     before = parameters(learner)
-    groups = [group for group in round_of(1, 40) if fold_of(group.task.key) == 0]
+    groups = [group for group in round_of(1, 40) if fold_of(group.task) == 0]
     states = np.stack([group.prompt_states_LH for group in groups])
-    keys = [group.task.key for group in groups]
-    forecast = learner.c0(states, keys)
+    tasks = [group.task for group in groups]
+    forecast = learner.c0(states, tasks)
     learner.update(1, groups)
     moved = {name.split(".")[1] for name, tensor in parameters(learner).items() if not torch.equal(tensor, before[name])}
     assert moved == {"tap", "fold0"}
-    assert learner.c0(states, keys) == forecast, "what forecasts these tasks has not learned from them"
+    assert learner.c0(states, tasks) == forecast, "what forecasts these tasks has not learned from them"
 
 
 def test_surprise_counts_only_after_enough_labels(byte_policy: Policy, round_of: Rounds) -> None:
