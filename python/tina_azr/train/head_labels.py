@@ -19,7 +19,7 @@ from tina_azr.tasks.identity import program_structure
 from tina_azr.tasks.types import Task, Verdict
 
 CLOSES = 4
-"""Rollouts of a group, at most, whose state at `</think>` is kept: many are alike."""
+"""Rollouts of a group, at most, whose state at `</think>` is kept: the first ones."""
 NO_LENGTH = -1
 """In `lengths_NG`: this rollout says nothing about how much thought the task needs."""
 
@@ -107,11 +107,8 @@ class HeadLabels:
 
 
 def _some_closes(group: SolvedTask) -> list[Attempt]:
-    seen: dict[bytes, Attempt] = {}
-    for attempt in group.attempts:
-        if attempt.completion.close_states_LH is not None:
-            seen.setdefault(attempt.completion.ids_T.tobytes(), attempt)
-    return list(seen.values())[:CLOSES]
+    # Equal ones count as often as they come: they are mostly right, and heads that saw each once would be less sure than they may be.
+    return [attempt for attempt in group.attempts if attempt.completion.close_states_LH is not None][:CLOSES]
 
 
 def _length(attempt: Attempt) -> int:

@@ -53,11 +53,11 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
 
 
 def _lengths(groups: Sequence[SolvedTask]) -> dict[str, float | None]:
-    """Used think tokens of right answers beside what was forecast of them."""
+    """Used think tokens of right answers beside what was forecast of them. Under a predicted wall none is longer, so those do not count."""
     pairs = [
         (group.forecast.budget_quantiles, attempt.completion.think_tokens)
         for group in groups
-        if group.forecast is not None
+        if group.forecast is not None and not group.walled
         for attempt in group.attempts
         if attempt.verdict is Verdict.CORRECT and not attempt.completion.forced_close
     ]

@@ -76,6 +76,15 @@ def test_thoughts_that_were_cut_are_no_evidence_of_length(solved: Group, attempt
     assert (found["used"], found["coverage_95"], found["spearman"]) == (None, None, None)
 
 
+def test_thoughts_under_a_predicted_wall_are_no_evidence_of_coverage(solved: Group, attempt: Group) -> None:
+    free, walled = (
+        solved([attempt(True, length)], forecast=forecast(0.5, 1.0, 2.0, 3.0), walled=walled)
+        for length, walled in ((9, False), (2, True))
+    )
+    found = metrics([free, walled])
+    assert (found["used"], found["coverage_80"]) == (9.0, 0.0)
+
+
 def test_a_step_that_says_nothing_has_no_numbers() -> None:
     found = metrics([])
     assert {name for name, value in found.items() if value is not None} == {
