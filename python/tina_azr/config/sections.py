@@ -230,7 +230,7 @@ class IntrospectionConfig(Section):
     obey_stop_plan: bool = switch(False)
     """Served prompts whose plan is `stop` are answered without a thought."""
     slack: float = setting(0.5, unit="share", ge=0, le=10)
-    """The wall stands at budget * (1 + slack)."""
+    """The wall stands at budget * (1 + slack). A predicted budget takes its slack from the .95 quantile instead, 0.1 to 1."""
     min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)
     """Fewest think tokens of a budget."""
     max_think_tokens: int = setting(4_096, unit="tokens", ge=1, le=262_144)

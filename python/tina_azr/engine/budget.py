@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tina_azr.config import IntrospectionConfig
 from tina_azr.engine.types import BudgetDecision, BudgetSource
 from tina_azr.errors import ConfigError, ServeError
 
@@ -53,6 +54,11 @@ class BudgetSettings:
     def __post_init__(self) -> None:
         for problem in settings_problems(self):
             raise ConfigError(problem)
+
+
+def configured_budget(section: IntrospectionConfig) -> BudgetSettings:
+    """What the configuration says of budgets; the rest as it is."""
+    return BudgetSettings(slack=section.slack, min_think_tokens=section.min_think_tokens, max_think_tokens=section.max_think_tokens)
 
 
 def settings_problems(settings: BudgetSettings) -> list[str]:

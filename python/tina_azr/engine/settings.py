@@ -71,11 +71,6 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
     """Fill in what the model says. A model of few positions gets think tokens and a reserve that fit it."""
     positions = int(policy.module.config.max_position_embeddings)
     advised = _advised(policy)
-    budget = replace(
-        settings.budget,
-        max_think_tokens=min(settings.budget.max_think_tokens, positions // 5),
-        answer_reserve=min(settings.budget.answer_reserve, positions // 8),
-    )
 
     def chosen(given: float | None, name: str, otherwise: float) -> float:
         return given if given is not None else float(advised.get(name, otherwise))
@@ -86,7 +81,7 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
         top_p=chosen(settings.top_p, "top_p", 1.0),
         top_k=int(chosen(settings.top_k, "top_k", 0)),
         min_p=settings.min_p,
-        budget=budget,
+        budget=fitting_budget(settings.budget, policy),
         allow_visible=settings.allow_visible,
         obey_stop_plan=settings.obey_stop_plan,
         skip_below=settings.skip_below,
@@ -98,6 +93,16 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
         adapter_rank=settings.adapter_rank,
         film=settings.film,
         gate_layer=settings.gate_layer,
+    )
+
+
+def fitting_budget(settings: BudgetSettings, policy: Policy) -> BudgetSettings:
+    """The same, with think tokens and a reserve that a model of few positions has room for."""
+    positions = int(policy.module.config.max_position_embeddings)
+    return replace(
+        settings,
+        max_think_tokens=min(settings.max_think_tokens, positions // 5),
+        answer_reserve=min(settings.answer_reserve, positions // 8),
     )
 
 

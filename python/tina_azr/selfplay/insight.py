@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tina_azr.config import Config
+from tina_azr.engine.budget import configured_budget, decide_budget
 from tina_azr.engine.introspector import Introspector, close_extras
+from tina_azr.engine.settings import fitting_budget
 from tina_azr.engine.types import Forecast
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import PromptHook, RolloutEngine, SamplingParams
@@ -69,13 +71,21 @@ class Insights:
         return frozenset(np.flatnonzero(draw.random(len(tasks)) < share).tolist())
 
     def wall_hook(self, walled: Collection[int]) -> PromptHook:
-        """Walls of these groups, from the forecast of their prompts; never beyond the wall that all groups have."""
-        settings, longest = self._config.introspection, self._config.selfplay.think_wall
+        """Walls of these groups, where the engine would put them; never beyond the wall that all groups have.
+
+        But for the engine's reserve for the answer: the other groups keep none, and these shall differ from them in the wall alone.
+        """
+        play, policy = self._config.selfplay, self._policy
+        settings = replace(fitting_budget(configured_budget(self._config.introspection), policy), answer_reserve=0)
 
         def wall(forecast: Forecast) -> int:
-            budget = min(max(forecast.budget_quantiles[0.8], settings.min_think_tokens), settings.max_think_tokens)
-            predicted = int(np.ceil(budget * (1.0 + settings.slack)))
-            return predicted if longest is None else min(predicted, longest)
+            decision = decide_budget(
+                forecast.budget_quantiles,
+                max_tokens=play.max_tokens,
+                closing_tokens=len(policy.closing_ids),
+                settings=settings,
+            )
+            return decision.wall if play.think_wall is None else min(decision.wall, play.think_wall)
 
         def walls(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
             forecasts = self._introspector.forecasts(states_NLH)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from tina_azr.config import Config
-from tina_azr.engine.budget import BudgetSettings
+from tina_azr.engine.budget import configured_budget
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.settings import EngineSettings
@@ -36,11 +36,7 @@ def open_for_serving(config: Config) -> IntrospectiveEngine:
     if threads:
         torch.set_num_threads(threads)
     settings = EngineSettings(
-        budget=BudgetSettings(
-            slack=introspection.slack,
-            min_think_tokens=introspection.min_think_tokens,
-            max_think_tokens=introspection.max_think_tokens,
-        ),
+        budget=configured_budget(introspection),
         allow_visible=serve.allow_visible_thoughts,
         abstain_below=0.0 if serve.abstain_below is None else serve.abstain_below,
         skip_below=introspection.skip_below,

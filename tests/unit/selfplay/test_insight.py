@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from tina_azr.config import Config, load_config
+from tina_azr.engine.budget import decide_budget
 from tina_azr.engine.calibration import ConfidenceCalibration, ConfidenceMap
+from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.introspector import Introspector, close_extras
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import HeadShape, build_heads
@@ -106,27 +108,40 @@ def test_walls_are_for_the_drawn_groups_alone(play: Play) -> None:
     assert [wall is not None for wall in engine.walls] == (walled if any(walled) else [])
 
 
-def forecast_walls(byte_policy: Policy, in_process: Any, introspector: Introspector, *overrides: str) -> list[int | None]:
-    insight = Insights(byte_policy, None, in_process, introspector, config("introspection.budget_share=0.25", *overrides))  # type: ignore[arg-type]
-    states = np.random.default_rng(0).normal(size=(3, 2, 32)).astype(np.float32)
-    return list(insight.wall_hook({0, 2})([0, 1, 2], states))
+STATES = np.random.default_rng(0).normal(size=(3, 2, 32)).astype(np.float32)
+ROOM = ("introspection.budget_share=0.25", "selfplay.max_tokens=500")
 
 
-def test_a_wall_is_the_budget_and_its_slack(byte_policy: Policy, in_process: Any, introspector: Introspector) -> None:
-    states = np.random.default_rng(0).normal(size=(3, 2, 32)).astype(np.float32)
-    first, _, last = (forecast.budget_quantiles[0.8] for forecast in introspector.forecasts(states))
-    walls = forecast_walls(byte_policy, in_process, introspector, "introspection.slack=0.25")
-    assert walls == [int(np.ceil(1.25 * first)), None, int(np.ceil(1.25 * last))]
+def forecast_walls(policy: Policy, in_process: Any, introspector: Introspector, *overrides: str) -> list[int | None]:
+    insight = Insights(policy, None, in_process, introspector, config(*ROOM, *overrides))  # type: ignore[arg-type]
+    return list(insight.wall_hook({0, 2})([0, 1, 2], STATES))
+
+
+def test_walls_stand_where_the_engine_would_put_them(byte_policy: Policy, in_process: Any, introspector: Introspector) -> None:
+    engine = IntrospectiveEngine(byte_policy, introspector=introspector)
+    first, _, last = (
+        decide_budget(
+            forecast.budget_quantiles, max_tokens=500, closing_tokens=len(byte_policy.closing_ids), settings=engine.settings.budget
+        ).wall
+        for forecast in introspector.forecasts(STATES)
+    )
+    assert forecast_walls(byte_policy, in_process, introspector) == [first, None, last]
+
+
+def test_a_wall_keeps_room_for_the_closing_words_and_no_reserve(
+    byte_policy: Policy, in_process: Any, introspector: Introspector
+) -> None:
+    floor = ("introspection.min_think_tokens=200", "selfplay.max_tokens=210")
+    walls = forecast_walls(byte_policy, in_process, introspector, *floor)
+    assert walls == [210 - len(byte_policy.closing_ids), None, 210 - len(byte_policy.closing_ids)]
 
 
 def test_no_predicted_wall_lies_beyond_the_one_of_all_groups_or_the_bounds_of_a_budget(
     byte_policy: Policy, in_process: Any, introspector: Introspector
 ) -> None:
     assert forecast_walls(byte_policy, in_process, introspector, "selfplay.think_wall=9") == [9, None, 9]
-    bounds = ("introspection.slack=0", "introspection.max_think_tokens=12")
-    assert forecast_walls(byte_policy, in_process, introspector, *bounds) == [12, None, 12]
-    floor = ("introspection.slack=0", "introspection.min_think_tokens=900", "selfplay.think_wall=null")
-    assert forecast_walls(byte_policy, in_process, introspector, *floor) == [900, None, 900]
+    most = forecast_walls(byte_policy, in_process, introspector, "introspection.max_think_tokens=12")
+    assert all(12 <= wall <= 24 for wall in (most[0], most[2]) if wall is not None)
 
 
 def test_most_groups_never_think_under_a_wall(byte_policy: Policy, in_process: Any, introspector: Introspector) -> None:
