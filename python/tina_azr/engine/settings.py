@@ -1,7 +1,7 @@
 """How the engine decodes when a request does not say. What is None is taken from the model's folder and size."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from tina_azr.engine.budget import BudgetSettings
@@ -45,55 +45,29 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedSettings:
+class ResolvedSettings(EngineSettings):
     """The same with every number known."""
 
-    max_tokens: int
-    temperature: float
-    top_p: float
-    top_k: int
-    min_p: float
-    budget: BudgetSettings
-    allow_visible: bool
-    obey_stop_plan: bool
-    skip_below: float
-    abstain_below: float
-    slots: int
-    piece_tokens: int
-    kv_tokens: int | None
-    tags: tuple[str, ...]
-    adapter_rank: int
-    film: bool
-    gate_layer: int | None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
 
 
 def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
     """Fill in what the model says. A model of few positions gets think tokens and a reserve that fit it."""
-    positions = int(policy.module.config.max_position_embeddings)
     advised = _advised(policy)
 
     def chosen(given: float | None, name: str, otherwise: float) -> float:
         return given if given is not None else float(advised.get(name, otherwise))
 
-    return ResolvedSettings(
-        max_tokens=settings.max_tokens or min(8_192, positions // 2),
-        temperature=chosen(settings.temperature, "temperature", 1.0),
-        top_p=chosen(settings.top_p, "top_p", 1.0),
-        top_k=int(chosen(settings.top_k, "top_k", 0)),
-        min_p=settings.min_p,
-        budget=fitting_budget(settings.budget, policy),
-        allow_visible=settings.allow_visible,
-        obey_stop_plan=settings.obey_stop_plan,
-        skip_below=settings.skip_below,
-        abstain_below=settings.abstain_below,
-        slots=settings.slots,
-        piece_tokens=settings.piece_tokens,
-        kv_tokens=settings.kv_tokens,
-        tags=settings.tags,
-        adapter_rank=settings.adapter_rank,
-        film=settings.film,
-        gate_layer=settings.gate_layer,
-    )
+    known = {one.name: getattr(settings, one.name) for one in fields(settings)} | {
+        "max_tokens": settings.max_tokens or min(8_192, policy.module.config.max_position_embeddings // 2),
+        "temperature": chosen(settings.temperature, "temperature", 1.0),
+        "top_p": chosen(settings.top_p, "top_p", 1.0),
+        "top_k": int(chosen(settings.top_k, "top_k", 0)),
+        "budget": fitting_budget(settings.budget, policy),
+    }
+    return ResolvedSettings(**known)
 
 
 def fitting_budget(settings: BudgetSettings, policy: Policy) -> BudgetSettings:
