@@ -158,10 +158,13 @@ class HeadLearner:
             many = len(self._labels.close_step_M)
             closes = draw.integers(many, size=settings.batch_size) if many else np.empty(0, dtype=np.int64)
             for name, fitted in self._fitted.items():
-                own = tasks if name not in _FOLDS else tasks[self._labels.fold_N[tasks] == _FOLDS.index(name)]
-                if len(own):
-                    losses = fitted.step(self._labels, own, closes)
-                    totals += losses if name == settings.heads[0] else 0.0
+                if name in _FOLDS:  # asked for c0 alone, so closes would be learned from for nothing
+                    own = tasks[self._labels.fold_N[tasks] == _FOLDS.index(name)]
+                    if len(own):
+                        fitted.step(self._labels, own, closes[:0])
+                    continue
+                losses = fitted.step(self._labels, tasks, closes)
+                totals += losses if name == settings.heads[0] else 0.0
         c0, at_close, budget, plan = (totals / settings.updates_per_step).tolist()
         return HeadReport(labels=self._seen, c0_loss=c0, cE_loss=at_close, budget_loss=budget, plan_loss=plan)
 

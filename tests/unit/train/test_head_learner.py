@@ -94,7 +94,9 @@ def test_every_form_and_fold_is_moved_by_a_step(byte_policy: Policy, round_of: R
     learner.update(1, round_of(1))
     after = parameters(learner)
     assert {name.split(".")[1] for name in after} == {"tap", "linear", "linked", "fold0", "fold1"}
-    assert not [name for name, tensor in after.items() if torch.equal(tensor, before[name])]
+    still = {name.split(".weight.")[0] for name, tensor in after.items() if torch.equal(tensor, before[name])}
+    assert still == {"heads.fold0", "heads.fold1"}, "folds are never asked for confidence after thinking"
+    assert all(".close" in name for name, tensor in after.items() if torch.equal(tensor, before[name]))
 
 
 def test_tasks_of_the_calibration_share_are_passed_over(byte_policy: Policy, round_of: Rounds) -> None:
