@@ -64,7 +64,7 @@ def validate(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool)
         click.echo(json.dumps(problems, indent=2))
     else:
         for file, found in problems.items():
-            click.echo("\n".join(found) if found else f"{file}: good{_unseen(file, overrides)}")
+            click.echo("\n".join(found) if found else f"{file}: good{_remarks(file, overrides)}")
     if any(problems.values()):
         raise click.exceptions.Exit(2)
 
@@ -93,12 +93,11 @@ def _problems(file: Path, overrides: tuple[str, ...]) -> list[str]:
     return [f"{file}: {problem}" for problem in model_problems(resolved)]
 
 
-def _unseen(file: str, overrides: tuple[str, ...]) -> str:
-    from tina_azr.cli.config_model import absent_model
+def _remarks(file: str, overrides: tuple[str, ...]) -> str:
+    from tina_azr.cli.config_model import remarks
     from tina_azr.config import load_config
 
-    absent = absent_model(load_config(Path(file), overrides))
-    return "" if absent is None else f" ({absent} is not on this machine: whether it fits was not checked)"
+    return "".join(f" ({remark})" for remark in remarks(load_config(Path(file), overrides)))
 
 
 def _resolve_names(config: "Config") -> None:

@@ -22,6 +22,15 @@ def absent_model(config: Config) -> str | None:
     return None
 
 
+def remarks(config: Config) -> list[str]:
+    """What is in order and should be known all the same."""
+    absent = absent_model(config)
+    said = [] if absent is None else [f"{absent} is not on this machine: whether it fits was not checked"]
+    if config.introspection.adapter_rank:
+        said.append("introspection.adapter_rank: nothing trains side adapters yet, so these change no number and cost time")
+    return said
+
+
 def model_problems(config: Config) -> list[Problem]:
     """Everything that does not fit."""
     found = checks.check_tags(config.introspection.tags, "introspection.tags")

@@ -54,6 +54,7 @@ Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot
 @click.option("--visible", is_flag=True, help="Keep and show the thought.")
 @sampling_options
 @click.option("--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="Also count tokens between <NAME> and </NAME>; repeatable.")
 @DEVICE
 @DTYPE
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the panel.")
@@ -70,6 +71,7 @@ def observe(
     top_p: float | None,
     max_tokens: int | None,
     seed: int,
+    tags: tuple[str, ...],
     device: str,
     dtype: str,
     as_json: bool,
@@ -95,7 +97,7 @@ def observe(
 
     if model is None:
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True))
+    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True), tags=tags)
     first = () if system is None else (Message(role="system", content=system),)
     request = GenerationRequest(
         messages=(*first, Message(role="user", content=asked)),

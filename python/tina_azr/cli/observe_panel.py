@@ -156,6 +156,7 @@ def number(value: float) -> str:
 def _facts(record: Observation) -> Text:
     io, timing = record.io, record.timing
     tokens = f"{io.input_tokens} tokens read, {record.sections.think_tokens} thought, {record.sections.answer_tokens} answered"
+    tokens += "".join(f", {count} in <{name}>" for name, count in record.sections.tag_tokens.items())
     times = (
         f"{timing.latency_s:.2f} s, {timing.time_to_first_token_s:.2f} to the first token, {rate(timing.tokens_per_sec)} tokens/s"
     )

@@ -92,8 +92,13 @@ def example_for(model: str) -> str | None:
     return EXAMPLE if not is_hub_name(name) and prompt_set(find_folder(name)) is PromptStyle.COMPACT else None
 
 
-def open_speaker(model: str, device: str, dtype: str, say: Callable[[str], None]) -> "IntrospectiveEngine":
-    """The engine of a model; thoughts may be asked for. `say` gets each reason to doubt what its heads claim."""
+def open_speaker(
+    model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = ()
+) -> "IntrospectiveEngine":
+    """The engine of a model; thoughts may be asked for. `say` gets each reason to doubt what its heads claim.
+
+    Tokens between each pair of `tags` are counted.
+    """
     if not _DEVICE.fullmatch(device):
         raise ConfigError(f"device {device!r}: give auto, cpu, cuda or cuda:N")
     import torch
@@ -106,7 +111,7 @@ def open_speaker(model: str, device: str, dtype: str, say: Callable[[str], None]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IntrospectionWarning)  # said below, to a person
-        engine = open_engine(model, device=device, dtype=dtype, settings=EngineSettings(allow_visible=True))
+        engine = open_engine(model, device=device, dtype=dtype, settings=EngineSettings(allow_visible=True, tags=tags))
     for note in engine.notes:
         say(note)
     return engine

@@ -238,13 +238,13 @@ class IntrospectionConfig(Section):
     calibration: str | None = setting(None, unit="file", min_length=1)
     """Calibration that confidences and budgets go through; null: the one beside the model, if there is one."""
     adapter_rank: int = setting(0, unit="rank", ge=0, le=1_024)
-    """Rank of side adapters behind the tapped layers, in served models; 0: none. They, FiLM and gate are the identity when new."""
+    """Rank of side adapters behind the tapped layers, in served models; 0: none. Nothing trains them yet: they change no number, and cost time."""
     film: bool = switch(False)
-    """FiLM behind the tapped layers, conditioned on what the heads claim."""
+    """FiLM behind the tapped layers of served models, conditioned on what the heads claim. Nothing trains it yet either."""
     gate_layer: int | None = setting(None, unit="layer", ge=0, le=1_023)
-    """Layer, counted from 0, behind which the feedback gate stands; null: no gate."""
+    """Layer, counted from 0, behind which a feedback gate stands in served models, as untrained; null: no gate."""
     tags: tuple[str, ...] = names(())
-    """Further tag pairs that are counted like thoughts, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
+    """Further tag pairs whose tokens are counted in what is served, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
 
     @field_validator("reward", mode="before")
     @classmethod

@@ -35,7 +35,7 @@ class HeadModulator:
 
 def build_modulator(introspector: Introspector | None, settings: ResolvedSettings, policy: Policy) -> HeadModulator | None:
     """What the settings switch on, new, hence the identity; None where that is nothing. Raises ConfigError without heads."""
-    if not settings.adapter_rank and not settings.film and settings.gate_layer is None:
+    if not settings.modulates:
         return None
     if introspector is None:
         raise ConfigError("side adapters, FiLM and gate read what the heads claim, and this policy has no heads: fit some first")

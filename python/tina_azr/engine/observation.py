@@ -68,6 +68,8 @@ class Sections(Part):
 
     think_tokens: int = Field(ge=0)
     answer_tokens: int = Field(ge=0)
+    tag_tokens: dict[str, int]
+    """Between further tag pairs, by name, in thought and answer; empty where none were asked for."""
 
 
 class Text(Part):
@@ -228,7 +230,9 @@ def observe_generation(
             visible_cot=full_text is not None,
             prompt_preview=_preview(prompt),
         ),
-        sections=Sections(think_tokens=generation.think_tokens, answer_tokens=generation.answer_tokens),
+        sections=Sections(
+            think_tokens=generation.think_tokens, answer_tokens=generation.answer_tokens, tag_tokens=dict(generation.tag_tokens)
+        ),
         text=Text(full=full_text, answer=generation.answer),
         heads=None if forecast is None else _summary(forecast),
         activations=ActivationPart(

@@ -12,6 +12,11 @@ from tina_azr.model.heads_file import load_heads, weights_digest
 from tina_azr.model.loading import EMBEDDED, Policy, load_policy
 from tina_azr.text.style import PromptStyle
 
+IDENTITY = (
+    "side adapters, FiLM and gate are new, hence the identity, and nothing trains them yet: they change no number and cost time. "
+    "Leave introspection.adapter_rank at 0"
+)
+
 
 def open_engine(
     model: str,
@@ -31,6 +36,8 @@ def open_engine(
     """
     policy = load_policy(model_folder(model), device=device, dtype=dtype, style=style)
     introspector, notes = find_introspector(policy, calibration) if heads else (None, [])
+    if settings is not None and settings.modulates:
+        notes.append(IDENTITY)
     return IntrospectiveEngine(policy, introspector=introspector, settings=settings, notes=notes)
 
 

@@ -43,6 +43,11 @@ class EngineSettings:
     gate_layer: int | None = None
     """Decoder layer, counted from 0, behind which the feedback gate stands; None: no gate."""
 
+    @property
+    def modulates(self) -> bool:
+        """Side adapters, FiLM or gate are on."""
+        return bool(self.adapter_rank) or self.film or self.gate_layer is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedSettings(EngineSettings):

@@ -69,6 +69,7 @@ class Tina(TypedDict, total=False):
     calibration: CalibrationView
     context: ContextView
     timing: Timing
+    tag_tokens: dict[str, int]
     ended_by: str | None
 
 
@@ -116,6 +117,7 @@ def at_end(generation: Generation, run: Run, model: ServedModel) -> Tina:
         "calibration": {**calibration_view(card), "digest": generation.calibration_digest},
         "context": {"used": generation.prompt_tokens + completion_tokens(generation), "limit": model.context_limit},
         "timing": _timing(generation, run),
+        "tag_tokens": dict(generation.tag_tokens),
         "ended_by": None if run.ended_by is None else run.ended_by.value,
     }
     return tina

@@ -33,10 +33,14 @@ def opened(byte_policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the models that were opened; each is the small random one with linked heads."""
     names: list[str] = []
 
-    def open_it(model: str, device: str, dtype: str, say: Callable[[str], None]) -> IntrospectiveEngine:
+    def open_it(
+        model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = ()
+    ) -> IntrospectiveEngine:
         names.append(model)
         heads = build_heads(HeadShape(kind="linked", taps=(0, 1), hidden_size=32, width=8), seed=0)
-        return IntrospectiveEngine(byte_policy, introspector=Introspector(heads), settings=EngineSettings(allow_visible=True))
+        return IntrospectiveEngine(
+            byte_policy, introspector=Introspector(heads), settings=EngineSettings(allow_visible=True, tags=tags)
+        )
 
     monkeypatch.setattr(command, "open_speaker", open_it)
     return names
@@ -170,6 +174,15 @@ def test_text_of_a_model_is_neither_markup_nor_a_terminal_sequence() -> None:
     assert panel.count("[bold]x[/nonsense] \\x1b]0;title\\x07\\x1b[2J") == 3
     assert "\x1b]" not in panel
     assert "\x07" not in panel
+
+
+@pytest.mark.usefixtures("opened")
+def test_further_tags_are_counted_where_asked_for() -> None:
+    assert record_of_call().sections.tag_tokens == {}
+    record = record_of_call("--tag", "plan")
+    assert record.sections.tag_tokens == {"plan": 0}
+    sections = record.sections.model_copy(update={"tag_tokens": {"plan": 7}})
+    assert "7 in <plan>" in shown(record.model_copy(update={"sections": sections}))
 
 
 FORMS: dict[str, Any] = {

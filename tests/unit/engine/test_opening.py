@@ -60,6 +60,13 @@ def test_heads_of_other_weights_are_used_with_a_warning(folder: Path) -> None:
     assert engine.introspector is not None
 
 
+def test_adapters_that_nothing_has_trained_are_warned_of(folder: Path) -> None:
+    with pytest.warns(IntrospectionWarning, match="nothing trains them yet"):
+        engine = open_engine(str(folder), device="cpu", settings=EngineSettings(adapter_rank=4))
+    assert engine.modulator is not None
+    assert engine.modulator.activity() == 0.0
+
+
 def test_a_calibration_of_other_heads_is_warned_of(folder: Path) -> None:
     fitted = Calibration.identity().model_copy(update={"date": datetime.date(2026, 1, 1), "heads_digest": "feedfacefeedface"})
     fitted.save(folder / CALIBRATION)

@@ -97,6 +97,7 @@ def test_the_tina_object_says_what_the_model_knows_of_itself(client: httpx.Clien
     assert (tina["c0"], tina["cE"], tina["abstain"], tina["ended_by"]) == (0.62, 0.83, False, None)
     assert tina["calibration"] == {"digest": "c" * 64, "n": CALIBRATION.n, "ece": CALIBRATION.ece, "date": CALIBRATION.date}
     assert tina["context"] == {"used": 43, "limit": 4096}
+    assert tina["tag_tokens"] == {}
     assert 0 < tina["timing"]["time_to_first_token"] <= tina["timing"]["seconds"]
 
 
