@@ -1,14 +1,17 @@
 """`tina-azr calibrate` on a real run: it writes what an engine finds, and says what is missing."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tina_azr.cli.calibrate_session import CalibrationReport
 from tina_azr.cli.main import cli
 from tina_azr.engine.opening import open_engine
+from tina_azr.engine.scores import Interval
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.train.checkpoint import read_checkpoint
 from tina_azr.train.run_folder import RunFolder
@@ -78,6 +81,25 @@ def test_a_run_that_somebody_writes_to_is_left_alone(run: Path) -> None:
         code, output = calibrate(str(run))
     assert code == 1
     assert "in use by process" in output
+
+
+def test_figures_that_the_labels_do_not_decide_are_null_in_json() -> None:
+    undecided = Interval(value=float("nan"), low=float("nan"), high=float("nan"), n=8)
+    report = CalibrationReport(
+        path=Path("a"), picture=Path("b"), digest="c", tasks=8, sections={"labels": {"tap": {"c0_auroc": undecided}}}
+    )
+    said = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert said["scores"]["labels"]["tap"]["c0_auroc"] == {"value": None, "low": None, "high": None, "n": 8}
+
+
+def test_a_fit_and_its_report_never_share_the_set(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("which: report", "which: choose"))
+    code, output = calibrate(str(copy), "--on", "choose")
+    assert code == 2
+    assert "--heldout 0" in output
 
 
 def test_another_policy_needs_a_folder_for_what_is_fitted(run: Path) -> None:

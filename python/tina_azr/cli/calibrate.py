@@ -24,9 +24,9 @@ Examples:
                                                  heads for another policy, learned on the tasks of this run
 
 \b
-The labels are fresh rollouts of tasks that the run has kept from the heads (introspection.calibration_share), and of as many
-chained ones (introspection.stretch_share), so that hopeless tasks are among them; or, with --on choose, of frozen tasks that
-no model is trained on, whose spread of lengths is that of the held-out set.
+The labels are fresh rollouts of tasks that the run has kept from the heads (introspection.calibration_share), and of up to as
+many chained ones (as introspection.stretch_share has them), so that hopeless tasks are among them; or, with --on choose, of
+frozen tasks that no model is trained on, whose spread of lengths is that of the held-out set.
 Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
 
 \b

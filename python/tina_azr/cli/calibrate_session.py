@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tina_azr.config import Config, load_config
 from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
-from tina_azr.engine.fitting import MIN_LABELS, Method, check_count
+from tina_azr.engine.fitting import MIN_LABELS, Method, check_count, measured
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
@@ -27,7 +27,7 @@ from tina_azr.tasks.browsing import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
 from tina_azr.tasks.validation import Validator
 from tina_azr.train.assembly import load_heldout_sets
-from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, fit_calibration, scores_of, try_tasks
+from tina_azr.train.calibrating import Claimed, Digests, GradedTries, claims_of, cross_fitted, fit_calibration, scores_of, try_tasks
 from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, draw_calibration
 from tina_azr.train.checkpoint import renew_heads_in_manifest
 from tina_azr.train.head_labels import is_calibration
@@ -75,7 +75,7 @@ class CalibrationReport:
             "digest": self.digest,
             "tasks": self.tasks,
             "scores": {
-                title: {name: {row: asdict(one) for row, one in scores.items()} for name, scores in section.items()}
+                title: {name: {row: measured(one).model_dump() for row, one in scores.items()} for name, scores in section.items()}
                 for title, section in self.sections.items()
             },
         }
@@ -108,6 +108,10 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
 
 def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport:
     config = load_config(run.config_file)
+    if options.source == "choose" and options.heldout and config.heldout.which == "choose" and config.heldout.path is None:
+        raise ConfigError(
+            "the run is measured on the set `choose`: with --on choose give --heldout 0, or fit and report would share it"
+        )
     torch.set_num_threads(options.threads or torch.get_num_threads())
     policy = load_policy(
         model_folder(options.model or str(run.path)),
@@ -120,10 +124,11 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
     frozen, excluded = load_heldout_sets(_sized(config, options.heldout))
     with _progress() as bar, open_sandbox(config.sandbox) as sandbox:
         with _task(bar, "tasks"):
-            held_back, others = _split(run, config, Validator(sandbox, config.tasks, held_out_keys=excluded), options)
+            held_back, others, title = _split(run, config, Validator(sandbox, config.tasks, held_out_keys=excluded), options)
         if options.source == "choose":
             chosen = _sized(config, -(-options.most // CELLS)).heldout.model_copy(update={"which": "choose", "path": None})
             held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
+            title = "the set for choosing settings by"
         held_back = held_back[: options.most]
         check_count(len(held_back), MIN_LABELS[options.method])  # before anything is sampled
         facts: HeadFacts | None = None
@@ -150,7 +155,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
         own = graded(held_back, "label", Phase.HEADS)
         held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
     fitted = _fit(policy, tokenizer, heads, own, held, options)
-    sections = _sections(fitted, own, held, options)
+    sections = _sections(fitted, f"{title} (n = {len(own.tries)})", held, options.seed)
     out = options.out or policy.folder
     out.mkdir(parents=True, exist_ok=True)
     if facts is not None:
@@ -171,8 +176,8 @@ def _sized(config: Config, per_cell: int) -> Config:
     return config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": max(1, per_cell)})})
 
 
-def _split(run: RunFolder, config: Config, validator: Validator, options: CalibrationOptions) -> tuple[list[Task], list[Task]]:
-    """Tasks kept from the heads, half of them beyond reach, and the others, likewise."""
+def _split(run: RunFolder, config: Config, validator: Validator, options: CalibrationOptions) -> tuple[list[Task], list[Task], str]:
+    """Tasks kept from the heads, up to half of them beyond reach; the others, likewise; and what the first are."""
     stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
     draw = generator(options.seed, 0, Phase.STRETCH)
     share = config.introspection.calibration_share
@@ -182,7 +187,8 @@ def _split(run: RunFolder, config: Config, validator: Validator, options: Calibr
     kept = back[: options.most - half] + [beyond_back[number] for number in draw.permutation(len(beyond_back))[:half]]
     others = [t for t in stored if not is_calibration(t, share)]
     further = [t for t in beyond if not is_calibration(t, share)]
-    return kept, others + [further[number] for number in draw.permutation(len(further))[: len(others) // 2]]
+    others += [further[number] for number in draw.permutation(len(further))[: len(others) // 2]]
+    return kept, others, f"unseen tasks of the run, {half} of them beyond reach"
 
 
 def _heads(folder: Path) -> dict[str, AnyHeads]:
@@ -213,28 +219,22 @@ def _fit(
             today=datetime.now(UTC).date(),
             seed=options.seed,
         )
-        shown = held or own
-        found.append(
-            _Fitted(
-                name=name,
-                calibration=calibration,
-                raw=raw,
-                before=claims_of(Introspector(one), shown),
-                after=claims_of(Introspector(one, calibration), shown),
-            )
-        )
+        if held is None:  # then the labels are all there is to show
+            before, after = raw, cross_fitted(raw, calibration, method=options.method, seed=options.seed)
+        else:
+            before, after = (claims_of(Introspector(one, fitted), held) for fitted in (None, calibration))
+        found.append(_Fitted(name=name, calibration=calibration, raw=raw, before=before, after=after))
     return found
 
 
 def _sections(
-    fitted: Sequence[_Fitted], own: GradedTries, held: GradedTries | None, options: CalibrationOptions
+    fitted: Sequence[_Fitted], title: str, held: GradedTries | None, seed: int
 ) -> dict[str, dict[str, dict[str, Interval]]]:
-    labels = "unseen tasks of the run, half of them beyond reach" if options.source == "run" else "the set for choosing settings by"
-    sections = {f"{labels} (n = {len(own.tries)})": {one.name: scores_of(one.raw, seed=options.seed) for one in fitted}}
+    sections = {title: {one.name: scores_of(one.raw, seed=seed) for one in fitted}}
     if held is not None:
-        title = f"held-out set, before calibration (n = {len(held.tries)})"
-        sections[title] = {one.name: scores_of(one.before, seed=options.seed) for one in fitted}
-        sections["held-out set, calibrated"] = {one.name: scores_of(one.after, seed=options.seed) for one in fitted}
+        before = f"held-out set, before calibration (n = {len(held.tries)})"
+        sections[before] = {one.name: scores_of(one.before, seed=seed) for one in fitted}
+        sections["held-out set, calibrated"] = {one.name: scores_of(one.after, seed=seed) for one in fitted}
     return sections
 
 

@@ -238,7 +238,8 @@ class IntrospectionConfig(Section):
     calibration: str | None = setting(None, unit="file", min_length=1)
     """Calibration that confidences and budgets go through; null: the one beside the model, if there is one."""
     adapter_rank: int = setting(0, unit="rank", ge=0, le=1_024)
-    """Rank of side adapters behind the tapped layers, in served models; 0: none. Nothing trains them yet: they change no number, and cost time."""
+    """Rank of side adapters behind the tapped layers of served models; 0: none. Nothing trains them yet: they change no number, and cost
+    time."""
     film: bool = switch(False)
     """FiLM behind the tapped layers of served models, conditioned on what the heads claim. Nothing trains it yet either."""
     gate_layer: int | None = setting(None, unit="layer", ge=0, le=1_023)

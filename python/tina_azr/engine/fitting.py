@@ -4,7 +4,7 @@ What is reported as "after" is cross-fitted over groups: the map that scores a l
 is kept was fitted to all of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -63,18 +63,37 @@ def fit_confidence(
     Raises ScoreError for too few labels, labels of one kind, or confidences that say nothing of them.
     """
     pooled, by_mode = _fit_maps(labels, method, minimum=MIN_LABELS[method])
-    after = labels.p_N.copy()
-    for held_N in _folds(labels.group_N, seed):
-        # Folds are for scoring: what they are fitted to may be a little below the minimum.
-        fold = labels.take(~held_N)
-        fold_pooled, fold_by_mode = _fit_maps(fold, method, minimum=0, modes=frozenset(by_mode))
-        held = labels.take(held_N)
-        after[held_N] = _apply(fold_pooled, fold_by_mode, held.p_N, held.mode_N)
+    after = cross_fitted_confidence(labels, method=method, modes=by_mode, seed=seed)
     scores = {
         name: _change(score, (labels.p_N, labels.y_N), (after, labels.y_N), labels.group_N, seed=seed, draws=draws)
         for name, score in SCORES.items()
     }
     return ConfidenceCalibration(pooled=pooled, by_mode=by_mode, scores=scores)
+
+
+def cross_fitted_confidence(labels: ConfidenceLabels, *, method: Method, modes: Collection[str], seed: int = 0) -> Floats:
+    """Calibrated confidences [N], each by a fit that has not seen its group. `modes` get maps of their own.
+
+    Raises ScoreError where the labels of one group decide the fit.
+    """
+    after = labels.p_N.copy()
+    for held_N in _folds(labels.group_N, seed):
+        fold, held = labels.take(~held_N), labels.take(held_N)
+        try:
+            # Folds are for scoring: what they are fitted to may be a little below the minimum.
+            pooled, by_mode = _fit_maps(fold, method, minimum=0, modes=modes)
+        except ScoreError as error:
+            raise ScoreError(f"a fit cannot be scored, for without a part of the labels there is none: {error}") from error
+        after[held_N] = _apply(pooled, by_mode, held.p_N, held.mode_N)
+    return after
+
+
+def cross_fitted_budget(forecast_N: Floats, length_N: Floats, group_N: Groups, quantile: float, *, seed: int = 0) -> Floats:
+    """Corrected forecasts [N] in think tokens, each by a factor that has not seen its group."""
+    after = forecast_N.astype(np.float64)
+    for held_N in _folds(group_N, seed):
+        after[held_N] = _factor(forecast_N[~held_N], length_N[~held_N], quantile) * np.maximum(forecast_N[held_N], 1)
+    return after
 
 
 def fit_budget(
@@ -87,10 +106,7 @@ def fit_budget(
     fitted = []
     for quantile, forecast_N in sorted(forecasts.items()):
         factor = conformal_factor(forecast_N, length_N, quantile)
-        after = forecast_N.astype(np.float64)
-        for held_N in _folds(group_N, seed):
-            fold = _factor(forecast_N[~held_N], length_N[~held_N], quantile)
-            after[held_N] = fold * np.maximum(forecast_N[held_N], 1)
+        after = cross_fitted_budget(forecast_N, length_N, group_N, quantile, seed=seed)
         coverage = _change(quantile_coverage, (forecast_N, length_N), (after, length_N), group_N, seed=seed, draws=draws)
         fitted.append(QuantileFactor(quantile=quantile, factor=factor, n=int(length_N.size), coverage=coverage))
     return tuple(fitted)
@@ -124,6 +140,8 @@ def fit_temperature(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["temp
 def fit_platt(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["platt"]) -> tuple[float, float]:
     """Temperature and bias of least log loss, by Newton's method. Raises ScoreError where the slope would not be positive."""
     _check_labels(p_N, y_N, minimum)
+    if p_N.min() == p_N.max():
+        raise ScoreError("no slope is best: all confidences are the same. Train the heads longer")
     if p_N[y_N > 0].min() >= p_N[y_N < 1].max():
         raise ScoreError("no slope is best: the confidences separate the labels without a fault. Give more labels")
     design = np.stack([_logits(p_N), np.ones_like(p_N)])
@@ -177,16 +195,16 @@ def _factor(forecast_N: Floats, length_N: Floats, quantile: float) -> float:
     rank = min(int(np.ceil((ratios.size + 1) * quantile)), ratios.size)
     positive = ratios[ratios > 0]
     # Where so many thoughts are empty, the smallest factor that covers any other keeps the file's promise of a positive one.
-    return float(ratios[rank - 1] or positive[0])
+    return float(ratios[rank - 1] or (positive[0] if positive.size else 1.0))
 
 
 def _fit_maps(
-    labels: ConfidenceLabels, method: Method, *, minimum: int, modes: frozenset[str] | None = None
+    labels: ConfidenceLabels, method: Method, *, minimum: int, modes: Collection[str] | None = None
 ) -> tuple[ConfidenceMap, dict[str, ConfidenceMap]]:
     """The pooled map and those of the modes: the given ones, or all that have enough labels of both kinds."""
     pooled = _fit_map(labels.p_N, labels.y_N, method, minimum)
     by_mode: dict[str, ConfidenceMap] = {}
-    for mode in sorted(set(labels.mode_N.tolist()) if modes is None else modes):
+    for mode in sorted(set(labels.mode_N.tolist()) if modes is None else set(modes)):
         own = labels.take(labels.mode_N == mode)
         if modes is None and own.p_N.size < max(MIN_MODE_LABELS, minimum):
             continue

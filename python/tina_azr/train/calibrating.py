@@ -4,15 +4,22 @@ Axes: `_N` labels, `_L` tapped layers, `_H` hidden.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tina_azr.config import Config
-from tina_azr.engine.calibration import Calibration
-from tina_azr.engine.fitting import ConfidenceLabels, Method, fit_budget, fit_confidence
+from tina_azr.engine.calibration import Calibration, ConfidenceCalibration
+from tina_azr.engine.fitting import (
+    ConfidenceLabels,
+    Method,
+    cross_fitted_budget,
+    cross_fitted_confidence,
+    fit_budget,
+    fit_confidence,
+)
 from tina_azr.engine.introspector import Introspector, close_extras
 from tina_azr.engine.scores import Interval, auroc, brier, ece, interval, quantile_coverage, spearman
 from tina_azr.errors import ScoreError
@@ -150,12 +157,34 @@ def fit_calibration(
     )
 
 
+def cross_fitted(claimed: Claimed, calibration: Calibration, *, method: Method, seed: int = 0) -> Claimed:
+    """What the calibrated heads say of the labels that `calibration` was fitted to: each label by a fit without its program."""
+
+    def confidence(labels: ConfidenceLabels, fitted: ConfidenceCalibration) -> ConfidenceLabels:
+        return replace(labels, p_N=cross_fitted_confidence(labels, method=method, modes=fitted.by_mode, seed=seed))
+
+    return replace(
+        claimed,
+        c0=confidence(claimed.c0, calibration.c0),
+        cE=confidence(claimed.cE, calibration.cE),
+        forecasts={
+            level: cross_fitted_budget(forecast_N, claimed.used_N, claimed.used_group_N, level, seed=seed)
+            for level, forecast_N in claimed.forecasts.items()
+        },
+    )
+
+
 def scores_of(claimed: Claimed, *, seed: int = 0, draws: int = 1_000) -> dict[str, Interval]:
     """Every figure that is claimed of heads, with a 95 % bootstrap interval that draws programs whole.
 
     `c0_*`, `cE_*`: AUROC, ECE (15 bins of equal mass), Brier. `spearman`: predicted median against used think tokens of right
-    answers. `coverage_*`: share of those within the quantile.
+    answers. `coverage_*`: share of those within the quantile. nan where the labels do not decide a score; raises ScoreError where no
+    answer is right.
     """
+    if not claimed.used_N.size:
+        raise ScoreError(
+            "no answer is right whose thought ended by itself, so nothing can be said of budgets: try more tasks, or none with --heldout 0"
+        )
     found = {}
     for name, labels in (("c0", claimed.c0), ("cE", claimed.cE)):
         for score, function in (("auroc", auroc), ("ece", ece), ("brier", brier)):

@@ -233,6 +233,25 @@ def test_corrected_quantiles_cover_what_they_promise() -> None:
         assert entry.coverage.before.value == pytest.approx(np.mean(length <= scale))
 
 
+def test_labels_of_which_one_task_alone_is_right_cannot_be_scored() -> None:
+    p, _ = soft_labels(15, 120, temperature=2.0)
+    y = (np.arange(120) == np.argsort(p)[90]).astype(float)
+    labels = ConfidenceLabels(p_N=p, y_N=y, mode_N=np.full(120, "deduction"), group_N=np.arange(120))
+    with pytest.raises(ScoreError, match="without a part of the labels there is none: all 96 labels are failures"):
+        fit_confidence(labels, method="platt")
+
+
+def test_confidences_that_are_all_the_same_are_called_so() -> None:
+    with pytest.raises(ScoreError, match="all confidences are the same"):
+        fit_platt(np.full(100, 0.5), np.tile([0.0, 1.0], 50))
+
+
+def test_budgets_are_scored_where_all_but_one_task_are_answered_without_a_thought() -> None:
+    lengths, forecast = np.array([0.0] * 59 + [3.0]), np.full(60, 2.0)
+    (fitted,) = fit_budget({0.5: forecast}, lengths, np.arange(60), draws=20)
+    assert (fitted.factor, fitted.coverage.after.value) == (1.5, pytest.approx(59 / 60))
+
+
 def test_empty_thoughts_give_a_positive_factor() -> None:
     lengths = np.array([0.0] * 90 + [3.0] * 10)
     assert conformal_factor(np.zeros(100), lengths, 0.5) == 3.0
