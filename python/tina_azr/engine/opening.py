@@ -73,6 +73,8 @@ def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[
     fitted = Calibration.load(path) if calibration or path.is_file() else None
     digest = weights_digest(policy.module)
     notes = []
+    if not stored.facts.labels:
+        notes.append(f"the heads in {policy.folder} have learned from nothing yet: forecasts mean nothing. Let the run go on")
     if stored.facts.policy_digest != digest:
         notes.append(
             f"the heads in {policy.folder} were fitted to other weights (policy {stored.facts.policy_digest}, this one is {digest}): "

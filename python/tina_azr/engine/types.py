@@ -32,7 +32,7 @@ class BudgetSource(StrEnum):
     REQUESTED = "requested"
     """The caller's number."""
     DEFAULT = "default"
-    """No heads, or heads that do not belong to this policy: the engine's `max_think_tokens`."""
+    """No heads: the engine's `max_think_tokens`."""
 
 
 class ThinkStop(StrEnum):

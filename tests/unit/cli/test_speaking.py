@@ -16,7 +16,7 @@ def test_heads_of_other_weights_are_a_word_and_no_python_warning(byte_model: Pat
     folder = tmp_path / "model"
     shutil.copytree(byte_model, folder)
     heads = build_heads(HeadShape(kind="linear", taps=(1,), hidden_size=32), seed=0)
-    save_heads(heads, HeadFacts(policy_digest="0" * 16, labels=0, step=0), folder)
+    save_heads(heads, HeadFacts(policy_digest="0" * 16, labels=10, step=0), folder)
     said: list[str] = []
     engine = open_speaker(str(folder), "cpu", "float32", said.append)  # a warning would be an error here
     assert engine.introspector is not None

@@ -60,6 +60,15 @@ def test_heads_of_other_weights_are_used_with_a_warning(folder: Path) -> None:
     assert engine.introspector is not None
 
 
+def test_heads_that_have_learned_from_nothing_are_warned_of(folder: Path) -> None:
+    policy = load_policy(str(folder), device="cpu")
+    facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=0, step=0)
+    save_heads(build_heads(SHAPE, seed=0), facts, folder)
+    _, notes = find_introspector(policy)
+    assert len(notes) == 1
+    assert "have learned from nothing yet" in notes[0]
+
+
 def test_adapters_that_nothing_has_trained_are_warned_of(folder: Path) -> None:
     with pytest.warns(IntrospectionWarning, match="nothing trains them yet"):
         engine = open_engine(str(folder), device="cpu", settings=EngineSettings(adapter_rank=4))
