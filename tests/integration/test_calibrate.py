@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tina_azr.cli.calibrate_session import CalibrationReport
+from tina_azr.cli.calibrate_session import CalibrationOptions, CalibrationReport, _split
 from tina_azr.cli.main import cli
+from tina_azr.config import load_config
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.scores import Interval
 from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.model.loading import load_policy
+from tina_azr.sandbox.opening import open_sandbox
+from tina_azr.selfplay.solving import solver_prompt
+from tina_azr.tasks.validation import Validator
 from tina_azr.train.checkpoint import read_checkpoint
 from tina_azr.train.run_folder import RunFolder
 
@@ -81,6 +86,21 @@ def test_a_run_that_somebody_writes_to_is_left_alone(run: Path) -> None:
         code, output = calibrate(str(run))
     assert code == 1
     assert "in use by process" in output
+
+
+@pytest.mark.parametrize(("longest", "some"), [(176, True), (16, False)])
+def test_chained_tasks_have_prompts_as_long_as_the_runs_own(run: Path, longest: int, some: bool) -> None:
+    folder = RunFolder.open(run)
+    config = load_config(folder.config_file, [f"tasks.max_prompt_tokens={longest}", "introspection.calibration_share=0.5"])
+    options = CalibrationOptions(
+        model=None, refit=False, method="platt", source="run", most=50, samples=2, heldout=0, seed=0, threads=1, out=None
+    )
+    policy = load_policy("tiny")
+    with open_sandbox(config.sandbox) as sandbox:
+        kept, _, title = _split(folder, config, policy, Validator(sandbox, config.tasks), options)
+    beyond = int(title.split(", ")[1].split()[0])
+    assert (beyond > 0) == some
+    assert all(len(solver_prompt(policy, task)) <= longest for task in kept[len(kept) - beyond :])
 
 
 def test_figures_that_the_labels_do_not_decide_are_null_in_json() -> None:

@@ -22,6 +22,7 @@ from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_head
 from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.solving import solver_prompt
 from tina_azr.selfplay.stretching import stretched_tasks
 from tina_azr.tasks.browsing import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
@@ -124,7 +125,9 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
     frozen, excluded = load_heldout_sets(_sized(config, options.heldout))
     with _progress() as bar, open_sandbox(config.sandbox) as sandbox:
         with _task(bar, "tasks"):
-            held_back, others, title = _split(run, config, Validator(sandbox, config.tasks, held_out_keys=excluded), options)
+            held_back, others, title = _split(
+                run, config, policy, Validator(sandbox, config.tasks, held_out_keys=excluded), options
+            )
         if options.source == "choose":
             chosen = _sized(config, -(-options.most // CELLS)).heldout.model_copy(update={"which": "choose", "path": None})
             held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
@@ -176,12 +179,16 @@ def _sized(config: Config, per_cell: int) -> Config:
     return config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": max(1, per_cell)})})
 
 
-def _split(run: RunFolder, config: Config, validator: Validator, options: CalibrationOptions) -> tuple[list[Task], list[Task], str]:
+def _split(
+    run: RunFolder, config: Config, policy: Policy, validator: Validator, options: CalibrationOptions
+) -> tuple[list[Task], list[Task], str]:
     """Tasks kept from the heads, up to half of them beyond reach; the others, likewise; and what the first are."""
     stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
     draw = generator(options.seed, 0, Phase.STRETCH)
     share = config.introspection.calibration_share
-    beyond = stretched_tasks(stored, validator, draw, rounds=STRETCH_ROUNDS)
+    longest = config.tasks.max_prompt_tokens
+    chained = stretched_tasks(stored, validator, draw, rounds=STRETCH_ROUNDS)
+    beyond = [t for t in chained if len(solver_prompt(policy, t)) <= longest]  # as in self-play
     back, beyond_back = ([t for t in tasks if is_calibration(t, share)] for tasks in (stored, beyond))
     half = min(options.most // 2, len(beyond_back), len(back))
     kept = back[: options.most - half] + [beyond_back[number] for number in draw.permutation(len(beyond_back))[:half]]

@@ -236,7 +236,7 @@ class IntrospectionConfig(Section):
     max_think_tokens: int = setting(4_096, unit="tokens", ge=1, le=262_144)
     """Most think tokens of a budget."""
     calibration: str | None = setting(None, unit="file", min_length=1)
-    """Calibration that confidences and budgets go through; null: the one beside the model, if there is one."""
+    """Calibration that confidences and budgets of what is served go through; null: the one beside the model, if there is one."""
     adapter_rank: int = setting(0, unit="rank", ge=0, le=1_024)
     """Rank of side adapters behind the tapped layers of served models; 0: none. Nothing trains them yet: they change no number, and cost
     time."""
