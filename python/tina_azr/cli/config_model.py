@@ -26,8 +26,11 @@ def remarks(config: Config) -> list[str]:
     """What is in order and should be known all the same."""
     absent = absent_model(config)
     said = [] if absent is None else [f"{absent} is not on this machine: whether it fits was not checked"]
-    if config.introspection.adapter_rank:
-        said.append("introspection.adapter_rank: nothing trains side adapters yet, so these change no number and cost time")
+    new = {"adapter_rank": config.introspection.adapter_rank > 0, "film": config.introspection.film}
+    new["gate_layer"] = config.introspection.gate_layer is not None
+    if any(new.values()):
+        names = ", ".join(f"introspection.{name}" for name, on in new.items() if on)
+        said.append(f"{names}: nothing trains that yet, so it changes no number and costs time")
     return said
 
 

@@ -116,7 +116,7 @@ def check_adapter(rank: int, hidden_size: int, where: str) -> list[Problem]:
     if 0 <= rank <= hidden_size:
         return []
     what = f"the rank {rank} does not fit hidden states of {hidden_size} features"
-    return [Problem(where=where, what=what, advice="Give 0 (no side adapters) or a rank of at most that; 8 is usual")]
+    return [Problem(where=where, what=what, advice="Give 0 (no side adapters) or a rank of at most that")]
 
 
 def check_gate(layer: int | None, layers: int, where: str) -> list[Problem]:

@@ -14,7 +14,7 @@ from tina_azr.text.style import PromptStyle
 
 IDENTITY = (
     "side adapters, FiLM and gate are new, hence the identity, and nothing trains them yet: they change no number and cost time. "
-    "Leave introspection.adapter_rank at 0"
+    "Leave introspection.adapter_rank, film and gate_layer as they are by default"
 )
 
 

@@ -106,10 +106,10 @@ def test_validate_looks_at_the_model(tmp_path: Path) -> None:
 
 def test_validate_says_what_a_setting_does_not_do(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("introspection: {adapter_rank: 8}\n")
+    file.write_text("introspection: {adapter_rank: 8, gate_layer: 0}\n")
     result = call("validate", str(file))
     assert result.exit_code == 0
-    assert result.stdout.startswith(f"{file}: good (introspection.adapter_rank: nothing trains side adapters yet")
+    assert result.stdout.startswith(f"{file}: good (introspection.adapter_rank, introspection.gate_layer: nothing trains that yet")
 
 
 def test_validate_names_a_model_that_is_not_there(tmp_path: Path) -> None:
