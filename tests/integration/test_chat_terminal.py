@@ -71,7 +71,7 @@ def chat(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_a_conversation_at_a_terminal(chat: Terminal, tmp_path: Path) -> None:
-    at = chat.wait_for("cannot hold a conversation")
+    at = chat.wait_for("The embedded model solves small Python tasks")
     at = chat.wait_for(READY, after=at)
     chat.type("/example\r")
     at = chat.wait_for("Thought for", after=at)
