@@ -80,13 +80,14 @@ class EngineRoom:
     async def submit(self, run_id: str, request: GenerationRequest) -> Run:
         """Hand a request to the engine. Raises ApiError where the room is full, closing or broken, or the engine refuses."""
         self._check(request)
+        submitted = time.monotonic()
         request = await self._preparing.through(partial(self._prepare, request))
         # The room may have filled meanwhile, or closed.
         self._check(request)
-        run = Run(run_id, request, cancel=self._cancel, ping_seconds=self._ping_seconds)
+        run = Run(run_id, request, submitted=submitted, cancel=self._cancel, ping_seconds=self._ping_seconds)
         self._runs[run_id] = run
-        loop = asyncio.get_running_loop()
-        self._deadlines[run_id] = loop.call_later(self._request_seconds, run.end, EndedBy.TIME_LIMIT)
+        loop, left = asyncio.get_running_loop(), self._request_seconds - (time.monotonic() - submitted)
+        self._deadlines[run_id] = loop.call_later(left, run.end, EndedBy.TIME_LIMIT)
         self._commands.put(lambda: self._submit(run))
         try:
             refusal = await run.accepted

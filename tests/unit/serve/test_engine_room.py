@@ -142,6 +142,24 @@ def test_a_prompt_that_takes_long_to_read_holds_up_no_answer_that_runs() -> None
         first.leave()
 
 
+class SteadyReader(ScriptedChatEngine):
+    """Reads every prompt for a second."""
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        time.sleep(1.0)
+        return super().prepare(request)
+
+
+def test_the_time_in_which_a_prompt_is_read_counts() -> None:
+    with running(SteadyReader(seconds_per_step=SLOW), request_seconds=1.2) as server:
+        body = httpx.post(f"{server.url}/v1/chat/completions", json=LONG).json()
+        metrics = httpx.get(f"{server.url}/metrics").text
+    assert body["tina"]["ended_by"] == "time_limit"
+    assert 1.2 <= body["tina"]["timing"]["seconds"] < 2.0
+    assert body["tina"]["timing"]["time_to_first_token"] > 1.0
+    assert 'tina_time_to_first_token_seconds_bucket{le="1.0"} 0.0' in metrics
+
+
 class ParticularReader(ScriptedChatEngine):
     """Refuses a conversation before it is asked for an answer."""
 
