@@ -53,6 +53,33 @@ def test_what_is_sent_before_the_server_has_answered_goes_when_it_does(context: 
     chat.check()
 
 
+def test_what_waits_for_the_server_does_not_send_the_draft_of_another_conversation(chat: Chat) -> None:
+    rows = chat.page.locator(".conversation .open")
+    chat.send("[plain] first")
+    chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+    chat.send("[plain] second")
+    held: list[Route] = []
+    chat.page.route("**/v1/tina/info", lambda route: held.append(route))
+    with chat.page.expect_request("**/v1/tina/info"):
+        chat.page.reload()
+    field = chat.page.get_by_role("textbox", name="Message", exact=True)
+    rows.last.click()
+    field.fill("not yet")
+    rows.first.click()
+    field.fill("[plain] third")
+    chat.page.keyboard.press("Enter")
+    expect(chat.status()).to_have_text("It is sent as soon as the server answers.")
+    rows.last.click()
+    expect(field).to_have_value("not yet")
+    for route in held:
+        route.continue_()
+    expect(chat.page.locator("#model")).not_to_be_empty()
+    expect(chat.page.locator(".user")).to_have_count(1)
+    expect(field).to_have_value("not yet")
+    rows.first.click()
+    expect(field).to_have_value("[plain] third")
+
+
 def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> None:
     with running(page_engine(), queue=1, choices=1) as server:
         chat = Chat(context.new_page(), server.url).open()

@@ -14,7 +14,7 @@ export class Composer {
     this.budget = byId("quick-budget");
     this.visible = byId("quick-thoughts");
     this.form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
-    /** Sent before the server has said what it is: it goes as soon as it does, unless something is written meanwhile. */
+    /** Sent before the server has said what it is: it goes as soon as it does, unless one writes on or turns to another conversation. */
     this.waiting = false;
     this.field.addEventListener("input", () => ((this.waiting = false), this.update()));
     this.field.addEventListener("keydown", (event) => {
@@ -71,6 +71,7 @@ export class Composer {
     if (this.app.current.id === this.writingIn) return;
     this.drafts.set(this.writingIn, this.field.value);
     this.writingIn = this.app.current.id;
+    this.waiting = false;
     this.field.value = this.drafts.get(this.writingIn) ?? "";
     this.update();
   }
