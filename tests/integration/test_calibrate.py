@@ -1,20 +1,26 @@
 """`tina-azr calibrate` on a real run: it writes what an engine finds, and says what is missing."""
 
+import errno
 import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from tina_azr.cli.calibrate_session import CalibrationOptions, CalibrationReport, _split
+from tina_azr.cli import calibrate_session
+from tina_azr.cli.calibrate_session import CalibrationOptions, CalibrationReport, _Fitted, _split
 from tina_azr.cli.main import cli
 from tina_azr.config import load_config
+from tina_azr.engine.calibration import CALIBRATION, Calibration
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.scores import Interval
 from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.model.heads_file import HeadFacts, save_all_heads
 from tina_azr.model.loading import load_policy
+from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.solving import solver_prompt
 from tina_azr.tasks.validation import Validator
@@ -79,6 +85,28 @@ def test_what_fails_changes_nothing(run: Path) -> None:
     code, output = calibrate(str(run), "--refit", "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1, output
     assert {path: path.read_bytes() for path in (run / "checkpoints" / "step-3").rglob("*") if path.is_file()} == before
+
+
+def test_what_cannot_all_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = HeadShape(kind="linear", taps=(1,), hidden_size=8)
+    old, new = ({"linear": build_heads(shape, seed=seed)} for seed in (0, 1))
+    facts = HeadFacts(policy_digest="", labels=10, step=3)
+    save_all_heads(old, facts, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    unused: Any = None
+    fitted = _Fitted(name="linear", calibration=Calibration.identity(), raw=unused, before=unused, after=unused)
+
+    def full(fitted: _Fitted, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(calibrate_session, "_draw", full)
+    with pytest.raises(OSError, match="No space left"):
+        calibrate_session._keep(fitted, tmp_path, new, facts)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.setattr(calibrate_session, "_draw", lambda fitted, path: path.write_bytes(b"a picture"))
+    calibrate_session._keep(fitted, tmp_path, new, facts)
+    assert {path.name for path in tmp_path.iterdir()} == {*before, CALIBRATION, "calibration.png"}
+    assert (tmp_path / "heads.safetensors").read_bytes() != before["heads.safetensors"]
 
 
 def test_a_run_that_somebody_writes_to_is_left_alone(run: Path) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ from tina_azr.train.head_labels import is_calibration
 from tina_azr.train.refitting import refit_heads
 from tina_azr.train.run_folder import RunFolder
 
+PICTURE = "calibration.png"
 STRETCH_ROUNDS = 2
 """Times that all tasks are chained at random: about a tenth of what comes of it is kept from the heads."""
 
@@ -160,16 +162,11 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
     fitted = _fit(policy, tokenizer, heads, own, held, options)
     sections = _sections(fitted, f"{title} (n = {len(own.tries)})", held, options.seed)
     out = options.out or policy.folder
-    out.mkdir(parents=True, exist_ok=True)
-    if facts is not None:
-        save_all_heads(heads, facts, out)
-        renew_heads_in_manifest(out)
-    first = fitted[0]
-    first.calibration.save(out / CALIBRATION)
+    _keep(fitted[0], out, heads, facts)
     return CalibrationReport(
         path=out / CALIBRATION,
-        picture=_draw(first, out / "calibration.png"),
-        digest=first.calibration.digest,
+        picture=out / PICTURE,
+        digest=fitted[0].calibration.digest,
         tasks=len(own.tries),
         sections=sections,
     )
@@ -245,9 +242,24 @@ def _sections(
     return sections
 
 
-def _draw(fitted: _Fitted, path: Path) -> Path:
+def _keep(fitted: _Fitted, out: Path, heads: Mapping[str, AnyHeads], facts: HeadFacts | None) -> None:
+    """Calibration, picture and, with `facts`, the heads. They are put in place once all are written: a full disk spoils no checkpoint."""
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".calibration-") as folder:
+        beside = Path(folder)
+        if facts is not None:
+            save_all_heads(heads, facts, beside)
+        fitted.calibration.save(beside / CALIBRATION)
+        _draw(fitted, beside / PICTURE)
+        for file in sorted(beside.iterdir()):
+            file.replace(out / file.name)
+        if facts is not None:
+            renew_heads_in_manifest(out)
+
+
+def _draw(fitted: _Fitted, path: Path) -> None:
     before, after = fitted.before, fitted.after
-    return draw_calibration(
+    draw_calibration(
         path,
         title=f"calibration {fitted.calibration.digest}",
         c0=_view(before, after, "c0"),
