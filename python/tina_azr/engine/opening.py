@@ -1,5 +1,6 @@
 """From a model's name to an engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
 
+import re
 from pathlib import Path
 
 from tina_azr.config import RUNS
@@ -12,6 +13,7 @@ from tina_azr.model.heads_file import load_heads, weights_digest
 from tina_azr.model.loading import EMBEDDED, Policy, load_policy
 from tina_azr.text.style import PromptStyle
 
+_STEP = re.compile(r"step-(\d+)")
 IDENTITY = (
     "side adapters, FiLM and gate are new, hence the identity, and nothing trains them yet: they change no number and cost time. "
     "Leave introspection.adapter_rank, film and gate_layer as they are by default"
@@ -84,9 +86,19 @@ def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[
         notes += fitted.mismatches(
             policy_digest=digest, heads_digest=stored.digest, tokenizer_digest=tokenizer_digest(policy.folder)
         )
-    elif older := sorted(path.parents[1].name for path in policy.folder.parent.parent.glob(f"step-*/model/{CALIBRATION}")):
+    elif older := _calibrated_before(policy.folder):
+        names = ", ".join(f"step-{step}" for step in older)
         notes.append(
-            f"the heads in {policy.folder} are not calibrated, though those of {', '.join(older)} are: the run has gone on since. "
+            f"the heads in {policy.folder} are not calibrated, though those of {names} are: the run has gone on since. "
             "Fit a calibration with `tina-azr calibrate`"
         )
     return Introspector(stored.heads, fitted), notes
+
+
+def _calibrated_before(folder: Path) -> list[int]:
+    """Steps of the run's earlier checkpoints that hold a calibration; none where the folder is no checkpoint's."""
+    own = _STEP.fullmatch(folder.parent.name)
+    if own is None:
+        return []
+    there = (_STEP.fullmatch(path.parents[1].name) for path in folder.parent.parent.glob(f"step-*/model/{CALIBRATION}"))
+    return sorted(int(found[1]) for found in there if found is not None and int(found[1]) < int(own[1]))

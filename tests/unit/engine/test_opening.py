@@ -93,6 +93,20 @@ def test_a_run_that_has_gone_on_since_it_was_calibrated_says_so(folder: Path, tm
     assert "are not calibrated, though those of step-10 are" in notes[0]
 
 
+def test_a_calibration_of_a_later_checkpoint_says_nothing_of_this_one(folder: Path, tmp_path: Path) -> None:
+    for step in (5, 10, 20):
+        shutil.copytree(folder, tmp_path / "checkpoints" / f"step-{step}" / "model")
+    for step in (5, 20):
+        Calibration.identity().save(tmp_path / "checkpoints" / f"step-{step}" / "model" / CALIBRATION)
+    before, between = (
+        find_introspector(load_policy(str(tmp_path / "checkpoints" / f"step-{step}" / "model"), device="cpu"))[1]
+        for step in (20, 10)
+    )
+    assert before == []
+    assert len(between) == 1
+    assert "though those of step-5 are" in between[0]
+
+
 @pytest.mark.parametrize("shape", [replace(SHAPE, hidden_size=64), replace(SHAPE, taps=(0, 5))])
 def test_heads_of_another_model_are_refused(folder: Path, shape: HeadShape) -> None:
     save_heads(build_heads(shape, seed=0), HeadFacts(policy_digest="", labels=0, step=0), folder)
