@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tina_azr.errors import CheckpointError, RunError
+from tina_azr.errors import CheckpointError, ConfigError, RunError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -161,5 +161,11 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
     steps = ", ".join(f"step-{step}" for step in run.checkpoint_steps()) or "none"
     console.print(f"checkpoints: {steps}", highlight=False)
     if status.step < status.steps:
-        command = resume_command(run, load_config(run.config_file), status.seconds, time_over=status.state is RunState.FINISHED)
+        try:
+            config = load_config(run.config_file)
+        except ConfigError as error:
+            # Of another version, say: that is no fault of who only looks.
+            say(console, f"it cannot go on with this version: {error}")
+            return
+        command = resume_command(run, config, status.seconds, time_over=status.state is RunState.FINISHED)
         say(console, f"go on with it: {command}")

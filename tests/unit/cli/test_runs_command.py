@@ -68,6 +68,15 @@ def test_a_run_that_can_go_on_says_how(runs: Runs) -> None:
     assert "go on with it: tina-azr train --resume runs/killed" in runs("killed").output
 
 
+def test_a_run_of_another_version_is_shown_all_the_same(runs: Runs) -> None:
+    with Path("runs/killed/config.yaml").open("a") as config:
+        config.write("\nfuture: 1\n")
+    result = runs("killed")
+    assert result.exit_code == 0
+    assert "it cannot go on with this version: runs/killed/config.yaml line" in result.output
+    assert "unknown key `future`" in result.output
+
+
 def test_two_runs_are_compared_at_their_ends(runs: Runs) -> None:
     other = RunFolder.create(Path("runs/other"), load_config())
     MetricsWriter(other).on_heldout(_evaluation(0, 0.65))
