@@ -66,6 +66,10 @@ class EngineRoom:
         self.end_all(EndedBy.SHUTDOWN)
         self._commands.put(None)
         await asyncio.to_thread(self._thread.join)
+        for run in list(self._runs.values()):
+            # Its prompt is still being read, and nobody is left to take it.
+            if not run.accepted.done():
+                run.answer(failed("the server has ended"))
 
     @property
     def ready(self) -> bool:
@@ -80,15 +84,19 @@ class EngineRoom:
     async def submit(self, run_id: str, request: GenerationRequest) -> Run:
         """Hand a request to the engine. Raises ApiError where the room is full, closing or broken, or the engine refuses."""
         self._check(request)
-        submitted = time.monotonic()
-        request = await self._preparing.through(partial(self._prepare, request))
-        # The room may have filled meanwhile, or closed.
-        self._check(request)
-        run = Run(run_id, request, submitted=submitted, cancel=self._cancel, ping_seconds=self._ping_seconds)
+        run = Run(run_id, request, cancel=self._cancel, ping_seconds=self._ping_seconds)
         self._runs[run_id] = run
-        loop, left = asyncio.get_running_loop(), self._request_seconds - (time.monotonic() - submitted)
-        self._deadlines[run_id] = loop.call_later(left, run.end, EndedBy.TIME_LIMIT)
+        loop = asyncio.get_running_loop()
+        self._deadlines[run_id] = loop.call_later(self._request_seconds, run.end, EndedBy.TIME_LIMIT)
+        try:
+            run.request = await self._preparing.through(partial(self._prepare, request))
+        except BaseException:
+            self._forget(run)
+            raise
         self._commands.put(lambda: self._submit(run))
+        if run.ended_by is not None:
+            # While its prompt was read, so that the engine knew of nothing to end.
+            self._cancel(run)
         try:
             refusal = await run.accepted
         except asyncio.CancelledError:

@@ -14,13 +14,11 @@ SECONDS_BETWEEN_COUNTS = 0.1
 class Run:
     """What a request says, and how to end it. Belongs to the event loop; `cancel` tells the engine."""
 
-    def __init__(
-        self, run_id: str, request: GenerationRequest, *, submitted: float, cancel: Callable[["Run"], None], ping_seconds: float
-    ) -> None:
+    def __init__(self, run_id: str, request: GenerationRequest, *, cancel: Callable[["Run"], None], ping_seconds: float) -> None:
         self.id = run_id
         self.request = request
         self.ended_by: EndedBy | None = None
-        self.submitted = submitted
+        self.submitted = time.monotonic()
         """When it came, before its prompt was made into ids."""
         self.first_token: float | None = None
         """When the first token of any of its completions came."""

@@ -160,6 +160,31 @@ def test_the_time_in_which_a_prompt_is_read_counts() -> None:
     assert 'tina_time_to_first_token_seconds_bucket{le="1.0"} 0.0' in metrics
 
 
+def test_a_request_whose_prompt_is_read_is_in_flight_and_outlives_the_start_of_a_shutdown() -> None:
+    engine = SlowReader(seconds_per_step=SLOW)
+    body = {**LONG, "messages": [{"role": "user", "content": "read long"}], "max_tokens": 5}
+    with ThreadPoolExecutor(1) as pool, running(engine, queue=1, choices=1, grace_seconds=10) as server:
+        engine.reading.clear()
+        engine.may_go_on.clear()
+        first = pool.submit(httpx.post, f"{server.url}/v1/chat/completions", json=body, timeout=20)
+        assert engine.reading.wait(10)
+        second = httpx.post(f"{server.url}/v1/chat/completions", json=LONG)
+        assert (second.status_code, second.json()["error"]["code"]) == (429, "queue_full")
+        assert server.room.in_flight == 1
+        server.server.stop()
+        wait_until(lambda: server.room.closing, "the server takes no more")
+        engine.may_go_on.set()
+        assert first.result(20).json()["usage"]["completion_tokens"] == 5
+
+
+def test_a_request_that_is_ended_while_its_prompt_is_read_says_so() -> None:
+    with running(SteadyReader(), request_seconds=0.5) as server:
+        response = httpx.post(f"{server.url}/v1/chat/completions", json=LONG)
+        assert server.room.in_flight == 0
+    assert response.json()["tina"]["ended_by"] == "time_limit"
+    assert response.json()["usage"]["completion_tokens"] == 0
+
+
 class ParticularReader(ScriptedChatEngine):
     """Refuses a conversation before it is asked for an answer."""
 
