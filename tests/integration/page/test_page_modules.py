@@ -60,11 +60,11 @@ def test_what_can_be_checked_is_read_from_prompt_and_answer(chat: Chat) -> None:
 
 @pytest.mark.parametrize("style", PromptStyle)
 def test_a_program_is_tried_on_the_pairs_of_the_prompt(chat: Chat, style: PromptStyle) -> None:
-    pairs = (Example(input="1, 'a -> b'", output="2"), Example(input="3, None", output="[True, 1e3]"))
+    pairs = (Example(input="1, 'a -> b'", output="2"), Example(input="3, b'c'", output="[True, None, 1e3]"))
     prompt = MODES["induction"].solve_prompt(style, Task(key="", mode="induction", program="", message="add", visible=pairs))
     assert call(chat, "checks", "m.trialOf(a[0], a[1])", prompt, "def f(x, y):\n    return x")["cases"] == [
         {"call": "f(1, 'a -> b')", "expected": "2", "said": "prompt"},
-        {"call": "f(3, None)", "expected": "[True, 1e3]", "said": "prompt"},
+        {"call": "f(3, b'c')", "expected": "[True, None, 1e3]", "said": "prompt"},
     ]
 
 

@@ -14,7 +14,7 @@
 const FENCE = /^```(\w*)[ \t]*\n([\s\S]*?)^```[ \t]*$/gm;
 const CALL = /^f\((.*)\) == (.+)$/gm;
 const PAIR = /^(.+) -> (.+)$/gm;
-const STRING = /(["'])(?:\\.|(?!\1).)*\1/g;
+const STRING = /(?:(?<!\w)b)?(["'])(?:\\.|(?!\1).)*\1/g;
 const NAME = /(?<!\w)(?!(?:True|False|None)\b)[A-Za-z_]/;
 const MOST_CASES = 5;
 
