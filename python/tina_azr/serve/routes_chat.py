@@ -16,7 +16,7 @@ from tina_azr.serve.event_stream import EventStream
 from tina_azr.serve.responses_answer import ResponsesTeller
 from tina_azr.serve.responses_request import ResponsesRequest
 from tina_azr.serve.responses_wire import ResponseObject, finished_response
-from tina_azr.serve.service import Service, finish, new_id, now
+from tina_azr.serve.service import Service, begin, finish, new_id, now
 
 EVENT = {
     "type": "object",
@@ -56,7 +56,7 @@ def chat_routes(service: Service) -> APIRouter:
     )
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation; with `stream` as server-sent events, ended by `[DONE]`."""
-        run = await service.room.submit(new_id("chatcmpl-"), body.to_engine(service.model, service.limits))
+        run = await begin(service.room, new_id("chatcmpl-"), body.to_engine(service.model, service.limits), request.receive)
         created = now()
         if body.stream:
             include_usage = (body.stream_options or StreamOptions()).include_usage
@@ -75,7 +75,7 @@ def chat_routes(service: Service) -> APIRouter:
     )
     async def responses(body: ResponsesRequest, request: Request) -> Response:
         """The same in the form of OpenAI's Responses API. Nothing is stored."""
-        run = await service.room.submit(new_id("resp_"), body.to_engine(service.model, service.limits))
+        run = await begin(service.room, new_id("resp_"), body.to_engine(service.model, service.limits), request.receive)
         created = now()
         if body.stream:
             return EventStream(run, ResponsesTeller(run, service.model, created))

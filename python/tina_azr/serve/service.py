@@ -10,7 +10,7 @@ from typing import Protocol
 from starlette.types import Receive
 
 from tina_azr.config import ServeConfig
-from tina_azr.engine.types import Failed, Finished, Generation
+from tina_azr.engine.types import Failed, Finished, Generation, GenerationRequest
 from tina_azr.sandbox.types import Outcome
 from tina_azr.serve.bodies import RequestLimits
 from tina_azr.serve.event_stream import left, stop
@@ -62,6 +62,19 @@ def new_id(prefix: str) -> str:
 def now() -> int:
     """Seconds since 1970, as OpenAI's `created`."""
     return int(time.time())
+
+
+async def begin(room: EngineRoom, run_id: str, request: GenerationRequest, receive: Receive) -> Run:
+    """A run that the engine has taken. If the client leaves before, its prompt is not read where that has not begun."""
+    submitting = asyncio.create_task(room.submit(run_id, request))
+    leaving = asyncio.create_task(left(receive))
+    try:
+        await asyncio.wait((submitting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not submitting.done():
+            raise ApiError(CLIENT_LEFT, "the client left", code="client_left")
+        return submitting.result()
+    finally:
+        await stop(submitting, leaving)
 
 
 async def finish(run: Run, receive: Receive) -> list[Generation]:

@@ -142,6 +142,37 @@ def test_a_prompt_that_takes_long_to_read_holds_up_no_answer_that_runs() -> None
         first.leave()
 
 
+class NotingReader(SlowReader):
+    """Keeps what it has read."""
+
+    read: list[str]
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        self.read.append(request.messages[-1].content)
+        return super().prepare(request)
+
+
+def test_the_prompts_of_clients_that_have_left_are_not_read() -> None:
+    engine = NotingReader(seconds_per_step=SLOW)
+    engine.read = []
+    engine.reading.clear()
+    engine.may_go_on.clear()
+    with running(engine) as server:
+        first = Client(server, messages=[{"role": "user", "content": "read long"}])
+        assert engine.reading.wait(10)
+        second = Client(server)
+        wait_until(lambda: server.room.in_flight == 2, "both are in")
+        second.leave()
+        wait_until(lambda: server.room.in_flight == 1, "the second is forgotten")
+        first.leave()
+        wait_until(lambda: server.room.in_flight == 0, "the first is forgotten")
+        engine.may_go_on.set()
+        answer = httpx.post(f"{server.url}/v1/chat/completions", json={**LONG, "max_tokens": 5}, timeout=20)
+        assert answer.status_code == 200
+    assert engine.read == ["read long", "think long"]
+    assert [event for event, _ in engine.log].count("submit") == 1
+
+
 class SteadyReader(ScriptedChatEngine):
     """Reads every prompt for a second."""
 
