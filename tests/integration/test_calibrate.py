@@ -150,6 +150,16 @@ def test_a_fit_and_its_report_never_share_the_set(run: Path, tmp_path: Path) -> 
     assert "--heldout 0" in output
 
 
+def test_heads_are_not_refitted_on_nothing(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("calibration_share: 0.1", "calibration_share: 0.999999"))
+    code, output = calibrate(str(copy), "--on", "choose", "--tasks", "180", "--refit", "--threads", "1")
+    assert code == 1
+    assert "nothing to refit heads on" in output
+
+
 def test_another_policy_needs_a_folder_for_what_is_fitted(run: Path) -> None:
     code, output = calibrate(str(run), "--model", "tiny", "--refit")
     assert code == 2

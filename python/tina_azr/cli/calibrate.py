@@ -77,11 +77,14 @@ def calibrate(
     Fits one map from claimed to true confidence before (c0) and after thinking (cE), for each task mode that has labels enough, and
     a factor for each budget quantile so that it covers the share that it names. Writes calibration.json and calibration.png.
     """
-    from tina_azr.cli.calibrate_session import CalibrationOptions, calibrate_run
     from tina_azr.cli.run_paths import find_run
 
+    run = find_run(run_name)
+    # After that, for it brings torch.
+    from tina_azr.cli.calibrate_session import CalibrationOptions, calibrate_run
+
     report = calibrate_run(
-        find_run(run_name),
+        run,
         CalibrationOptions(
             model=model,
             refit=refit,

@@ -18,7 +18,7 @@ from tina_azr.engine.fitting import MIN_LABELS, Method, check_count, measured
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
-from tina_azr.errors import ConfigError, ModelError
+from tina_azr.errors import ConfigError, ModelError, RunError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.sandbox.opening import open_sandbox
@@ -138,6 +138,8 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
         check_count(len(held_back), MIN_LABELS[options.method])  # before anything is sampled
         facts: HeadFacts | None = None
         if options.refit:
+            if not others:
+                raise RunError(f"{run.path} has no task outside introspection.calibration_share: there is nothing to refit heads on")
             with _task(bar, "refit") as advance:
                 learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
             heads = learner.heads

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from tina_azr.engine.budget import BudgetSettings
+from tina_azr.errors import ConfigError
 from tina_azr.model.loading import Policy
 
 
@@ -76,11 +77,20 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
 
 
 def fitting_budget(settings: BudgetSettings, policy: Policy) -> BudgetSettings:
-    """The same, with think tokens and a reserve that a model of few positions has room for."""
+    """The same, with think tokens and a reserve that a model of few positions has room for.
+
+    Raises ConfigError where there is no room for the fewest think tokens that were asked for.
+    """
     positions = int(policy.module.config.max_position_embeddings)
+    room = positions // 5
+    if settings.min_think_tokens > room:
+        raise ConfigError(
+            f"introspection.min_think_tokens {settings.min_think_tokens}: a model of {positions:,} positions has room for thoughts of "
+            f"at most {room}. Give fewer."
+        )
     return replace(
         settings,
-        max_think_tokens=min(settings.max_think_tokens, positions // 5),
+        max_think_tokens=min(settings.max_think_tokens, room),
         answer_reserve=min(settings.answer_reserve, positions // 8),
     )
 

@@ -59,6 +59,8 @@ class Insights:
         self._introspector = introspector
         self._config = config
         self._cross_fitted = cross_fitted
+        # Here, so that bounds which do not fit the model stop a run before its first step.
+        self._walls = replace(fitting_budget(configured_budget(config.introspection), policy), answer_reserve=0)
 
     # Before the tries.
 
@@ -76,14 +78,13 @@ class Insights:
         But for the engine's reserve for the answer: the other groups keep none, and these shall differ from them in the wall alone.
         """
         play, policy = self._config.selfplay, self._policy
-        settings = replace(fitting_budget(configured_budget(self._config.introspection), policy), answer_reserve=0)
 
         def wall(forecast: Forecast) -> int:
             decision = decide_budget(
                 forecast.budget_quantiles,
                 max_tokens=play.max_tokens,
                 closing_tokens=len(policy.closing_ids),
-                settings=settings,
+                settings=self._walls,
             )
             return decision.wall if play.think_wall is None else min(decision.wall, play.think_wall)
 

@@ -167,3 +167,20 @@ def test_two_tabs_show_the_same_history(chat: Chat) -> None:
     chat.send("[plain] said in the first tab")
     expect(rows(other)).to_have_text("[plain] said in the first tab")
     other.check()
+
+
+def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat) -> None:
+    other = Chat(chat.page.context.new_page(), chat.url).open()
+    answer = chat.send("[slow]", wait=False)
+    rows(other).click()
+    shown = other.page.locator(".assistant")
+    # What it shows is what the first tab has kept: every two seconds, and at the end.
+    expect(shown.locator(".prose")).to_contain_text("word-1 ")
+    expect(other.page.get_by_role("note")).to_have_count(0)
+    chat.done(answer)
+    expect(shown.locator(".prose")).to_contain_text("word-999")
+    chat.send("[slow]", wait=False)
+    expect(shown).to_have_count(2)
+    chat.page.goto("about:blank")
+    expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
+    other.check()

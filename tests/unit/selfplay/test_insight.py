@@ -14,6 +14,7 @@ from tina_azr.engine.budget import decide_budget
 from tina_azr.engine.calibration import ConfidenceCalibration, ConfidenceMap
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.introspector import Introspector, close_extras
+from tina_azr.errors import ConfigError
 from tina_azr.model.loading import Policy
 from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.selfplay.episode import SelfPlay
@@ -142,6 +143,14 @@ def test_no_predicted_wall_lies_beyond_the_one_of_all_groups_or_the_bounds_of_a_
     assert forecast_walls(byte_policy, in_process, introspector, "selfplay.think_wall=9") == [9, None, 9]
     most = forecast_walls(byte_policy, in_process, introspector, "introspection.max_think_tokens=12")
     assert all(12 <= wall <= 24 for wall in (most[0], most[2]) if wall is not None)
+
+
+def test_bounds_that_do_not_fit_the_model_are_refused_before_the_first_step(
+    byte_policy: Policy, in_process: Any, introspector: Introspector
+) -> None:
+    room = byte_policy.module.config.max_position_embeddings // 5
+    with pytest.raises(ConfigError, match=rf"introspection\.min_think_tokens {room + 1}: .* thoughts of at most {room}\."):
+        Insights(byte_policy, None, in_process, introspector, config(f"introspection.min_think_tokens={room + 1}"))  # type: ignore[arg-type]
 
 
 def test_most_groups_never_think_under_a_wall(byte_policy: Policy, in_process: Any, introspector: Introspector) -> None:

@@ -41,8 +41,6 @@ export class App extends EventTarget {
     this.runs = new Map();
     /** @type {"connecting" | "up" | "down"} */
     this.connection = "connecting";
-    /** Requests that fail while the page goes away are cut off by that, and not by the server. */
-    this.leaving = false;
   }
 
   async load() {
@@ -66,15 +64,14 @@ export class App extends EventTarget {
     }
   }
 
-  /** The page goes away: keep what was written up to now. */
+  /** The page goes away, and nobody may be there any more when the requests have ended: keep what was written up to now. */
   leave() {
-    this.leaving = true;
-    for (const { conversation } of this.runs.values()) this.#save(conversation);
-  }
-
-  /** A page that the browser had only put aside is shown again. */
-  comeBack() {
-    this.leaving = false;
+    for (const { conversation, turn, abort } of this.runs.values()) {
+      abort.abort(CUT_OFF);
+      Object.assign(turn, { phase: "stopped", error: CUT_OFF });
+      this.#save(conversation);
+      this.store.tell(conversation.id);
+    }
   }
 
   /** @returns {Run | undefined} Of the conversation that is shown. */
@@ -201,10 +198,9 @@ export class App extends EventTarget {
       await this.#fill(run);
       this.#connection("up");
     } catch (error) {
-      if (this.leaving) {
-        Object.assign(turn, { phase: "stopped", error: CUT_OFF, thinkSeconds: run.progress.thinkSeconds() });
-      } else if (run.abort.signal.aborted) {
-        Object.assign(turn, { phase: "stopped", thinkSeconds: run.progress.thinkSeconds() });
+      if (run.abort.signal.aborted) {
+        const error = run.abort.signal.reason === CUT_OFF ? CUT_OFF : undefined;
+        Object.assign(turn, { phase: "stopped", error, thinkSeconds: run.progress.thinkSeconds() });
       } else {
         Object.assign(turn, { phase: "failed", error: error.message, thinkSeconds: run.progress.thinkSeconds() });
         this.#failed(error);
@@ -274,7 +270,8 @@ export class App extends EventTarget {
   async #reload(id) {
     if (this.runs.has(id)) return;
     const conversation = await this.store.one(id);
-    if (conversation) this.conversations.set(id, settled(conversation));
+    // As it is: what is being written there goes on there.
+    if (conversation) this.conversations.set(id, conversation);
     else this.conversations.delete(id);
     if (this.current.id === id) this.open(id);
     this.#emit("list");

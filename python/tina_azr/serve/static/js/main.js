@@ -51,6 +51,5 @@ app.addEventListener("conversation", () => {
 });
 addEventListener("popstate", () => (app.conversations.has(named()) ? app.open(named()) : app.startNew()));
 addEventListener("pagehide", () => app.leave());
-addEventListener("pageshow", () => app.comeBack());
 composer.focus();
 await app.connect();

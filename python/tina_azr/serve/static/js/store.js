@@ -39,7 +39,12 @@ export class Store {
     // A page that goes away is not there to see the transaction end by itself.
     table.transaction.commit();
     await kept;
-    this.channel.postMessage(conversation.id);
+    this.tell(conversation.id);
+  }
+
+  /** Have the other tabs look again. @param {string} id */
+  tell(id) {
+    this.channel.postMessage(id);
   }
 
   /** @param {string} id */
