@@ -139,7 +139,9 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
         facts: HeadFacts | None = None
         if options.refit:
             if not others:
-                raise RunError(f"{run.path} has no task outside introspection.calibration_share: there is nothing to refit heads on")
+                raise RunError(
+                    f"{run.path} has no task outside introspection.calibration_share: there is nothing to refit heads on"
+                )
             with _task(bar, "refit") as advance:
                 learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
             heads = learner.heads
@@ -164,7 +166,10 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
     fitted = _fit(policy, tokenizer, heads, own, held, options)
     sections = _sections(fitted, f"{title} (n = {len(own.tries)})", held, options.seed)
     out = options.out or policy.folder
-    _keep(fitted[0], out, heads, facts)
+    try:
+        _keep(fitted[0], out, heads, facts)
+    except OSError as error:
+        raise RunError(f"the calibration could not be written to {out}: {error}. What lay there is as it was.") from error
     return CalibrationReport(
         path=out / CALIBRATION,
         picture=out / PICTURE,
