@@ -5,15 +5,12 @@ import json
 import logging
 import signal
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from tina_azr.config import load_config
-from tina_azr.errors import ConfigError
 
-NEEDED = ("fastapi", "uvicorn", "markdown_it", "nh3", "prometheus_client")
 
 EPILOG = """\b
 Examples:
@@ -82,7 +79,6 @@ def serve(
     # As JSON, which YAML reads as it is meant: `::1` is no mapping then.
     changes = (*overrides, *(f"{key}={json.dumps(value)}" for key, value in shorthands if value is not None))
     config = load_config(config_file, changes)
-    _check_installed()
 
     from tina_azr.serve.keys import find_key
     from tina_azr.serve.listening import Server, check_exposure, listen, port_of, url_of
@@ -113,9 +109,3 @@ def serve(
 def _announce(url: str, note: str, *, key_required: bool) -> None:
     click.echo(note)
     click.echo(f"Serving at {url} (API: {url}/v1{', key required' if key_required else ''}). Ctrl-C to stop.")
-
-
-def _check_installed() -> None:
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"the server needs {', '.join(missing)}: install them with `pip install 'tina-azr[serve]'`")

@@ -54,9 +54,8 @@ def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int
         messages = (Message(role="user", content=prompt),)
         request = GenerationRequest(messages=messages, n=each, max_tokens=MAX_TOKENS, temperature=1.0, seed=number)
         for one in engine.generate([request])[0]:
-            sampled = one.think_tokens - int(one.completion.forced_T[: one.completion.think_tokens].sum())
             counts["completions"] += 1
-            counts["over the wall"] += sampled > one.decision.wall
+            counts["over the wall"] += one.think_tokens > one.decision.wall
             counts["forced"] += one.forced_close
             counts["slack"] += one.think_stop is ThinkStop.SLACK
             counts["thoughts shown"] += one.thought is not None or "</think>" in one.answer or "<think>" in one.answer

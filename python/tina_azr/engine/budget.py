@@ -45,7 +45,7 @@ class BudgetSettings:
     budget_clip: int | None = None
     """A lower bound than `max_think_tokens` for predicted budgets alone."""
     answer_reserve: int = 256
-    """Tokens of `max_tokens` that are kept for the answer."""
+    """Tokens of `max_tokens` that are kept for the answer; of few tokens half."""
     small_budget: SmallBudget = SmallBudget.RAISE
     """What becomes of a requested budget below `small_share` of the predicted median."""
     small_share: float = 0.15
@@ -97,17 +97,21 @@ def decide_budget(
     """Budget and wall of one prompt.
 
     `quantiles` is the (calibrated) forecast, rising, None without heads. The wall leaves room in `max_tokens` for the closing ids and the
-    answer reserve, whatever else is asked for. Raises ServeError for a request that contradicts itself.
+    answer reserve, at most half of them, whatever else is asked for. Raises ServeError for a request that contradicts itself.
     """
     wanted, source, warning = _wanted(quantiles, budget_tokens, budget_quantile, settings)
     if wanted > 0:
+        if wanted > settings.max_think_tokens:
+            warning = f"{wanted} think tokens were asked for; {settings.max_think_tokens} is the most here: it was lowered to that."
         wanted = min(max(wanted, settings.min_think_tokens), settings.max_think_tokens)
     wall = math.ceil(_exactly(wanted * (1 + _slack(quantiles, wanted, source, settings))))
-    room = max(max_tokens - settings.answer_reserve - closing_tokens, 0)
+    # Few tokens in all are shared: a reserve that takes them whole would leave no thought.
+    reserve = min(settings.answer_reserve, (max_tokens + 1) // 2)
+    room = max(max_tokens - reserve - closing_tokens, 0)
     if wall > room:
         cut = (
-            f"The wall was cut from {wall} to {room} think tokens: of {max_tokens} tokens in all, {settings.answer_reserve} are kept for "
-            f"the answer and {closing_tokens} for closing the thought."
+            f"The wall was cut from {wall} to {room} think tokens: of {max_tokens} tokens in all, {reserve} are kept for "
+            f"the answer and {closing_tokens} for closing the thought. More max_tokens leave more room."
         )
         warning = cut if warning is None else f"{warning} {cut}"
     wall = min(wall, room)

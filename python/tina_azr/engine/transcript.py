@@ -33,6 +33,7 @@ class Transcript:
         self._think_forced: list[bool] = []
         self._reopened = False
         self.think_tokens = 0
+        """Sampled ones: the sentence that closes a thought from outside does not count."""
         self.answer_tokens = 0
         self.closed = False
         self.forced_close = False
@@ -58,7 +59,8 @@ class Transcript:
             return self._keep(self._thought_decoder.flush())
         if token in self._tokenizer.stop_ids:
             return ""
-        self.think_tokens += 1
+        # The words that close it at the wall are no thought: what is used never exceeds the wall.
+        self.think_tokens += not forced
         self._think_logprobs.append(logprob)
         self._think_forced.append(forced)
         return self._keep(self._thought_decoder.push(token)) if self._visible else ""

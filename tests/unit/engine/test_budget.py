@@ -92,15 +92,29 @@ def test_settings_that_hold_a_prediction_far_below_what_is_needed_are_told_of() 
     assert decide({0.5: 20_000.0, 0.8: 60_000.0, 0.95: 90_000.0}).warning is None
 
 
+def test_a_request_beyond_the_most_is_lowered_and_told_so() -> None:
+    assert decide(budget_tokens=4_096).warning is None
+    lowered = decide(budget_tokens=5_000)
+    assert (lowered.budget, lowered.source) == (4_096, BudgetSource.REQUESTED)
+    assert lowered.warning == "5000 think tokens were asked for; 4096 is the most here: it was lowered to that."
+
+
+def test_few_tokens_are_shared_by_thought_and_answer() -> None:
+    shared = decide(max_tokens=100, answer_reserve=128, closing=3)
+    assert (shared.budget, shared.wall) == (47, 47)
+    assert "of 100 tokens in all, 50 are kept for the answer and 3 for closing" in str(shared.warning)
+
+
 def test_an_answer_keeps_its_room() -> None:
     cut = decide(max_tokens=400, answer_reserve=150, closing=24)
     assert (cut.budget, cut.wall) == (200, 226)
     assert cut.warning == (
-        "The wall was cut from 260 to 226 think tokens: of 400 tokens in all, 150 are kept for the answer and 24 for closing the thought."
+        "The wall was cut from 260 to 226 think tokens: of 400 tokens in all, 150 are kept for the answer and 24 for closing the thought. "
+        "More max_tokens leave more room."
     )
     tight = decide(max_tokens=300, answer_reserve=150, closing=24)
     assert (tight.budget, tight.wall) == (126, 126)
-    none = decide(max_tokens=100, answer_reserve=150)
+    none = decide(max_tokens=6, answer_reserve=150, closing=3)
     assert (none.budget, none.wall) == (0, 0)
     assert "cut from 260 to 0" in str(none.warning)
 
@@ -167,7 +181,7 @@ def test_wall_and_budget_hold_their_promises(
     quantiles: dict[float, float] | None, tokens: int | None, max_tokens: int, closing: int, settings: BudgetSettings
 ) -> None:
     found = decide_budget(quantiles, budget_tokens=tokens, max_tokens=max_tokens, closing_tokens=closing, settings=settings)
-    room = max(max_tokens - settings.answer_reserve - closing, 0)
+    room = max(max_tokens - min(settings.answer_reserve, (max_tokens + 1) // 2) - closing, 0)
     assert 0 <= found.budget <= found.wall <= room
     assert found.budget <= settings.max_think_tokens
     if room > 0 and tokens != 0:

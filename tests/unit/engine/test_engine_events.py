@@ -82,7 +82,11 @@ def test_think_tokens_are_counted_up(make_engine: Make) -> None:
     (events,) = told(make_engine(), ask())
     counts = [event.think_tokens for event in events if isinstance(event, Thinking)]
     (generation,) = finished(events)
-    assert counts == [*range(1, generation.think_tokens + 1), generation.think_tokens], "the last event is the close"
+    used = generation.think_tokens
+    assert used == generation.decision.wall
+    # The words that close the thought are no thought, and the last event is the close itself.
+    closing = generation.completion.think_tokens - used + 1
+    assert counts == [*range(1, used + 1), *[used] * closing]
 
 
 @pytest.mark.parametrize("stop", [(), ("e",), ("q", "zz", "\n")])
@@ -178,7 +182,7 @@ def test_a_stop_string_ends_one_completion_and_not_its_siblings(make_engine: Mak
 def test_a_stop_string_never_matches_inside_the_thought(policy: Policy, make_engine: Make) -> None:
     (events,) = told(make_engine(), ask(seed=1, stop=("o",)))
     (generation,) = finished(events)
-    assert "so" in policy.tokenizer.decode(generation.completion.ids_T[: generation.think_tokens].tolist())
+    assert "so" in policy.tokenizer.decode(generation.completion.ids_T[: generation.completion.think_tokens].tolist())
     assert generation.think_stop is ThinkStop.WALL
 
 
