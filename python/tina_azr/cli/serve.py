@@ -11,7 +11,6 @@ import click
 
 from tina_azr.config import load_config
 
-
 EPILOG = """\b
 Examples:
   tina-azr serve                                  the embedded model, for a look
