@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tina_azr.cli.interruptible import interruptible
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ Examples:
 \b
 The object of --json: outcome (ok, or the name of what ended the program), value (its literal), error, stdout, fuel, wall_ms,
 memory_bytes. Without it, control characters in what the program printed are spelled out.
-Exit status: 0 ok, 1 the program did not end ok, 2 wrong flag or file.
+Exit status: 0 ok, 1 the program did not end ok, 2 wrong flag or file, 130 Ctrl-C.
 """
 
 
@@ -106,7 +107,7 @@ def _show(
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with box:
-        outcome = act(box, program, call)
+        outcome = interruptible(lambda: act(box, program, call))
     if as_json:
         click.echo(json.dumps(outcome.view(), ensure_ascii=True))
     else:

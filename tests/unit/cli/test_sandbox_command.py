@@ -1,6 +1,10 @@
 """`tina-azr sandbox` on the real sandbox."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,43 @@ def test_the_policy_is_the_standard_one_unless_another_is_named() -> None:
 def test_a_limit_is_an_outcome_of_its_own(flag: str, value: str, outcome: str) -> None:
     result = call("run", "-", flag, value, "--json", text="while True: pass")
     assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (1, outcome)
+
+
+ANNOUNCED = """
+from tina_azr.cli.main import main
+from tina_azr.sandbox import Sandbox
+
+def announced(act):
+    def acting(*given):
+        print("running", flush=True)
+        return act(*given)
+    return acting
+
+Sandbox.run, Sandbox.check = announced(Sandbox.run), announced(Sandbox.check)
+main()
+"""
+"""`tina-azr`, saying when a program begins."""
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_ctrl_c_does_not_wait_for_the_program(tmp_path: Path, command: str) -> None:
+    (tmp_path / "endless.py").write_text("while True: pass", encoding="utf-8")
+    limits = ("--fuel", "100000000000000", "--wall-ms", "60000")
+    with subprocess.Popen(
+        [sys.executable, "-c", ANNOUNCED, "sandbox", command, str(tmp_path / "endless.py"), *limits],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "running\n"
+            time.sleep(0.3)  # from there into the sandbox
+            process.send_signal(signal.SIGINT)
+            out, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, out, said) == (130, "", "\nStopped.\n")
 
 
 def test_check_needs_determinism_as_well() -> None:
