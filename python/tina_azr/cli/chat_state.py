@@ -135,7 +135,9 @@ def _load(chat: Chat, text: str) -> Reply:
 
 
 def _example(chat: Chat, _: str) -> Reply:
-    return Reply(chat=chat, say=EXAMPLE.rstrip(), ask=EXAMPLE)
+    # The embedded model answers single tasks: after other turns it would answer nonsense.
+    begun = "begun anew: the conversation so far is forgotten\n" if chat.messages else ""
+    return Reply(chat=replace(chat, messages=()), say=begun + EXAMPLE.rstrip(), ask=EXAMPLE)
 
 
 def _exit(chat: Chat, _: str) -> Reply:
@@ -169,7 +171,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "/save": Command(usage="/save FILE", summary="keep the conversation, without its thoughts", act=_save),
     "/load": Command(usage="/load FILE", summary="go on with a kept one", act=_load),
-    "/example": Command(usage="/example", summary="send a task that the embedded model was made for", act=_example),
+    "/example": Command(usage="/example", summary="begin anew with a task that the embedded model was made for", act=_example),
     "/exit": Command(usage="/exit", summary="leave", act=_exit),
 }
 """Every command by its name, in the order of /help."""

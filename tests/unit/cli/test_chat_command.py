@@ -245,6 +245,15 @@ def test_the_example_is_asked(scripted_chat: Any) -> None:
     _, shown, _ = converse(engine, "/example", EOFError)
     assert engine.requests[0].messages[0].content.startswith("Predict the output.\n```python")
     assert "Predict the output." in shown
+    assert "begun anew" not in shown
+
+
+def test_the_example_begins_anew(scripted_chat: Any) -> None:
+    engine = scripted_chat()
+    _, shown, conversation = converse(engine, "8 + 9?", "/system be brief", "/example", EOFError)
+    assert [message.role for message in engine.requests[1].messages] == ["system", "user"]
+    assert shown.count("begun anew: the conversation so far is forgotten") == 1
+    assert len(conversation.chat.messages) == 2
 
 
 def test_ctrl_c_at_the_prompt_warns_and_a_second_one_leaves(scripted_chat: Any) -> None:
