@@ -19,7 +19,7 @@ def find_key(file: Path | None) -> str | None:
         try:
             text = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: the key cannot be read: {error}") from error
+            raise ConfigError(f"{file}: the key cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError(f"{where}: a key is one word of printable ASCII characters; this one is empty or has others in it")
     return text
