@@ -65,12 +65,15 @@ def sparkline(values: Sequence[float], *, width: int, least_span: float) -> str:
 
 def wrapped(text: str, width: int) -> str:
     """Lines broken between words, where a terminal would break them anywhere. A word that is too long, such as a path, stays whole, and so
-    does a command that ends a line: both are there to be copied. A list's entries go on below where their text began."""
+    does a command that ends a line: both are there to be copied. A list's entries go on below where their text began.
+    Parts between dots (` · `) stay whole too."""
 
     def broken(line: str) -> list[str]:
         entry = _ENTRY.match(line)
         hang = " " * entry.end() if entry and entry.end() <= width // 2 else ""
         glued = _COMMAND.sub(lambda command: command[0].replace(" ", _GLUE), line)
+        if (dot := " · ") in line:
+            glued = f"{_GLUE}· ".join(part.replace(" ", _GLUE) for part in glued.split(dot))
         return textwrap.wrap(glued, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [""]
 
     return "\n".join(part for line in text.split("\n") for part in broken(line)).replace(_GLUE, " ")

@@ -35,6 +35,13 @@ def test_a_command_that_ends_a_line_can_be_copied() -> None:
     ]
 
 
+def test_the_parts_of_a_footer_stay_whole() -> None:
+    assert said("used 24 · closed by itself · confidence 30 % -> 3 % · 71 tokens/s", width=44) == [
+        "used 24 · closed by itself ·",
+        "confidence 30 % -> 3 % · 71 tokens/s",
+    ]
+
+
 def test_the_help_of_a_chat_is_a_list_on_a_narrow_terminal() -> None:
     help_ = read_line(Chat(model="tiny"), "/help").say
     lines = wrapped(help_, 64).splitlines()
