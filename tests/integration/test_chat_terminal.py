@@ -88,6 +88,19 @@ def test_a_conversation_at_a_terminal(chat: Terminal, tmp_path: Path) -> None:
     assert "/example" in (tmp_path / "tina-azr" / "chat_history").read_text()
 
 
+def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat: Terminal) -> None:
+    at = chat.wait_for("loading tiny")
+    chat.type("/budget\r")
+    at = chat.wait_for("budget: auto", after=chat.wait_for(READY, after=at))
+    chat.wait_for(READY, after=at)
+    chat.type("/example\r")
+    at = chat.wait_for("thinking 0/", after=at)
+    chat.type("/exit\r")
+    chat.wait_for("tokens/s", after=at)
+    assert "/exit" not in chat.seen[at:]
+    assert chat.status() == 0
+
+
 def test_ctrl_c_twice_leaves_the_terminal(chat: Terminal) -> None:
     at = chat.wait_for(READY)
     chat.type("\x03")

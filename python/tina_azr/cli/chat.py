@@ -1,10 +1,12 @@
 """`tina-azr chat`: talk to a model that says beforehand how long it will think, and how sure it is."""
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
+from tina_azr.cli.held_keys import held_keys
 from tina_azr.cli.speaking import (
     BUDGET,
     DEVICE,
@@ -85,15 +87,18 @@ def chat(
     budget_of(budget)
     prompt = None if not prompts and sys.stdin.isatty() else _prompt(prompts)
 
-    from tina_azr.cli.chat_loop import Sampling
-    from tina_azr.cli.chat_state import Chat
+    with ExitStack() as loading:
+        if prompt is None:
+            loading.enter_context(held_keys())
+        from tina_azr.cli.chat_loop import Sampling
+        from tina_azr.cli.chat_state import Chat
 
-    start = Chat(model=model or EMBEDDED, system=system, visible=visible, budget=budget)
-    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-    if prompt is None:
-        status = _converse(start, sampling, device, dtype, named=model is not None, as_json=as_json)
-    else:
-        status = _answer(start, prompt, sampling, device, dtype, named=model is not None, as_json=as_json)
+        start = Chat(model=model or EMBEDDED, system=system, visible=visible, budget=budget)
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        if prompt is None:
+            status = _converse(start, sampling, device, dtype, loading, named=model is not None, as_json=as_json)
+        else:
+            status = _answer(start, prompt, sampling, device, dtype, named=model is not None, as_json=as_json)
     if status:
         raise click.exceptions.Exit(status)
 
@@ -119,7 +124,9 @@ def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, dtype
     return answer_once(engine, start, prompt, sampling, as_json=as_json)
 
 
-def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, named: bool, as_json: bool) -> int:
+def _converse(
+    start: "Chat", sampling: "Sampling", device: str, dtype: str, loading: ExitStack, *, named: bool, as_json: bool
+) -> int:
     from rich.console import Console
 
     from tina_azr.cli.chat_loop import Conversation
@@ -135,7 +142,7 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, n
     history, trouble = open_history(state_folder())
     if trouble is not None:
         say(console, trouble, "yellow")
-    return Conversation(
+    conversation = Conversation(
         engine,
         start,
         sampling,
@@ -143,4 +150,6 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, n
         console=console,
         as_json=as_json,
         plain_output=apart and not as_json,
-    ).run()
+    )
+    loading.close()
+    return conversation.run()
