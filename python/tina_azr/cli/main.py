@@ -1,9 +1,11 @@
 """The root of `tina-azr`. Nothing heavy is imported here: a command's module is loaded when the command is called.
 
-Anything in `tina_azr.errors` ends a command with one paragraph and no traceback, and Ctrl-C with one word, wherever it strikes. Every
-other exception is a fault of this package and keeps its traceback.
+Anything in `tina_azr.errors` ends a command with one paragraph and no traceback, and Ctrl-C with one word, wherever it strikes; so does
+a standard output that cannot be written, such as a full disk. Every other exception is a fault of this package and keeps its traceback.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -106,4 +108,21 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """The console script."""
-    cli(prog_name="tina-azr")
+    try:
+        cli(prog_name="tina-azr")
+    except OSError as error:
+        # Click has dealt with a closed pipe. A full device does not take one more newline either; any other error is a fault.
+        if _takes_output():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last try
+        click.echo(f"Error: standard output cannot be written: {error.strerror or error}", err=True)
+        sys.exit(Failure.exit_code)
+
+
+def _takes_output() -> bool:
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True

@@ -1,13 +1,16 @@
 """The frame of the command line: loading commands, showing errors."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from tina_azr.cli.main import SUBCOMMANDS, Subcommand, cli
+from tina_azr.cli.main import SUBCOMMANDS, Subcommand, cli, main
 from tina_azr.errors import ConfigError, ModelError
 
 
@@ -93,3 +96,28 @@ def test_debug_keeps_the_traceback() -> None:
 @pytest.mark.usefixtures("failing")
 def test_a_fault_of_this_package_keeps_its_traceback() -> None:
     assert isinstance(call("fail", "fault").exception, ZeroDivisionError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("--help",), ("config", "show")])
+def test_a_full_device_is_one_message(arguments: tuple[str, ...], unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tina_azr", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "Error: standard output cannot be written: No space left on device\n")
+
+
+def test_an_error_of_the_system_elsewhere_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(**_: str) -> None:
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    monkeypatch.setattr("tina_azr.cli.main.cli", elsewhere)
+    with pytest.raises(PermissionError):
+        main()
