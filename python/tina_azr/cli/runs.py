@@ -160,7 +160,10 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
     print_report(report, console)
     steps = ", ".join(f"step-{step}" for step in run.checkpoint_steps()) or "none"
     console.print(f"checkpoints: {steps}", highlight=False)
-    if status.step < status.steps:
+    writer = run.writer()
+    if writer is not None:
+        say(console, f"process {writer} is writing to it; --resume works once that has ended")
+    elif status.step < status.steps:
         try:
             config = load_config(run.config_file)
         except ConfigError as error:

@@ -64,9 +64,12 @@ class RunFolder:
         run = cls(path)
         if path.is_dir() and any(path.iterdir()):
             if run.config_file.exists():
+                writer = run.writer()
+                go_on = (
+                    f"Go on with it: tina-azr train --resume {path}; or" if writer is None else f"Process {writer} writes to it:"
+                )
                 raise RunError(
-                    f"{path} holds a run already ({run.describe()}). Go on with it: tina-azr train --resume {path}; "
-                    "or name another folder with --run-dir or --name."
+                    f"{path} holds a run already ({run.describe()}). {go_on} name another folder with --run-dir or --name."
                 )
             raise RunError(f"{path} exists and is not empty, and no run of tina-azr: name another folder with --run-dir or --name.")
         if path.exists() and not path.is_dir():
@@ -137,25 +140,24 @@ class RunFolder:
             if not _try_lock(file, fcntl.LOCK_EX, patience_s=_LOCK_PATIENCE_S):
                 file.seek(0)
                 raise RunError(
-                    f"{self.path} is in use by process {file.read().strip() or '(unknown)'}: two writers would ruin it. "
-                    "Wait, or stop that run first."
+                    f"{self.path} is in use by process {_process(file)}: two writers would ruin it. Wait, or stop that run first."
                 )
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
 
-    def is_locked(self) -> bool:
-        """Whether a living process writes to this run."""
+    def writer(self) -> str | None:
+        """Id of the living process that writes to this run; `(unknown)` where the lock does not tell yet, None where there is none."""
         if not self.lock_file.exists():
-            return False
+            return None
         with self.lock_file.open(encoding="utf-8") as file:
-            return not _try_lock(file, fcntl.LOCK_SH, patience_s=0.0)
+            return None if _try_lock(file, fcntl.LOCK_SH, patience_s=0.0) else _process(file)
 
     def read_status(self) -> RunStatus:
         """What `run.json` says; "running" of a dead process is read as "interrupted"."""
         status = RunStatus.read(self.status_file)
-        if status.state is RunState.RUNNING and not self.is_locked():
+        if status.state is RunState.RUNNING and self.writer() is None:
             return status.changed(state=RunState.INTERRUPTED)
         return status
 
@@ -232,6 +234,10 @@ def find_runs(parent: Path) -> list[RunFolder]:
         return []
     entries = sorted(entry for entry in parent.iterdir() if (entry / "config.yaml").is_file())
     return [RunFolder(entry) for entry in entries if (entry / "run.json").is_file()]
+
+
+def _process(file: IO[str]) -> str:
+    return file.read().strip() or "(unknown)"
 
 
 def _try_lock(file: IO[str], kind: int, *, patience_s: float) -> bool:

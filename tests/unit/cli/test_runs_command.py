@@ -1,6 +1,7 @@
 """`tina-azr runs` on folders that runs have left."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def test_one_run_as_json_is_its_report(runs: Runs) -> None:
 
 def test_a_run_that_can_go_on_says_how(runs: Runs) -> None:
     assert "go on with it: tina-azr train --resume runs/killed" in runs("killed").output
+
+
+def test_a_run_that_is_written_to_names_its_process_and_no_resume_that_would_fail(runs: Runs) -> None:
+    with RunFolder.open(Path("runs/killed")).locked():
+        output = runs("killed").output
+    assert "running at step 0 of 60" in output
+    assert f"process {os.getpid()} is writing to it" in output
+    assert "tina-azr train --resume" not in output
 
 
 def test_a_run_of_another_version_is_shown_all_the_same(runs: Runs) -> None:

@@ -71,6 +71,12 @@ def test_opening_nothing_says_so(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "absent")
 
 
+def test_a_new_run_in_the_folder_of_one_that_is_written_to_is_not_told_to_resume_it(run: RunFolder) -> None:
+    with run.locked(), pytest.raises(RunError, match=rf"Process {os.getpid()} writes to it: name another folder") as refused:
+        RunFolder.refuse_existing(run.path)
+    assert "--resume" not in str(refused.value)
+
+
 def test_a_second_writer_is_refused_while_the_first_lives(run: RunFolder) -> None:
     with run.locked(), pytest.raises(RunError, match=f"in use by process {os.getpid()}"), run.locked():
         pass
@@ -96,7 +102,7 @@ def test_looking_at_a_run_does_not_keep_its_writer_out(run: RunFolder) -> None:
     with run.locked():
         pass
     for _ in range(50):
-        assert not run.is_locked()
+        assert run.writer() is None
         with run.locked():
             pass
 
