@@ -97,7 +97,7 @@ def _summary(run: "RunFolder") -> dict[str, object]:
         "updated": status.updated,
         "message": status.message,
         "start": heldouts[0].pooled.to_json() if heldouts else None,
-        "end": heldouts[-1].pooled.to_json() if heldouts else None,
+        "end": heldouts[-1].pooled.to_json() if len(heldouts) > 1 else None,
     }
 
 
@@ -129,9 +129,10 @@ def _table(summaries: list[dict[str, object]]) -> "RenderableType":
 
 def _change(row: dict[str, object], field: str) -> str:
     start, end = row["start"], row["end"]
-    if not isinstance(start, dict) or not isinstance(end, dict) or start[field] is None or end[field] is None:
+    shares = [one[field] for one in (start, end) if isinstance(one, dict)]
+    if not shares or None in shares:
         return "-"
-    return f"{100 * start[field]:.1f} > {100 * end[field]:.1f}"
+    return " > ".join(f"{100 * share:.1f}" for share in shares)
 
 
 def _report_json(run: "RunFolder") -> dict[str, object]:

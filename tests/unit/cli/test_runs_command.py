@@ -52,6 +52,13 @@ def test_json_has_start_and_end_of_each(runs: Runs) -> None:
     assert (killed["state"], killed["end"]) == ("interrupted", None)
 
 
+def test_a_single_evaluation_is_the_start_and_no_end(runs: Runs) -> None:
+    MetricsWriter(RunFolder.open(Path("runs/killed"))).on_heldout(_evaluation(0, 0.523))
+    _, killed = json.loads(runs("--json").output)
+    assert (killed["start"]["accuracy"], killed["end"]) == (0.523, None)
+    assert runs().output.splitlines()[2].split() == ["killed", "interrupted", "0/60", "0:00", "52.3", "62.3"]
+
+
 @pytest.mark.parametrize("name", ["finished", "runs/finished"])
 def test_one_run_is_shown_by_name_or_path(runs: Runs, name: str) -> None:
     output = runs(name).output
