@@ -11,8 +11,11 @@ import click
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.padding import Padding
+    from rich.table import Table
 
     from tina_azr.tasks.schema import StoredTask
     from tina_azr.train.run_folder import RunFolder
@@ -59,17 +62,35 @@ def tasks(
 
 def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str, limit: int, as_json: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from tina_azr.cli.saying import say
-    from tina_azr.tasks.browsing import TaskFilter, list_tasks, summarise
-    from tina_azr.train.wording import percent, visible
+    from tina_azr.config import choose
+    from tina_azr.tasks.browsing import TaskFilter, count_tasks, list_tasks, summarise
+    from tina_azr.tasks.modes import MODES
 
-    stored = list_tasks(run.tasks_file, TaskFilter(mode=mode, contains=contains), order=sort, limit=limit)
+    if mode is not None:
+        choose(MODES, mode, "--mode")
+    wanted = TaskFilter(mode=mode, contains=contains)
+    stored = list_tasks(run.tasks_file, wanted, order=sort, limit=limit)
     if as_json:
         click.echo(json.dumps([_task_json(each) for each in stored], indent=2))
         return
+    console = Console(highlight=False, markup=False)  # Programs have brackets of their own.
+    if stored:
+        console.print(_table(stored))
+    summary = summarise(run.tasks_file)
+    matching = "" if wanted == TaskFilter() else f"{count_tasks(run.tasks_file, wanted)} that match, among "
+    modes = ", ".join(f"{count} {name}" for name, count in summary.by_mode.items())
+    advice = f"; one of them: tina-azr tasks {run.path} KEY" if stored else ""
+    say(console, f"{len(stored)} of {matching}{summary.kept} tasks{f' ({modes})' if modes else ''}{advice}", "dim")
+
+
+def _table(stored: "Sequence[StoredTask]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from tina_azr.train.wording import percent, visible
+
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in ("key", "mode"):
         table.add_column(name, no_wrap=True)
@@ -80,11 +101,7 @@ def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str
         task = each.task
         program = Text(visible(_one_line(task.program)), no_wrap=True, overflow="ellipsis")
         table.add_row(task.key[:KEY_DIGITS], task.mode, str(each.step), percent(each.pass_rate, 0), program)
-    console = Console(highlight=False, markup=False)  # Programs have brackets of their own.
-    console.print(table)
-    summary = summarise(run.tasks_file)
-    modes = ", ".join(f"{count} {name}" for name, count in summary.by_mode.items()) or "none"
-    say(console, f"{len(stored)} of {summary.kept} tasks ({modes}); one of them: tina-azr tasks {run.path} KEY", "dim")
+    return table
 
 
 def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json: bool) -> None:

@@ -51,20 +51,17 @@ def list_tasks(path: Path, wanted: TaskFilter, *, order: str = "newest", limit: 
     """Tasks that pass the filter, without their histories. `order` is a key of `ORDERS`."""
     if order not in ORDERS:
         raise ConfigError(f"tasks cannot be ordered by `{order}`. Known: {', '.join(ORDERS)}.")
-    conditions = {
-        "mode = ?": wanted.mode,
-        "attempts > 0 AND correct / attempts >= ?": wanted.min_pass_rate,
-        "attempts > 0 AND correct / attempts <= ?": wanted.max_pass_rate,
-        "steps >= ?": wanted.min_steps,
-        "steps <= ?": wanted.max_steps,
-        "step >= ?": wanted.since_step,
-        "instr(program || char(10) || message, ?) > 0": wanted.contains,
-    }
-    used = {condition: value for condition, value in conditions.items() if value is not None}
-    where = " AND ".join(used) or "1"
+    where, values = _where(wanted)
     query = f"SELECT {', '.join(STORED_COLUMNS)} FROM tasks WHERE {where} ORDER BY {ORDERS[order]} LIMIT ?"
     with closing(connect(path, read_only=True)) as connection, guarded(path):
-        return [stored_from_row(row) for row in connection.execute(query, (*used.values(), limit))]
+        return [stored_from_row(row) for row in connection.execute(query, (*values, limit))]
+
+
+def count_tasks(path: Path, wanted: TaskFilter) -> int:
+    """How many tasks pass the filter."""
+    where, values = _where(wanted)
+    with closing(connect(path, read_only=True)) as connection, guarded(path):
+        return int(connection.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()[0])
 
 
 def find_task(path: Path, key: str) -> StoredTask:
@@ -107,3 +104,18 @@ def summarise(path: Path) -> BufferSummary:
 def _history(connection: sqlite3.Connection, id: int) -> tuple[Estimate, ...]:
     rows = connection.execute("SELECT step, correct, attempts FROM estimates WHERE task = ? ORDER BY rowid", (id,))
     return tuple(Estimate(step=row["step"], correct=row["correct"], attempts=row["attempts"]) for row in rows)
+
+
+def _where(wanted: TaskFilter) -> tuple[str, tuple[object, ...]]:
+    """The condition and the values of its question marks."""
+    conditions = {
+        "mode = ?": wanted.mode,
+        "attempts > 0 AND correct / attempts >= ?": wanted.min_pass_rate,
+        "attempts > 0 AND correct / attempts <= ?": wanted.max_pass_rate,
+        "steps >= ?": wanted.min_steps,
+        "steps <= ?": wanted.max_steps,
+        "step >= ?": wanted.since_step,
+        "instr(program || char(10) || message, ?) > 0": wanted.contains,
+    }
+    used = {condition: value for condition, value in conditions.items() if value is not None}
+    return " AND ".join(used) or "1", tuple(used.values())

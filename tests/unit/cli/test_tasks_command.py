@@ -123,6 +123,26 @@ def test_the_list_can_be_narrowed_and_ordered(tasks: Tasks) -> None:
     assert [task["mode"] for task in json.loads(tasks("--contains", "twice", "--json").output)] == ["induction"]
 
 
+def test_a_shortened_list_says_how_many_match_and_how_many_there_are(tasks: Tasks) -> None:
+    assert "1 of 2 tasks (1 deduction" in tasks("--limit", "1").output
+    assert "1 of 2 that match, among 2 tasks (1 deduction" in tasks("--contains", "def f", "--limit", "1").output
+    assert tasks("--contains", "nowhere").output == "0 of 0 that match, among 2 tasks (1 deduction, 1 induction)\n"
+
+
+def test_an_unknown_mode_is_refused_with_those_that_exist(tasks: Tasks) -> None:
+    refused = tasks("--mode", "foo")
+    assert refused.exit_code == 2
+    assert "--mode: there is no `foo`. Known: deduction, abduction, induction" in refused.output
+
+
+def test_an_empty_list_advises_no_key(tmp_path: Path) -> None:
+    config = load_config()
+    run = RunFolder.create(tmp_path / "run", config)
+    with TaskBuffer.create(run.tasks_file, config.tasks, ()):
+        pass
+    assert CliRunner().invoke(cli, ["tasks", str(run.path)]).output == "0 of 0 tasks\n"
+
+
 def test_the_orders_of_the_help_are_those_that_exist(tasks: Tasks) -> None:
     words = " ".join(tasks("--help").output.split())
     assert f"{', '.join(list(ORDERS)[:-1])} or {list(ORDERS)[-1]}." in words

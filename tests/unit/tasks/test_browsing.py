@@ -7,7 +7,7 @@ import pytest
 
 from tina_azr.config import TasksConfig
 from tina_azr.errors import ConfigError
-from tina_azr.tasks.browsing import ORDERS, TaskFilter, find_task, list_tasks, summarise
+from tina_azr.tasks.browsing import ORDERS, TaskFilter, count_tasks, find_task, list_tasks, summarise
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
 from tina_azr.tasks.schema import Estimate
 from tina_azr.tasks.types import Reference, Task
@@ -54,6 +54,10 @@ def keys(path: Path) -> Keys:
 def test_the_newest_come_first_and_no_more_than_asked_for(keys: Keys) -> None:
     assert keys() == ["bb3", "aa2", "aa1"]
     assert keys(limit=2) == ["bb3", "aa2"]
+
+
+def test_a_count_knows_no_limit(path: Path) -> None:
+    assert [count_tasks(path, TaskFilter(mode=mode)) for mode in (None, "deduction", "induction")] == [3, 2, 0]
 
 
 @pytest.mark.parametrize(
