@@ -131,13 +131,12 @@ def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json
 
 
 def _print_task(stored: "StoredTask", console: "Console") -> None:
-    from tina_azr.train.wording import percent, visible
+    from tina_azr.train.wording import counted, percent, visible
 
     task = stored.task
     console.print(f"[bold]{task.mode}[/bold]  {task.key}")
     console.print(
-        f"from step {stored.step}; {task.steps} step{'' if task.steps == 1 else 's'}; solved {percent(stored.pass_rate, 0)}, "
-        f"{stored.tried} attempts"
+        f"from step {stored.step}; {counted(task.steps, 'step')}; solved {percent(stored.pass_rate, 0)}, {stored.tried} attempts"
     )
     _print_program(task.program, console)
     if task.message:

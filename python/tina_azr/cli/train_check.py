@@ -18,7 +18,7 @@ from tina_azr.train.assembly import load_heldout_sets
 from tina_azr.train.checkpoint import find_checkpoint
 from tina_azr.train.estimate import Memory, ModelShape, estimate_memory
 from tina_azr.train.run_folder import RunFolder
-from tina_azr.train.wording import duration
+from tina_azr.train.wording import counted, duration
 
 _PROGRAM, _CALL, _VALUE = "def f(x):\n    return [x, x + 1]\n", "f(1)", "[1, 2]"
 
@@ -69,8 +69,8 @@ def _work(config: Config) -> str:
     proposals = config.selfplay.proposals_per_mode * len(config.tasks.modes)
     minutes = f" or {config.run.max_minutes:g} minutes" if config.run.max_minutes is not None else ""
     return (
-        f"{config.run.steps} steps{minutes}; a step is {proposals} proposals and up to {proposals * config.selfplay.group_size} attempts "
-        f"of at most {config.selfplay.max_tokens} tokens"
+        f"{counted(config.run.steps, 'step')}{minutes}; a step is {proposals} proposals and up to "
+        f"{proposals * config.selfplay.group_size} attempts of at most {config.selfplay.max_tokens} tokens"
     )
 
 

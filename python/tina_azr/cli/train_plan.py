@@ -11,6 +11,7 @@ from tina_azr.config import RUNS, Config, load_config
 from tina_azr.errors import ConfigError, RunError
 from tina_azr.train.run_folder import RunFolder, config_digest, new_run_path
 from tina_azr.train.status import RunState, RunStatus
+from tina_azr.train.wording import counted
 
 LATEST = "latest"
 """What a bare `--resume` means."""
@@ -48,9 +49,10 @@ def plan_resume(run_name: str, overrides: Sequence[str], *, path: Path | None, f
             "--set run.*) may change. For anything else start a new run, from its weights if you like: "
             "--set model.name=RUN/checkpoints/step-N/model"
         )
+    minutes = "" if own.run.max_minutes is None else f" or {own.run.max_minutes:g} minutes"
     if _is_over(run, own) and config.run == own.run and from_step is None:
         raise RunError(
-            f"{run.path} is {run.describe()} and has reached its goal of {own.run.steps} steps or {own.run.max_minutes} minutes. "
+            f"{run.path} is {run.describe()} and has reached its goal of {counted(own.run.steps, 'step')}{minutes}. "
             "To train it further give a later one: --steps N, --minutes M, or both."
         )
     return Plan(path=run.path, config=config, resume=True, from_step=from_step)

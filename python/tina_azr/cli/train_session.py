@@ -17,7 +17,7 @@ from tina_azr.train.resume import rewind
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.status import RunState, RunStatus
 from tina_azr.train.trainer import EndReason, Trainer, TrainingEnd
-from tina_azr.train.wording import duration
+from tina_azr.train.wording import counted, duration
 
 
 def run_session(plan: Plan, console: Console) -> tuple[Report, bool]:
@@ -75,9 +75,10 @@ def _prepare(run: RunFolder, plan: Plan, console: Console) -> Checkpoint | None:
 
 def _introduce(run: RunFolder, config: Config, console: Console, start: str = "") -> None:
     limit = f" or {config.run.max_minutes:g} minutes, whichever comes first" if config.run.max_minutes is not None else ""
+    steps = counted(config.run.steps, "step")
     lines = (
         f"{config.model.name} proposes small programs as tasks; the sandbox checks them; it solves them and learns from the outcome.",
-        f"{config.run.steps} steps{limit}, seed {config.seed}; accuracy on held-out tasks every {config.heldout.every} steps. {start}",
+        f"{steps}{limit}, seed {config.seed}; accuracy on held-out tasks every {counted(config.heldout.every, 'step')}. {start}",
         f"Everything goes to {run.path}/. Ctrl-C saves and says how to go on.",
     )
     say(console, "\n".join(line.rstrip() for line in lines))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, HeldoutOutcome
+from tina_azr.train.wording import counted
 
 NEAR_STRATA = (1, 2, 3)
 """What the headline pools."""
@@ -50,7 +51,7 @@ def compare(
     rows += [_row(mode, start.by_mode[mode], end.by_mode[mode], pairs, _of_mode(mode)) for mode in modes]
     strata = sorted(set(start.by_stratum) & set(end.by_stratum))
     for stratum in strata:
-        label = f"{stratum} step{'' if stratum == 1 else 's'}"
+        label = counted(stratum, "step")
         rows.append(_row(label, start.by_stratum[stratum], end.by_stratum[stratum], pairs, _of_stratum(stratum)))
     far = [stratum for stratum in strata if stratum not in NEAR_STRATA]
     if far:

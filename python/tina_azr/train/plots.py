@@ -19,7 +19,7 @@ from tina_azr.train.metrics import PHASES, HeldoutCell, HeldoutMetrics, StepMetr
 from tina_azr.train.metrics_file import History
 from tina_azr.train.plot_style import COLORS, STYLE
 from tina_azr.train.run_folder import RunFolder
-from tina_azr.train.wording import rate
+from tina_azr.train.wording import counted, rate
 
 _PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#c9b458", "#e3d9a0", "#3f9a5f", "#8fc7a1", "#8c5fb0", "#b9b9b9")
 _REASONS = ("#b0485a", "#d9812b", "#e5b93c", "#3f9a5f", "#2f6fb5", "#8c5fb0", "#7a7a7a", "#b9b9b9")
@@ -76,7 +76,7 @@ def _strata(axis: Axes, history: History) -> None:
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(strata), 1)))
     for stratum, color in zip(strata, colors, strict=True):
         points = [m for m in history.heldouts if stratum in m.by_stratum]
-        label = f"{stratum} step{'s' if stratum > 1 else ''}"
+        label = counted(stratum, "step")
         _band(axis, points, [m.by_stratum[stratum] for m in points], greedy=False, color=color, label=label)
     _percent(axis, "By length of the program, temperature 1")
 

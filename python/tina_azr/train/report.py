@@ -15,7 +15,7 @@ from tina_azr.train.metrics import StepMetrics
 from tina_azr.train.metrics_file import History, read_metrics, read_outcomes
 from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.status import RunStatus
-from tina_azr.train.wording import accuracy, duration, percent, points, rate, whole
+from tina_azr.train.wording import accuracy, counted, duration, percent, points, rate, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Totals:
 
     steps: int
     seconds: float
+    """The run's clock, as in `run.json`: every evaluation is in it."""
     samples: int
     """Rollouts trained on."""
     tasks: int
@@ -76,7 +77,7 @@ def make_report(run: RunFolder, history: History, status: RunStatus) -> Report:
         first, last = history.heldouts[0], history.heldouts[-1]
         start_step, end_step = first.step, last.step
         rows = compare(first, last, read_outcomes(run, first.step), read_outcomes(run, last.step))
-    totals = _totals(history.steps) if history.steps else None
+    totals = _totals(history.steps, status.seconds) if history.steps else None
     return Report(name=run.name, status=status, start_step=start_step, end_step=end_step, rows=rows, totals=totals)
 
 
@@ -139,7 +140,7 @@ def facts(totals: Totals) -> list[str]:
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in totals.seconds_by_phase.items())
     valid, least = percent(totals.valid_rate), percent(totals.valid_rate_least)
     return [
-        f"{totals.steps} steps in {duration(totals.seconds)}; {totals.samples} rollouts trained on, {totals.tasks} new tasks",
+        f"{counted(totals.steps, 'step')} in {duration(totals.seconds)}; {totals.samples} rollouts trained on, {totals.tasks} new tasks",
         f"proposals: {valid} valid (least in a step {least}), {percent(totals.distinct_rate)} of them new",
         f"sandbox: {totals.programs} programs, {rate(totals.programs_per_second)} a second",
         f"decoding: {rate(totals.tokens_per_second)} tokens a second",
@@ -147,11 +148,11 @@ def facts(totals: Totals) -> list[str]:
     ]
 
 
-def _totals(steps: Sequence[StepMetrics]) -> Totals:
+def _totals(steps: Sequence[StepMetrics], seconds: float) -> Totals:
     phases = dict.fromkeys(phase for step in steps for phase in step.seconds_by_phase)
     return Totals(
         steps=steps[-1].step,
-        seconds=steps[-1].seconds,
+        seconds=seconds,
         samples=sum(step.samples for step in steps),
         tasks=sum(step.tasks for step in steps),
         programs=sum(step.programs for step in steps),

@@ -46,6 +46,11 @@ def rate(per_second: float) -> str:
     return f"{per_second / 1000:.1f} k" if per_second < 100_000 else f"{per_second / 1000:.0f} k"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `4 steps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """`1:32` or `2:05:10`."""
     minutes, rest = divmod(round(max(0.0, seconds)), 60)

@@ -197,6 +197,13 @@ def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) ->
         assert train_check._model_folder(plan) == tmp_path / "checkpoints" / f"step-{looked_at}" / "model"
 
 
+def test_a_goal_of_steps_alone_is_named_without_minutes(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", load_config(overrides=["run.steps=1", "run.max_minutes=null"]))
+    run.write_status(run.read_status().changed(state=RunState.FINISHED, step=1))
+    with pytest.raises(RunError, match=r"has reached its goal of 1 step\. To train"):
+        plan_resume(str(run.path), (), path=None, from_step=None)
+
+
 def test_a_bare_resume_takes_the_run_that_was_last_written_to(train: Train) -> None:
     for name in ("second", "first"):
         train("--name", name, ending=EndReason.STOPPED)

@@ -9,7 +9,7 @@ from rich.console import Console
 from tina_azr.train.metrics import HeldoutMetrics, StepMetrics
 from tina_azr.train.metrics_file import History
 from tina_azr.train.plots import draw_plots
-from tina_azr.train.report import make_report, print_report, write_report
+from tina_azr.train.report import facts, make_report, print_report, write_report
 from tina_azr.train.run_folder import RunFolder
 
 MakeStep = Callable[..., StepMetrics]
@@ -55,6 +55,19 @@ def test_totals_add_up_the_steps(run: RunFolder, step_metrics: MakeStep, heldout
     assert (totals.steps, totals.samples, totals.programs) == (3, 3 * 338, 3 * 512)
     assert round(totals.valid_rate, 6) == 0.92
     assert totals.valid_rate_least == 0.91
+
+
+def test_the_time_is_that_of_the_run_with_its_last_evaluation(
+    run: RunFolder, step_metrics: MakeStep, heldout_metrics: MakeHeldout
+) -> None:
+    status = run.read_status().changed(seconds=71.0)
+    for history, said in (
+        (_history(step_metrics, heldout_metrics), "3 steps in 1:11;"),
+        (History(steps=(step_metrics(1),)), "1 step in 1:11;"),
+    ):
+        totals = make_report(run, history, status).totals
+        assert totals is not None
+        assert facts(totals)[0].startswith(said)
 
 
 def test_a_run_without_a_step_has_a_report_without_rows(run: RunFolder) -> None:
