@@ -18,6 +18,7 @@ from tina_azr.engine.calibration import CALIBRATION, Calibration
 from tina_azr.engine.opening import open_engine
 from tina_azr.engine.scores import Interval
 from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.errors import ScoreError
 from tina_azr.model.heads_file import HeadFacts, save_all_heads
 from tina_azr.model.loading import load_policy
 from tina_azr.model.metacog import HeadShape, build_heads
@@ -129,6 +130,20 @@ def test_chained_tasks_have_prompts_as_long_as_the_runs_own(run: Path, longest: 
     beyond = int(title.split(", ")[1].split()[0])
     assert (beyond > 0) == some
     assert all(len(solver_prompt(policy, task)) <= longest for task in kept[len(kept) - beyond :])
+
+
+@pytest.mark.parametrize("refitted", [False, True])
+def test_a_fit_that_fails_names_flags_that_may_help(refitted: bool) -> None:
+    with pytest.raises(ScoreError) as said, calibrate_session._ways_out(refitted=refitted):
+        raise ScoreError("no slope helps")
+    assert str(said.value).startswith("no slope helps. What may help: more labels (--tasks N, --samples N), ")
+    assert ("--refit" in str(said.value)) is not refitted
+
+
+def test_where_there_is_no_terminal_progress_leaves_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with calibrate_session._progress() as bar, calibrate_session._task(bar, "label") as advance:
+        advance(1, 2)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_figures_that_the_labels_do_not_decide_are_null_in_json() -> None:

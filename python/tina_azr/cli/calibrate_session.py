@@ -18,7 +18,7 @@ from tina_azr.engine.fitting import MIN_LABELS, Method, check_count, measured
 from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.opening import model_folder
 from tina_azr.engine.scores import Interval
-from tina_azr.errors import ConfigError, ModelError, RunError
+from tina_azr.errors import ConfigError, ModelError, RunError, ScoreError
 from tina_azr.model.heads_file import AnyHeads, HeadFacts, head_names, load_heads, save_all_heads, weights_digest
 from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.sandbox.opening import open_sandbox
@@ -163,7 +163,8 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
 
         own = graded(held_back, "label", Phase.HEADS)
         held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
-    fitted = _fit(policy, tokenizer, heads, own, held, options)
+    with _ways_out(refitted=options.refit):
+        fitted = _fit(policy, tokenizer, heads, own, held, options)
     sections = _sections(fitted, f"{title} (n = {len(own.tries)})", held, options.seed)
     out = options.out or policy.folder
     try:
@@ -281,9 +282,21 @@ def _view(before: Claimed, after: Claimed, which: str) -> ConfidenceView:
 
 
 @contextmanager
+def _ways_out(*, refitted: bool) -> Iterator[None]:
+    """Name the flags that may help where a fit fails: the library that says why knows of none."""
+    try:
+        yield
+    except ScoreError as error:
+        refit = "" if refitted else "heads trained once more (--refit), "
+        raise ScoreError(f"{error}. What may help: more labels (--tasks N, --samples N), {refit}or a longer run") from error
+
+
+@contextmanager
 def _progress() -> Iterator[Progress]:
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # Nowhere but at a terminal can a bar be taken back: it would leave an empty line in a log.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
 
 
