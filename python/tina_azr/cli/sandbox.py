@@ -124,7 +124,8 @@ def _print_outcome(outcome: "Outcome") -> None:
     if outcome.ok:
         click.echo(outcome.value)
     else:
-        click.echo(f"{outcome.kind}: {visible(outcome.error or '')}", err=True)
+        more = "; --fuel N gives it more" if outcome.kind == "fuel" else ""
+        click.echo(f"{outcome.kind}: {visible(outcome.error or '')}{more}", err=True)
     click.echo(f"fuel {outcome.fuel:,}, {outcome.wall_ms:.1f} ms, {outcome.memory_bytes >> 20} MB", err=True)
 
 

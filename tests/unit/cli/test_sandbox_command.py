@@ -112,6 +112,12 @@ def test_ctrl_c_does_not_wait_for_the_program(tmp_path: Path, command: str) -> N
     assert (process.returncode, out, said) == (130, "", "\nStopped.\n")
 
 
+def test_who_runs_out_of_fuel_is_told_of_the_flag_and_a_program_is_not() -> None:
+    used = "used all of its 1000 fuel"
+    assert f"fuel: {used}; --fuel N gives it more\n" in call("run", "-", "--fuel", "1000", text="while True: pass").stderr
+    assert json.loads(call("run", "-", "--fuel", "1000", "--json", text="while True: pass").stdout)["error"] == used
+
+
 def test_check_needs_determinism_as_well() -> None:
     source = "def f(x):\n    return list({str(n) for n in range(x)})"
     assert json.loads(call("run", "-", "--call", "f(9)", "--json", text=source).stdout)["outcome"] == "ok"
