@@ -152,7 +152,7 @@ def _sandbox() -> Iterator[Finding]:
         from tina_azr.cli.sandbox import FACTS
         from tina_azr.sandbox import Sandbox
 
-        with Sandbox(workers=1) as sandbox:
+        with Sandbox() as sandbox:
             for key, value in sandbox.info().items():
                 name, said = FACTS[key](value)
                 yield Finding(name=f"sandbox {key}", status=Status.GOOD, detail=str(value), in_words=(f"sandbox {name}", said))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tina_azr.cli.train_plan import Plan
 from tina_azr.config import Config
+from tina_azr.config.document import write_yaml
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import EMBEDDED, find_folder
 from tina_azr.sandbox.opening import open_sandbox
@@ -62,7 +63,7 @@ def _changes(config: Config) -> Iterator[str]:
     defaults = dict(leaves(Config().model_dump(mode="json")))
     for name, value in leaves(config.model_dump(mode="json")):
         if value != defaults[name]:
-            yield f"{name} = {value} (default {defaults[name]})"
+            yield f"{name} = {write_yaml(value, inline=True)} (default {write_yaml(defaults[name], inline=True)})"
 
 
 def _work(config: Config) -> str:

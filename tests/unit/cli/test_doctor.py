@@ -39,6 +39,12 @@ def test_people_are_told_of_the_sandbox_in_words_and_programs_by_key(monkeypatch
     }
 
 
+def test_the_threads_are_those_that_sandbox_info_tells_of() -> None:
+    _, found = findings()
+    facts = json.loads(CliRunner().invoke(cli, ["sandbox", "info", "--json"]).stdout)
+    assert found["sandbox workers"]["detail"] == str(facts["workers"])
+
+
 def test_a_fault_is_told_with_what_to_do_and_hides_no_other_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tina_azr._native", None)  # what an import finds where the build is missing
     monkeypatch.setattr(page, "PACKAGE", tmp_path)

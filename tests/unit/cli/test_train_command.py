@@ -197,6 +197,15 @@ def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) ->
         assert train_check._model_folder(plan) == tmp_path / "checkpoints" / f"step-{looked_at}" / "model"
 
 
+def test_a_dry_run_shows_settings_as_they_may_be_typed_back() -> None:
+    config = load_config(overrides=["run.max_minutes=null", "introspection.train_heads=false", "tasks.modes=[deduction]"])
+    said = list(train_check._changes(config))
+    assert "run.max_minutes = null (default 15.0)" in said
+    assert "introspection.train_heads = false (default true)" in said
+    assert "tasks.modes = [deduction] (default [deduction, abduction, induction])" in said
+    assert load_config(overrides=[line.partition(" (default")[0].replace(" = ", "=") for line in said]) == config
+
+
 def test_a_goal_of_steps_alone_is_named_without_minutes(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", load_config(overrides=["run.steps=1", "run.max_minutes=null"]))
     run.write_status(run.read_status().changed(state=RunState.FINISHED, step=1))
