@@ -13,13 +13,14 @@ from tina_azr.cli.chat_record import turn_record
 from tina_azr.cli.chat_state import Chat, read_line
 from tina_azr.cli.held_keys import held_keys
 from tina_azr.cli.introspection_words import FINISHES, STOPS, warnings
+from tina_azr.cli.main import INTERRUPTED
 from tina_azr.cli.saying import say
 from tina_azr.cli.turns import Interrupts, Turn, run_turn
 from tina_azr.engine.types import Answering, ChatEngine, Event, FinishReason, Generation, GenerationRequest, Thinking, ThoughtEnded
 from tina_azr.errors import ServeError
 from tina_azr.train.wording import visible
 
-OK, INTERRUPTED = 0, 130
+OK = 0
 _SEEDS = 1 << 31
 
 

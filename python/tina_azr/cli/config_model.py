@@ -26,11 +26,11 @@ def remarks(config: Config) -> list[str]:
     """What is in order and should be known all the same."""
     absent = absent_model(config)
     said = [] if absent is None else [f"{absent} is not on this machine: whether it fits was not checked"]
-    new = {"adapter_rank": config.introspection.adapter_rank > 0, "film": config.introspection.film}
-    new["gate_layer"] = config.introspection.gate_layer is not None
-    if any(new.values()):
-        names = ", ".join(f"introspection.{name}" for name, on in new.items() if on)
-        said.append(f"{names}: nothing trains that yet, so it changes no number and costs time")
+    section = config.introspection
+    untrained = {"adapter_rank": section.adapter_rank > 0, "film": section.film, "gate_layer": section.gate_layer is not None}
+    names = [f"introspection.{name}" for name, on in untrained.items() if on]
+    if names:
+        said.append(f"{', '.join(names)}: nothing trains that yet, so it changes no number and costs time")
     return said
 
 

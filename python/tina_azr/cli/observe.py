@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import click
 
+from tina_azr.cli.main import INTERRUPTED
 from tina_azr.cli.speaking import (
     BUDGET,
     DEVICE,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from tina_azr.engine.observation import Observation
     from tina_azr.engine.types import GenerationRequest
 
-INTERRUPTED = 130
 EPILOG = """\b
 Examples:
   tina-azr observe                                    a small task for the embedded model

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tina_azr.cli.main import INTERRUPTED
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
     from tina_azr.cli.train_plan import Plan
 
-STOPPED = 130
-"""Exit status of a run that was stopped by hand, as the shell counts it."""
 
 EPILOG = """\b
 Examples:
@@ -85,11 +84,11 @@ def train(
         report, stopped = run_session(plan, console)
     except KeyboardInterrupt:
         say(console, _stopped_at_once(plan))
-        raise click.exceptions.Exit(STOPPED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
     if stopped:
-        raise click.exceptions.Exit(STOPPED)
+        raise click.exceptions.Exit(INTERRUPTED)
 
 
 def _plan(

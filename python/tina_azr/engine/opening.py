@@ -54,10 +54,10 @@ def model_folder(model: str) -> str:
     checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
         return model
-    steps = [int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*") if (path / "model").is_dir()]
+    steps = _steps(checkpoints, "model")
     if not steps:
         raise ModelError(f"{model} is a run without a checkpoint yet: let it go on, or name a model")
-    return str(checkpoints / f"step-{max(steps)}" / "model")
+    return str(checkpoints / f"step-{steps[-1]}" / "model")
 
 
 def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[Introspector | None, list[str]]:
@@ -100,5 +100,10 @@ def _calibrated_before(folder: Path) -> list[int]:
     own = _STEP.fullmatch(folder.parent.name)
     if own is None:
         return []
-    there = (_STEP.fullmatch(path.parents[1].name) for path in folder.parent.parent.glob(f"step-*/model/{CALIBRATION}"))
-    return sorted(int(found[1]) for found in there if found is not None and int(found[1]) < int(own[1]))
+    return [step for step in _steps(folder.parent.parent, f"{folder.name}/{CALIBRATION}") if step < int(own[1])]
+
+
+def _steps(checkpoints: Path, held: str) -> list[int]:
+    """Of the checkpoints that hold a file or folder of that name, rising."""
+    named = ((_STEP.fullmatch(path.name), path) for path in checkpoints.glob("step-*"))
+    return sorted(int(step[1]) for step, path in named if step is not None and (path / held).exists())

@@ -3,9 +3,9 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from starlette.types import Receive
 
@@ -18,6 +18,8 @@ from tina_azr.serve.metrics import Metrics
 from tina_azr.serve.room import EngineRoom
 from tina_azr.serve.run import Run
 from tina_azr.serve.types import ApiError, EndedBy, ServedModel, failed
+
+Result = TypeVar("Result")
 
 CLIENT_LEFT = 499
 """nginx's status for it; nobody reads it but the metrics."""
@@ -66,29 +68,28 @@ def now() -> int:
 
 async def begin(room: EngineRoom, run_id: str, request: GenerationRequest, receive: Receive) -> Run:
     """A run that the engine has taken. If the client leaves before, its prompt is not read where that has not begun."""
-    submitting = asyncio.create_task(room.submit(run_id, request))
-    leaving = asyncio.create_task(left(receive))
-    try:
-        await asyncio.wait((submitting, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not submitting.done():
-            raise ApiError(CLIENT_LEFT, "the client left", code="client_left")
-        return submitting.result()
-    finally:
-        await stop(submitting, leaving)
+    return await _unless_left(room.submit(run_id, request), receive)
 
 
 async def finish(run: Run, receive: Receive) -> list[Generation]:
     """All completions of a run, in order. If the client leaves first, the run is ended at once."""
-    reading = asyncio.create_task(_generations(run))
-    leaving = asyncio.create_task(left(receive))
     try:
-        await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            raise ApiError(CLIENT_LEFT, "the client left", code="client_left")
-        return reading.result()
+        return await _unless_left(_generations(run), receive)
     finally:
         run.end(EndedBy.CLIENT)
-        await stop(reading, leaving)
+
+
+async def _unless_left(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
+    """What the work returns. If the client leaves first, it is cancelled; raises ApiError."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(left(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ApiError(CLIENT_LEFT, "the client left", code="client_left")
+        return working.result()
+    finally:
+        await stop(working, leaving)
 
 
 async def _generations(run: Run) -> list[Generation]:
