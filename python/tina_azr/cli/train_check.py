@@ -112,7 +112,8 @@ def _memory(config: Config, folder: Path | None) -> str:
         ""
         if memory.total < there
         else (
-            "\n[yellow]That is more than there is: lower selfplay.slots, selfplay.max_tokens or learning.micro_batch_tokens.[/yellow]"
+            "\n[yellow]That is more than there is: lower selfplay.slots, selfplay.max_tokens or learning.micro_batch_tokens"
+            f"{'' if config.learning.gradient_checkpointing else ', or set learning.gradient_checkpointing'}.[/yellow]"
         )
     )
     return f"about {_bytes(memory.total)} ({parts}) of {_bytes(there)} {what}{verdict}"
@@ -122,7 +123,7 @@ def _parts(memory: Memory) -> tuple[tuple[str, int], ...]:
     return (
         ("weights", memory.weights),
         ("gradients", memory.gradients),
-        ("moments", memory.moments),
+        ("optimizer", memory.optimizer),
         ("KV cache", memory.kv_cache),
         ("activations", memory.activations),
     )

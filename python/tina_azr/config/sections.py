@@ -172,6 +172,8 @@ class LearningConfig(Section):
     """Gradient norm beyond which the gradient is scaled down."""
     micro_batch_tokens: int = setting(4_096, unit="tokens", ge=16, le=10_000_000)
     """Tokens, prompt and completion, in one forward and backward pass: memory, not numbers."""
+    gradient_checkpointing: bool = switch(False)
+    """Keep each layer's input alone and compute the rest again in the backward pass: far less memory, a third more work, same numbers."""
     autocast: Literal["none", "bfloat16"] = choice("none")
     """Compute type of the learner's forward pass; logits and loss stay in float32."""
     length_normalisation: Literal["sample", "token"] = choice("sample")

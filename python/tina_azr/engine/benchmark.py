@@ -1,6 +1,6 @@
 """What introspection costs, and whether walls hold: the engine with its heads and without them, in turns on the same prompts.
 
-    python -m tina_azr.engine.benchmark MODEL [--prompts N] [--rounds R] [--completions C] [--threads T]
+    python -m tina_azr.engine.benchmark MODEL [--prompts N] [--rounds R] [--completions C] [--threads T] [--dtype D]
 
 MODEL has heads beside it (a run, or a folder). Both ways decode the same tokens: budgets are requested, not predicted, and seeds are equal.
 Then C completions think under their predicted budgets, in hidden mode; what is over its wall or shows its thought is counted.
@@ -20,7 +20,7 @@ from tina_azr.engine.opening import find_introspector, model_folder
 from tina_azr.engine.settings import EngineSettings
 from tina_azr.engine.types import GenerationRequest, Message, ThinkStop
 from tina_azr.errors import ModelError
-from tina_azr.model.loading import Policy, load_policy
+from tina_azr.model.loading import DTYPES, Policy, load_policy
 from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.modes import MODES
 
@@ -69,11 +69,12 @@ def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option("--completions", default=10_000, show_default=True, type=click.IntRange(min=0))
 @click.option("--threads", default=0, show_default=True, help="Threads of torch; 0: its own choice.")
-def main(model: str, prompts: int, rounds: int, completions: int, threads: int) -> None:
+@click.option("--dtype", default="float32", show_default=True, type=click.Choice(sorted(DTYPES)))
+def main(model: str, prompts: int, rounds: int, completions: int, threads: int, dtype: str) -> None:
     """Time MODEL's engine with and without introspection, then count walls that did not hold and thoughts that showed."""
     if threads:
         torch.set_num_threads(threads)
-    policy = load_policy(model_folder(model))
+    policy = load_policy(model_folder(model), dtype=dtype)
     introspector, notes = find_introspector(policy)
     if introspector is None:
         raise ModelError(f"there are no heads beside {model}: name a run, or a folder with heads")

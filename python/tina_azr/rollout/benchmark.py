@@ -1,6 +1,6 @@
 """Tokens a second of our decode engine and of transformers' `generate`, in turns on the same prompts, and what they agree on.
 
-    python -m tina_azr.rollout.benchmark [MODEL] [--prompts N] [--group G] [--rounds R] [--threads T]
+    python -m tina_azr.rollout.benchmark [MODEL] [--prompts N] [--group G] [--rounds R] [--threads T] [--dtype D]
 
 Both engines sample at temperature 1 with the same limits. Each round times one after the other; the ratio of a round is not disturbed by
 a machine that is slower in the next.
@@ -16,7 +16,7 @@ import click
 import numpy as np
 import torch
 
-from tina_azr.model.loading import Policy, load_policy
+from tina_azr.model.loading import DTYPES, Policy, load_policy
 from tina_azr.model.logprobs import completion_logprobs
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
@@ -66,11 +66,12 @@ def logprob_gap(policy: Policy, groups: Sequence[RolloutGroup]) -> float:
 @click.option("--group", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
 @click.option("--threads", default=0, show_default=True, help="Threads of torch; 0: its own choice.")
-def main(model: str, prompts: int, group: int, rounds: int, threads: int) -> None:
+@click.option("--dtype", default="float32", show_default=True, type=click.Choice(sorted(DTYPES)))
+def main(model: str, prompts: int, group: int, rounds: int, threads: int, dtype: str) -> None:
     """Compare our decode engine with transformers' generate on MODEL: tokens a second, greedy ids, log-probabilities."""
     if threads:
         torch.set_num_threads(threads)
-    policy = load_policy(model)
+    policy = load_policy(model, dtype=dtype)
     native, plain = build_engine(policy, "native", slots=128), build_engine(policy, "hf", slots=128)
     greedy = requests_for(policy, prompts=prompts, group=1, temperature=0.0)
     pairs = zip(native.generate(greedy), plain.generate(greedy), strict=True)

@@ -63,7 +63,9 @@ class Memory:
 
     weights: int
     gradients: int
-    moments: int
+    """Float32, as the optimizer reads them: those of weights stored in less are widened one after the other."""
+    optimizer: int
+    """AdamW's moments and, of weights stored in less than float32, their float32 copies."""
     kv_cache: int
     """Decode slots, filled to the longest prompt and completion."""
     activations: int
@@ -72,7 +74,7 @@ class Memory:
     @property
     def total(self) -> int:
         """Rollouts and learning take turns, but neither gives its memory back."""
-        return self.weights + self.gradients + self.moments + self.kv_cache + self.activations
+        return self.weights + self.gradients + self.optimizer + self.kv_cache + self.activations
 
 
 def estimate_memory(shape: ModelShape, config: Config) -> Memory:
@@ -80,17 +82,22 @@ def estimate_memory(shape: ModelShape, config: Config) -> Memory:
     stored = _BYTES[config.model.dtype]
     computed = 2 if config.learning.autocast == "bfloat16" else _FLOAT32
     weights = shape.parameters * stored
+    copies = shape.parameters * _FLOAT32 if stored < _FLOAT32 else 0
     kv_of_a_token = shape.layers * 2 * shape.kv_heads * shape.head_dim * stored
     longest = config.tasks.max_prompt_tokens + config.selfplay.max_tokens
     # Kept for the backward pass, a layer: norms and residuals, projections, attention output, the three feed-forward products.
     kept_of_a_token = 6 * shape.hidden + 2 * (shape.heads + shape.kv_heads) * shape.head_dim + 4 * shape.feed_forward
     tokens = max(config.learning.micro_batch_tokens, longest)
-    activations = tokens * shape.layers * kept_of_a_token * computed
+    if config.learning.gradient_checkpointing:
+        # The inputs of all layers, and one layer whole.
+        activations = tokens * (shape.layers * shape.hidden * stored + kept_of_a_token * computed)
+    else:
+        activations = tokens * shape.layers * kept_of_a_token * computed
     logits = min(tokens, 4096) * shape.vocabulary * _FLOAT32 * _LOGIT_COPIES
     return Memory(
         weights=weights,
-        gradients=weights,
-        moments=2 * weights,
+        gradients=shape.parameters * _FLOAT32,
+        optimizer=2 * shape.parameters * _FLOAT32 + copies,
         kv_cache=config.selfplay.slots * longest * kv_of_a_token,
         activations=activations + logits,
     )

@@ -5,13 +5,15 @@ is decoded with the new weights.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import Qwen3ForCausalLM
 
 from tina_azr.config import Config
 from tina_azr.errors import CheckpointError, RunError
@@ -136,13 +138,14 @@ class Learner:
         gap = torch.zeros((), device=self._device)
         done = 0
         for batch in micro_batches(sizes, self._learning.micro_batch_tokens):
-            scores = completion_logprobs(
-                self._module,
-                [rows[index].sample.prompt_ids for index in batch],
-                [completions[index].ids_T for index in batch],
-                temperature=self._temperature,
-                autocast=self._learning.autocast == "bfloat16",
-            )
+            with _recomputing(self._module) if self._learning.gradient_checkpointing else nullcontext():
+                scores = completion_logprobs(
+                    self._module,
+                    [rows[index].sample.prompt_ids for index in batch],
+                    [completions[index].ids_T for index in batch],
+                    temperature=self._temperature,
+                    autocast=self._learning.autocast == "bfloat16",
+                )
             lengths = [len(completions[index].ids_T) for index in batch]
             weights_T = self._tensor(np.concatenate([weights[index] for index in batch]))
             loss, metrics = clipped_policy_loss(
@@ -216,6 +219,21 @@ class Learner:
         self._updates = updates
         for moments in self._optimizer.state.values():
             moments["step"] = torch.tensor(float(updates), device=self._device)
+
+
+@contextmanager
+def _recomputing(module: Qwen3ForCausalLM) -> Iterator[None]:
+    """Forward passes inside keep each layer's input alone."""
+    # The old name warns in transformers that know the new one.
+    getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)()
+    try:
+        for layer in module.model.layers:
+            # A layer looks at this flag of its own. What lies in it stays in evaluation: a dropout would leave the sampler's policy.
+            layer.training = True
+        yield
+    finally:
+        for layer in module.model.layers:
+            layer.training = False
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

@@ -99,6 +99,29 @@ def test_how_the_batch_is_cut_does_not_change_the_gradient(byte_policy: Policy, 
         torch.testing.assert_close(cut[name], whole[name], rtol=1e-4, atol=1e-7)
 
 
+def test_layers_that_are_computed_again_give_the_same_gradient_from_less_memory(
+    byte_policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept_and_gradients(*overrides: str) -> tuple[int, dict[str, torch.Tensor]]:
+        kept = 0
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal kept
+            kept += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            found = gradients(byte_policy, config(*overrides), monkeypatch)
+        return kept, found
+
+    whole_bytes, whole = kept_and_gradients()
+    inputs_bytes, inputs = kept_and_gradients("learning.gradient_checkpointing=true")
+    for name in whole:
+        assert torch.equal(inputs[name], whole[name]), name
+    assert 2 * inputs_bytes < whole_bytes
+    assert not any(part.training for part in byte_policy.module.modules())
+
+
 def test_equal_samples_become_one_row_and_samples_that_teach_nothing_none(byte_policy: Policy) -> None:
     samples, advantages_N = batch(byte_policy)
     rows = merge_equal(samples, advantages_N)

@@ -37,7 +37,21 @@ def test_the_4b_model_has_the_4_02_billion_parameters_of_its_card() -> None:
 def test_training_state_is_four_times_the_weights() -> None:
     memory = estimate_memory(QWEN3_4B, load_config())
     assert memory.weights == 4 * QWEN3_4B.parameters
-    assert memory.gradients + memory.moments == 3 * memory.weights
+    assert memory.gradients + memory.optimizer == 3 * memory.weights
+
+
+def test_weights_stored_in_less_have_float32_copies_and_gradients() -> None:
+    memory = estimate_memory(QWEN3_4B, load_config(overrides=["model.dtype=bfloat16"]))
+    assert memory.weights == 2 * QWEN3_4B.parameters
+    assert (memory.gradients, memory.optimizer) == (4 * QWEN3_4B.parameters, 12 * QWEN3_4B.parameters)
+
+
+def test_layers_that_are_computed_again_keep_their_inputs_alone() -> None:
+    whole, inputs = (
+        estimate_memory(QWEN3_4B, load_config(overrides=[f"learning.gradient_checkpointing={value}"]))
+        for value in ("false", "true")
+    )
+    assert 3 * inputs.activations < whole.activations
 
 
 def test_each_slot_adds_its_keys_and_values() -> None:
