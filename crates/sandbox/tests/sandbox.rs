@@ -146,7 +146,8 @@ fn pages_that_are_seldom_written_come_back_as_they_were() {
 fn what_differs_between_the_images_is_found() {
     for way in WAYS {
         let sandbox = sandbox(way, Limits::default());
-        let outcome = sandbox.check("", "list({'one', 'two', 'three', 'four', 'five'})").expect("it runs");
+        // Of five words the order is the same on both images of one build in a thousand.
+        let outcome = sandbox.check("", "list({'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight'})").expect("it runs");
         assert_eq!(outcome.kind, Kind::Nondeterministic, "{outcome:?}");
         assert_eq!(sandbox.check("", "sorted({'one', 'two'})").expect("it runs").value.as_deref(), Some("['one', 'two']"));
     }

@@ -7,12 +7,14 @@ import pytest
 
 from tina_azr.sandbox import OutcomeKind, Sandbox
 
+WORDS = "{'delta', 'alpha', 'omega', 'beta', 'gamma', 'zeta', 'eta', 'theta'}"
+"""Enough of them: five have the same order on both images of one build in a hundred to a thousand, by the words."""
 NONDETERMINISTIC = [
-    ("", "list({'ab', 'cd', 'ef', 'gh', 'ij'})"),
+    ("", f"list({WORDS})"),
     ("", "hash('a')"),
     ("", "id([])"),
     ("", "id(None)"),
-    ("", "print({'ab', 'cd', 'ef', 'gh', 'ij'})"),
+    ("", f"print({WORDS})"),
 ]
 ADDRESSES = [
     ("", "repr(object())"),
@@ -35,14 +37,16 @@ def test_it_shows_between_two_images(box: Sandbox, program: str, call: str) -> N
     assert " and " in str(outcome.error)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 8])
-def test_the_order_of_a_set_of_words_nearly_always_shows(box: Sandbox, size: int) -> None:
+@pytest.mark.parametrize(("size", "least_first"), [(2, 80), (3, 80), (4, 80), (8, 50)])
+def test_the_order_of_a_set_of_words_nearly_always_shows(box: Sandbox, size: int, least_first: int) -> None:
     # The images are chosen so that small sets are turned over. Two words that share a place in the table lie as they came, in both.
+    # Tables for more than four words are turned over in groups of eight places, and a word alone in the first group is the first in both:
+    # of a hundred sets of eight, the first word differs in 61 to 100, by the build.
     draw = random.Random(size)
     sets = [{"".join(draw.choices(string.ascii_letters, k=draw.randint(1, 9))) for _ in range(size)} for _ in range(100)]
-    for form in ("list({})", "{}.pop()"):
+    for form, least in (("list({})", 80), ("{}.pop()", least_first)):
         outcomes = box.check_many([("", [form.format(words) for words in sets])])[0]
-        assert sum(outcome.kind is OutcomeKind.NONDETERMINISTIC for outcome in outcomes) >= 80
+        assert sum(outcome.kind is OutcomeKind.NONDETERMINISTIC for outcome in outcomes) >= least
 
 
 def test_an_address_in_a_result_nearly_always_shows(box: Sandbox) -> None:
