@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Bytes by which `padding.py` moves allocations: more in each image that is built. Not a multiple of a page: low bits differ as well.
 const PADDING: usize = (1 << 20) + 16;
 const MORE_PADDING: usize = (64 << 10) + 4096 + 16;
-/// A hash seed is drawn anew by each build. One pair in 64 is as different as can be, so ten images do on average.
+/// A hash seed is drawn anew by each build. One pair in 32 is as different as can be, so eight images do on average.
 /// They are built while the engine is compiled.
 const MOST_IMAGES: usize = 32;
 /// The lowest bits of a hash are the place in a small set. Where two seeds differ so that all three of them are turned over, whatever the
