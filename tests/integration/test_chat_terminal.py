@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -53,6 +54,10 @@ class Terminal:
                 pytest.fail(f"the program ended before {words!r}:\n{self.seen}")
         return self.seen.index(words, after) + len(words)
 
+    def interrupt(self) -> None:
+        """As Ctrl-C does to a program that does not read keys."""
+        self._process.send_signal(signal.SIGINT)
+
     def status(self) -> int:
         return self._process.wait(timeout=PATIENCE)
 
@@ -99,6 +104,19 @@ def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat
     chat.wait_for("tokens/s", after=at)
     assert "/exit" not in chat.seen[at:]
     assert chat.status() == 0
+
+
+def test_a_server_says_that_it_loads_and_leaves_no_trace_of_it(tmp_path: Path) -> None:
+    terminal = Terminal("serve", "--port", "0", state=tmp_path)
+    try:
+        at = terminal.wait_for("\x1b[2K", after=terminal.wait_for("loading tiny"))
+        at = terminal.wait_for("Ctrl-C to stop", after=at)
+        assert "loading" not in terminal.seen[terminal.seen.index("\x1b[?25h") :]  # the cursor is shown again, and then the rest
+        terminal.interrupt()
+        terminal.wait_for("Stopped.", after=at)
+        assert terminal.status() == 0
+    finally:
+        terminal.close()
 
 
 def test_ctrl_c_twice_leaves_the_terminal(chat: Terminal) -> None:

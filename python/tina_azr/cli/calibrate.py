@@ -78,10 +78,12 @@ def calibrate(
     a factor for each budget quantile so that it covers the share that it names. Writes calibration.json and calibration.png.
     """
     from tina_azr.cli.run_paths import find_run
+    from tina_azr.cli.saying import loading
 
     run = find_run(run_name)
     # After that, for it brings torch.
-    from tina_azr.cli.calibrate_session import CalibrationOptions, calibrate_run
+    with loading("torch", shown=not as_json):
+        from tina_azr.cli.calibrate_session import CalibrationOptions, calibrate_run
 
     report = calibrate_run(
         run,

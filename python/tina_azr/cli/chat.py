@@ -120,7 +120,7 @@ def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, dtype
 
     if not named:
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(start.model, device, dtype, lambda note: click.echo(note, err=True))
+    engine = open_speaker(start.model, device, dtype, lambda note: click.echo(note, err=True), shown=not as_json)
     return answer_once(engine, start, prompt, sampling, as_json=as_json)
 
 
@@ -135,8 +135,7 @@ def _converse(
 
     apart = as_json or not sys.stdout.isatty()
     console = Console(stderr=apart, highlight=False, markup=False)
-    with console.status(f"loading {start.model}"):
-        engine = open_speaker(start.model, device, dtype, lambda note: say(console, note, "yellow"))
+    engine = open_speaker(start.model, device, dtype, lambda note: say(console, note, "yellow"))
     greeting = f"{start.model};" if named else f"{EMBEDDED_NOTE} /example sends one task,"
     say(console, f"{greeting} /help lists the commands.", "dim")
     history, trouble = open_history(state_folder())

@@ -90,14 +90,14 @@ def observe(
         click.echo(json.dumps(observation_schema(), indent=2))
         return
     budget_tokens, budget_quantile = budget_of(budget)
-    asked = _prompt(prompt, model or EMBEDDED)
+    asked = _prompt(prompt, model or EMBEDDED, shown=not as_json)
 
     from tina_azr.cli.turns import Interrupts
     from tina_azr.engine.types import GenerationRequest, Message
 
     if model is None:
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True), tags=tags)
+    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True), tags=tags, shown=not as_json)
     first = () if system is None else (Message(role="system", content=system),)
     request = GenerationRequest(
         messages=(*first, Message(role="user", content=asked)),
@@ -117,9 +117,12 @@ def observe(
         raise click.exceptions.Exit(INTERRUPTED)
 
 
-def _prompt(given: str | None, model: str) -> str:
+def _prompt(given: str | None, model: str, *, shown: bool) -> str:
     if given is None:
-        example = example_for(model)
+        from tina_azr.cli.saying import loading
+
+        with loading(model, shown=shown):
+            example = example_for(model)
         if example is None:
             raise ConfigError(
                 "there is no prompt: give PROMPT, or `-` and text on standard input. Only models that were trained from the embedded one "

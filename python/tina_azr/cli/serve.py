@@ -79,6 +79,7 @@ def serve(
     changes = (*overrides, *(f"{key}={json.dumps(value)}" for key, value in shorthands if value is not None))
     config = load_config(config_file, changes)
 
+    from tina_azr.cli.saying import loading
     from tina_azr.serve.keys import find_key
     from tina_azr.serve.listening import Server, check_exposure, listen, port_of, url_of
 
@@ -87,13 +88,14 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("tina_azr.serve").setLevel(logging.WARNING if quiet else logging.INFO)
     with listen(config.serve) as listener:
-        from tina_azr.sandbox.opening import open_sandbox
-        from tina_azr.serve.app import build_app
-        from tina_azr.serve.opening import describe, open_for_serving
+        with loading(config.model.name):
+            from tina_azr.sandbox.opening import open_sandbox
+            from tina_azr.serve.app import build_app
+            from tina_azr.serve.opening import describe, open_for_serving
 
-        engine = open_for_serving(config)
-        # One program at a time: beside the model there are few cores to spare.
-        checker = open_sandbox(config.sandbox, workers=1)
+            engine = open_for_serving(config)
+            # One program at a time: beside the model there are few cores to spare.
+            checker = open_sandbox(config.sandbox, workers=1)
         served = describe(engine, config.model.name, datetime.now())
         port = port_of(listener)
         app = build_app(engine, model=served, settings=config.serve, key=key, checker=checker, port=port)

@@ -93,23 +93,25 @@ def example_for(model: str) -> str | None:
 
 
 def open_speaker(
-    model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = ()
+    model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
 ) -> "IntrospectiveEngine":
     """The engine of a model; thoughts may be asked for. `say` gets each reason to doubt what its heads claim.
 
-    Tokens between each pair of `tags` are counted.
+    Tokens between each pair of `tags` are counted. `shown`: a terminal shows that the model is being loaded.
     """
     if not _DEVICE.fullmatch(device):
         raise ConfigError(f"device {device!r}: give auto, cpu, cuda or cuda:N")
-    import torch
+    from tina_azr.cli.saying import loading
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device {device!r}: torch sees no GPU here; --device cpu or auto")
-    from tina_azr.engine.engine import IntrospectionWarning
-    from tina_azr.engine.opening import open_engine
-    from tina_azr.engine.settings import EngineSettings
+    with loading(model, shown=shown), warnings.catch_warnings():
+        import torch
 
-    with warnings.catch_warnings():
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ConfigError(f"device {device!r}: torch sees no GPU here; --device cpu or auto")
+        from tina_azr.engine.engine import IntrospectionWarning
+        from tina_azr.engine.opening import open_engine
+        from tina_azr.engine.settings import EngineSettings
+
         warnings.simplefilter("ignore", IntrospectionWarning)  # said below, to a person
         engine = open_engine(model, device=device, dtype=dtype, settings=EngineSettings(allow_visible=True, tags=tags))
     for note in engine.notes:

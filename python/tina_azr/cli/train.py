@@ -67,19 +67,21 @@ def train(
     """
     from rich.console import Console
 
-    from tina_azr.cli.saying import say
+    from tina_azr.cli.saying import loading, say
 
     shorthands = (("run.steps", steps), ("run.max_minutes", minutes), ("seed", seed))
     changes = (*overrides, *(f"{key}={value}" for key, value in shorthands if value is not None))
     plan = _plan(config_file, changes, name=name, run_dir=run_dir, resume=resume, from_step=from_step)
     console = Console(stderr=as_json, highlight=False)
     if dry_run:
-        from tina_azr.cli.train_check import check_plan
+        with loading("torch", shown=not as_json):
+            from tina_azr.cli.train_check import check_plan
 
         check_plan(plan, console)
         return
     try:
-        from tina_azr.cli.train_session import run_session
+        with loading("torch", shown=not as_json):
+            from tina_azr.cli.train_session import run_session
 
         report, stopped = run_session(plan, console)
     except KeyboardInterrupt:

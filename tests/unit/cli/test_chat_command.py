@@ -34,7 +34,7 @@ def engine(scripted_chat: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     scripted = scripted_chat()
     scripted.opened = []
 
-    def open_it(model: str, device: str, dtype: str, say: Callable[[str], None]) -> Any:
+    def open_it(model: str, device: str, dtype: str, say: Callable[[str], None], *, shown: bool = True) -> Any:
         scripted.opened.append((model, device, dtype))
         return scripted
 

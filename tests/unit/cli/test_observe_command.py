@@ -34,7 +34,7 @@ def opened(byte_policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def open_it(
-        model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = ()
+        model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
     ) -> IntrospectiveEngine:
         names.append(model)
         heads = build_heads(HeadShape(kind="linked", taps=(0, 1), hidden_size=32, width=8), seed=0)

@@ -1,12 +1,14 @@
 """Sentences for people: broken between words at a terminal, left alone anywhere else."""
 
 import io
+import pty
+import sys
 
 import pytest
 from rich.console import Console
 
 from tina_azr.cli.chat_state import Chat, read_line
-from tina_azr.cli.saying import say
+from tina_azr.cli.saying import loading, say
 from tina_azr.train.wording import wrapped
 
 
@@ -55,3 +57,25 @@ def test_the_help_of_a_chat_is_a_list_on_a_narrow_terminal() -> None:
 @pytest.mark.parametrize("text", ["", "\n", "def f(x):\n    return x\n", "  - an item"])
 def test_short_lines_are_left_alone(text: str) -> None:
     assert wrapped(text, 40) == text
+
+
+@pytest.mark.parametrize(("shown", "seen"), [(True, ["loading [b]/tiny"]), (False, [])])
+def test_a_terminal_shows_what_is_being_loaded_until_it_is(shown: bool, seen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        with loading("[b]/tiny", shown=shown):
+            pass
+        terminal.write("end")
+        terminal.flush()
+        came = screen.read(65_536).decode()
+    assert [word for word in seen if word not in came] == []
+    assert came.endswith("end")
+    assert ("\x1b[2K" in came) == shown  # the line is taken away again
+
+
+def test_nothing_is_said_of_loading_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -> None:
+    with loading("tiny"):
+        pass
+    assert capfd.readouterr() == ("", "")
