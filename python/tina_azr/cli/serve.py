@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -105,6 +106,8 @@ def serve(
         with contextlib.suppress(KeyboardInterrupt):
             Server(app, listener, config.serve, lambda: _announce(url, served.note, key_required=key is not None)).work()
         click.echo("Stopped.")
+        # Nothing is left to be done, and taking an interpreter down that holds torch takes seconds.
+        os._exit(0)
 
 
 def _announce(url: str, note: str, *, key_required: bool) -> None:
