@@ -30,7 +30,7 @@ def scripted_model(engine: ChatEngine) -> ServedModel:
         prompts=PromptStyle.COMPACT,
         note="A script: it says what it was written to say.",
         context_limit=CONTEXT,
-        defaults=Defaults(max_tokens=MAX_TOKENS, temperature=0.6, top_p=0.95, top_k=20),
+        defaults=Defaults(max_tokens=MAX_TOKENS, max_think_tokens=MAX_TOKENS, temperature=0.6, top_p=0.95, top_k=20),
         heads=heads,
         calibration=CALIBRATION if heads else CalibrationCard(),
     )

@@ -68,7 +68,11 @@ def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedMod
         note=_note(engine, shown, engine.notes),
         context_limit=engine.context_limit,
         defaults=Defaults(
-            max_tokens=settings.max_tokens, temperature=settings.temperature, top_p=settings.top_p, top_k=settings.top_k
+            max_tokens=settings.max_tokens,
+            max_think_tokens=settings.budget.max_think_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
         ),
         heads=engine.introspector is not None,
         calibration=_card(engine),

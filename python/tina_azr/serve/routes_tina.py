@@ -51,6 +51,7 @@ class DefaultsView(TypedDict):
     """What a request that does not say otherwise is sampled with."""
 
     max_tokens: int
+    max_think_tokens: int
     temperature: float
     top_p: float
     top_k: int
@@ -92,6 +93,7 @@ def tina_routes(service: Service) -> APIRouter:
             "context_limit": model.context_limit,
             "defaults": {
                 "max_tokens": defaults.max_tokens,
+                "max_think_tokens": defaults.max_think_tokens,
                 "temperature": defaults.temperature,
                 "top_p": defaults.top_p,
                 "top_k": defaults.top_k,

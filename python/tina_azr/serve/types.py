@@ -24,6 +24,8 @@ class Defaults:
     """What a request that does not say otherwise is sampled with."""
 
     max_tokens: int
+    max_think_tokens: int
+    """The budget where nothing else says one, and the most: a larger one is lowered to it."""
     temperature: float
     top_p: float
     top_k: int

@@ -45,3 +45,21 @@ def test_an_example_is_answered_in_its_form_and_judged(context: BrowserContext, 
     expect(answer.locator(".run .verdict").first).to_have_text(re.compile(r"^(Right|Wrong)f\(.+\) → .+$"))
     expect(chat.page.locator("#context")).to_have_attribute("aria-valuetext", re.compile(r"^\d+ of 1,024 tokens$"))
     chat.check()
+
+
+def test_a_fixed_budget_is_one_that_the_model_has(context: BrowserContext, real_url: str) -> None:
+    chat = Chat(context.new_page(), real_url).open()
+    chat.set_temperature("0")
+    chat.page.get_by_label("Think budget").select_option("fixed")
+    chat.page.get_by_role("button", name="Predict the output").click()
+    answer = chat.page.locator(".assistant")
+    chat.done(answer)
+    expect(answer.locator(".notice")).to_have_count(0)
+    expect(answer.get_by_role("meter")).to_have_attribute("aria-valuetext", re.compile("of a budget of 204,"))
+    chat.page.get_by_role("button", name="Settings").click()
+    field = chat.page.get_by_role("spinbutton", name="Think tokens")
+    expect(field).to_have_attribute("placeholder", "204")
+    field.fill("205")
+    chat.page.keyboard.press("Tab")
+    assert field.evaluate("(field) => field.validity.rangeOverflow")
+    chat.check()

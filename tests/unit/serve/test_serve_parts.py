@@ -254,7 +254,13 @@ def test_info_says_what_a_page_must_know(client: httpx.Client) -> None:
     info = client.get("/v1/tina/info").json()
     assert (info["model"], info["embedded"], info["context_limit"], info["heads"]) == ("scripted", True, 4096, True)
     assert (info["thoughts_allowed"], info["key_required"], info["sandbox"], info["abstain_below"]) == (False, False, False, None)
-    assert info["defaults"] == {"max_tokens": MAX_TOKENS, "temperature": 0.6, "top_p": 0.95, "top_k": 20}
+    assert info["defaults"] == {
+        "max_tokens": MAX_TOKENS,
+        "max_think_tokens": MAX_TOKENS,
+        "temperature": 0.6,
+        "top_p": 0.95,
+        "top_k": 20,
+    }
 
 
 def test_markdown_is_rendered_by_the_server(client: httpx.Client) -> None:

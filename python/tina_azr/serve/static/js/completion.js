@@ -17,7 +17,7 @@ export function requestBody(conversation, turn, settings, info) {
   for (const name of ["temperature", "top_p", "top_k", "max_tokens"]) {
     if (settings[name] !== null) body[name] = settings[name];
   }
-  if (settings.budget === "fixed") body.thinking_token_budget = settings.budget_tokens;
+  if (settings.budget === "fixed") body.thinking_token_budget = settings.budget_tokens ?? info.defaults.max_think_tokens;
   else if (settings.budget !== "auto") body.reasoning_effort = settings.budget;
   if (info.thoughts_allowed && settings.thoughts) body.reasoning = { visible: true };
   return body;

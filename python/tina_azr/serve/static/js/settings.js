@@ -10,7 +10,7 @@ const KEY = "tina-azr.settings";
  * @property {number | null} max_tokens
  * @property {number | null} seed Null: a new one each time, shown beside the answer.
  * @property {"auto" | "low" | "medium" | "high" | "fixed"} budget Low, medium, high: quantiles .5, .8, .95 of the forecast.
- * @property {number} budget_tokens For "fixed".
+ * @property {number | null} budget_tokens For "fixed".
  * @property {boolean} thoughts Ask for visible thoughts.
  * @property {boolean} unfold Open them while they come.
  */
@@ -23,7 +23,7 @@ export const DEFAULTS = Object.freeze({
   max_tokens: null,
   seed: null,
   budget: "auto",
-  budget_tokens: 256,
+  budget_tokens: null,
   thoughts: true,
   unfold: true,
 });

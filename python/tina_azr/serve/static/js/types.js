@@ -57,7 +57,7 @@
  * @property {string} note
  * @property {boolean} thoughts_allowed
  * @property {number} context_limit
- * @property {{max_tokens: number, temperature: number, top_p: number, top_k: number}} defaults
+ * @property {{max_tokens: number, max_think_tokens: number, temperature: number, top_p: number, top_k: number}} defaults
  * @property {boolean} heads
  * @property {number | null} abstain_below
  * @property {boolean} sandbox

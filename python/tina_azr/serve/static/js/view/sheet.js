@@ -3,7 +3,7 @@
 import { DEFAULTS } from "../settings.js";
 import { byId } from "./dom.js";
 
-const NUMBERS = ["temperature", "top_p", "top_k", "max_tokens", "seed"];
+const NUMBERS = ["temperature", "top_p", "top_k", "max_tokens", "seed", "budget_tokens"];
 
 export class Sheet {
   /** @param {import("../app.js").App} app */
@@ -15,7 +15,6 @@ export class Sheet {
     this.system.addEventListener("change", () => app.setSystem(this.system.value));
     for (const name of NUMBERS) byId(name).addEventListener("change", ({ target }) => this.#number(target, name));
     this.budget.addEventListener("change", () => app.set({ budget: this.budget.value }));
-    this.tokens.addEventListener("change", () => this.tokens.checkValidity() && app.set({ budget_tokens: this.tokens.valueAsNumber }));
     for (const name of ["thoughts", "unfold"]) byId(name).addEventListener("change", ({ target }) => app.set({ [name]: target.checked }));
     byId("reset").addEventListener("click", () => app.set({ ...DEFAULTS }));
     for (const type of ["conversation", "connection", "settings"]) app.addEventListener(type, () => this.update());
@@ -30,7 +29,7 @@ export class Sheet {
       byId(name).placeholder = info?.defaults[name] ?? (name === "seed" ? "new each time" : "");
     }
     this.budget.value = settings.budget;
-    this.tokens.value = settings.budget_tokens;
+    this.tokens.placeholder = this.tokens.max = info?.defaults.max_think_tokens ?? "";
     byId("budget_tokens_row").hidden = settings.budget !== "fixed";
     byId("thoughts").checked = settings.thoughts;
     byId("unfold").checked = settings.unfold;
