@@ -210,7 +210,7 @@ def test_sigterm_is_a_clean_end() -> None:
     [
         (["--host", "0.0.0.0"], 2, "TINA_AZR_API_KEY"),
         (["--host", "::"], 2, "TINA_AZR_API_KEY"),
-        (["--port", "70000"], 2, "serve.port"),
+        (["--port", "70000"], 2, "Error: --port: `serve.port` is 70000"),
         (["--model", "no/such/model/here"], 1, "no/such/model/here"),
         (["--api-key-file", "missing"], 2, "missing"),
         (["--set", "serve.queue=1"], 2, "choices"),

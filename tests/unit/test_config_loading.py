@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tina_azr.config import Config, choose, describe_config, dump_config, load_config
+from tina_azr.config import Config, Flag, choose, describe_config, dump_config, load_config
 from tina_azr.errors import ConfigError
 
 
@@ -32,6 +32,13 @@ def test_a_flag_wins_over_the_file_and_a_later_flag_over_an_earlier(tmp_path: Pa
     file.write_text("run:\n  steps: 3\n  threads: 2\n")
     config = load_config(file, ["run.steps=4", "run.steps=5", "seed=9"])
     assert (config.run.steps, config.run.threads, config.seed) == (5, 2, 9)
+
+
+def test_a_flag_of_its_own_is_taken_as_it_is_and_named_in_errors() -> None:
+    config = load_config(None, ["run.steps=4", Flag("--steps", "run.steps", 5), Flag("--host", "serve.host", "::1")])
+    assert (config.run.steps, config.serve.host) == (5, "::1")
+    with pytest.raises(ConfigError, match=r"^--steps: `run.steps` is 0, but must be"):
+        load_config(None, [Flag("--steps", "run.steps", 0)])
 
 
 def test_flags_are_read_as_yaml() -> None:

@@ -1,7 +1,6 @@
 """`tina-azr serve`: from a command line to a running server. What it serves is in `tina_azr.serve`."""
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tina_azr.config import load_config
+from tina_azr.config import Flag, load_config
 
 EPILOG = """\b
 Examples:
@@ -67,18 +66,16 @@ def serve(
     Before it thinks, the model says how many think tokens it will take and how sure it is; both are shown, and the budget is kept. The
     server is reached from this machine alone, unless --host says otherwise. A key comes from TINA_AZR_API_KEY or a file.
     """
-    shorthands = (
-        ("model.name", model),
-        ("serve.host", host),
-        ("serve.port", port),
-        ("serve.hosts", list(hosts) or None),
-        ("serve.allow_visible_thoughts", allow_visible_thoughts or None),
-        ("serve.abstain_below", abstain_below),
-        ("introspection.skip_below", skip_below),
+    flags = (
+        Flag("--model", "model.name", model),
+        Flag("--host", "serve.host", host),
+        Flag("--port", "serve.port", port),
+        Flag("--allow-host", "serve.hosts", list(hosts) or None),
+        Flag("--allow-visible-thoughts", "serve.allow_visible_thoughts", allow_visible_thoughts or None),
+        Flag("--abstain-below", "serve.abstain_below", abstain_below),
+        Flag("--skip-below", "introspection.skip_below", skip_below),
     )
-    # As JSON, which YAML reads as it is meant: `::1` is no mapping then.
-    changes = (*overrides, *(f"{key}={json.dumps(value)}" for key, value in shorthands if value is not None))
-    config = load_config(config_file, changes)
+    config = load_config(config_file, (*overrides, *(flag for flag in flags if flag.value is not None)))
 
     from tina_azr.cli.saying import loading
     from tina_azr.serve.keys import find_key

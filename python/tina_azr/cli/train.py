@@ -14,6 +14,7 @@ from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
     from tina_azr.cli.train_plan import Plan
+    from tina_azr.config import Flag
 
 
 EPILOG = """\b
@@ -68,9 +69,10 @@ def train(
     from rich.console import Console
 
     from tina_azr.cli.saying import loading, say
+    from tina_azr.config import Flag
 
-    shorthands = (("run.steps", steps), ("run.max_minutes", minutes), ("seed", seed))
-    changes = (*overrides, *(f"{key}={value}" for key, value in shorthands if value is not None))
+    flags = (Flag("--steps", "run.steps", steps), Flag("--minutes", "run.max_minutes", minutes), Flag("--seed", "seed", seed))
+    changes: tuple[str | Flag, ...] = (*overrides, *(flag for flag in flags if flag.value is not None))
     plan = _plan(config_file, changes, name=name, run_dir=run_dir, resume=resume, from_step=from_step)
     console = Console(stderr=as_json, highlight=False)
     if dry_run:
@@ -95,7 +97,7 @@ def train(
 
 def _plan(
     config_file: Path | None,
-    changes: tuple[str, ...],
+    changes: "tuple[str | Flag, ...]",
     *,
     name: str | None,
     run_dir: Path | None,

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tina_azr.cli.run_paths import find_run, latest_run
-from tina_azr.config import RUNS, Config, load_config
+from tina_azr.config import RUNS, Config, Flag, load_config
 from tina_azr.errors import ConfigError, RunError
 from tina_azr.train.run_folder import RunFolder, config_digest, new_run_path
 from tina_azr.train.status import RunState, RunStatus
@@ -28,13 +28,13 @@ class Plan:
     """Checkpoint to go on from; None: the newest."""
 
 
-def plan_new(config_file: Path | None, overrides: Sequence[str], *, path: Path | None) -> Plan:
+def plan_new(config_file: Path | None, overrides: Sequence[str | Flag], *, path: Path | None) -> Plan:
     """A new run at `path`, or under a dated name below `./runs`."""
     config = load_config(config_file, overrides)
     return Plan(path=path or new_run_path(RUNS, config.model.name, datetime.now()), config=config, resume=False)
 
 
-def plan_resume(run_name: str, overrides: Sequence[str], *, path: Path | None, from_step: int | None) -> Plan:
+def plan_resume(run_name: str, overrides: Sequence[str | Flag], *, path: Path | None, from_step: int | None) -> Plan:
     """An existing run with its own configuration; `overrides` may change the `run` section alone."""
     if path is not None and run_name != LATEST:
         raise ConfigError(f"--resume {run_name} and --run-dir or --name {path} name a run each: give one.")

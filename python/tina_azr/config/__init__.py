@@ -1,7 +1,7 @@
 """One frozen `Config` decides a run: `load_config` reads it, `dump_config` writes it, `choose` resolves the names in it."""
 
 from tina_azr.config.describing import describe_config
-from tina_azr.config.loading import choose, config_schema, dump_config, load_config
+from tina_azr.config.loading import Flag, choose, config_schema, dump_config, load_config
 from tina_azr.config.sections import (
     RUNS,
     Config,
@@ -20,6 +20,7 @@ from tina_azr.config.sections import (
 __all__ = [
     "RUNS",
     "Config",
+    "Flag",
     "HeldoutConfig",
     "IntrospectionConfig",
     "LearningConfig",

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -20,8 +21,20 @@ NO_SUPERVISED = (
 )
 
 
-def load_config(path: FilePath | str | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Defaults, then the file, then each `section.key=value` of `overrides` in order. Raises ConfigError listing every problem."""
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A setting that was given by a flag of its own, which errors name: `--steps` for `run.steps`."""
+
+    name: str
+    key: str
+    value: object
+
+
+def load_config(path: FilePath | str | None = None, overrides: Sequence[str | Flag] = ()) -> Config:
+    """Defaults, then the file, then each `section.key=value` or flag of `overrides` in order.
+
+    Raises ConfigError listing every problem.
+    """
     document = _read(FilePath(path)) if path is not None else Document()
     for override in overrides:
         _override(document, override)
@@ -68,12 +81,19 @@ def _read(path: FilePath) -> Document:
     return parse_document(text, str(path))
 
 
-def _override(document: Document, override: str) -> None:
+def _override(document: Document, override: str | Flag) -> None:
+    if isinstance(override, Flag):
+        _put(document, tuple(override.key.split(".")), override.value, override.name)
+        return
     source = f"--set {override}"
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
         raise ConfigError(f"{source}: write it as --set section.key=value, for example --set run.steps=20.")
+    _put(document, keys, parse_scalar(text, source), source)
+
+
+def _put(document: Document, keys: tuple[str, ...], value: object, source: str) -> None:
     values = document.values
     for depth, key in enumerate(keys[:-1], start=1):
         inner = values.get(key)
@@ -83,7 +103,7 @@ def _override(document: Document, override: str) -> None:
             raise ConfigError(f"{source}: `{'.'.join(keys[:depth])}` is a value, not a section.")
         document.origins.setdefault(keys[:depth], source)
         values = inner
-    values[keys[-1]] = parse_scalar(text, source)
+    values[keys[-1]] = value
     document.origins[keys] = source
 
 
