@@ -78,7 +78,15 @@ def test_what_is_fitted_lies_beside_the_policy_and_is_used(run: Path) -> None:
 def test_too_few_tasks_are_said_to_be_too_few(run: Path) -> None:
     code, output = calibrate(str(run), "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1
-    assert "too few" in output or "no task" in output
+    assert "too few" in output
+    assert "Train the run longer, or use --on choose" in output
+
+
+def test_what_was_asked_for_and_is_too_little_is_named(run: Path) -> None:
+    code, output = calibrate(str(run), "--on", "choose", "--tasks", "60", "--samples", "2", "--heldout", "0", "--threads", "1")
+    assert code == 1
+    assert "60 labels are too few to fit this: at least 100 are needed. Take more (--tasks N)" in output
+    assert "--on choose" not in output
 
 
 def test_what_fails_changes_nothing(run: Path) -> None:

@@ -135,7 +135,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
             held_back = [one.task for one in load_heldout_sets(config.model_copy(update={"heldout": chosen}))[0]]
             title = "the set for choosing settings by"
         held_back = held_back[: options.most]
-        check_count(len(held_back), MIN_LABELS[options.method])  # before anything is sampled
+        _check_enough(len(held_back), options)  # before anything is sampled
         facts: HeadFacts | None = None
         if options.refit:
             if not others:
@@ -182,6 +182,15 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
 
 def _sized(config: Config, per_cell: int) -> Config:
     return config.model_copy(update={"heldout": config.heldout.model_copy(update={"per_cell": max(1, per_cell)})})
+
+
+def _check_enough(tasks: int, options: CalibrationOptions) -> None:
+    """Raises ScoreError for too few, naming what gives more; the set of --on choose has enough for every method."""
+    try:
+        check_count(tasks, MIN_LABELS[options.method])
+    except ScoreError as error:
+        more = "Take more (--tasks N)" if tasks == options.most else "Train the run longer, or use --on choose"
+        raise ScoreError(f"{error}. {more}") from error
 
 
 def _split(

@@ -263,9 +263,7 @@ def measured(found: Interval) -> Measured:
 def check_count(n: int, minimum: int) -> None:
     """Raises ScoreError for `n` labels that are too few."""
     if n < max(minimum, 1):
-        raise ScoreError(
-            f"{n} labels are too few to fit this: at least {max(minimum, 1)} are needed. Train the run longer, or use --on choose"
-        )
+        raise ScoreError(f"{n} labels are too few to fit this: at least {max(minimum, 1)} are needed")
 
 
 def _check_labels(p_N: Floats, y_N: Floats, minimum: int) -> None:
