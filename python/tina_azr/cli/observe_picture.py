@@ -46,8 +46,11 @@ _STYLE: Any = {  # Any: matplotlib types the keys as 300 literals
     "ytick.major.size": 0,
     "savefig.dpi": 150,
 }
-_TEXT_CHARS, _TEXT_LINES = 140, 3
-"""Of the answer."""
+_ANSWER_LINES = 3
+_MOST_CHARS = 200
+"""Of a line, were all its letters narrow."""
+_LEFT, _RIGHT = 0.03, 0.97
+"""Where lines of text begin, and end at the latest; shares of the width."""
 
 
 def draw_observation(record: Observation, path: Path) -> None:
@@ -80,18 +83,27 @@ def _figure(record: Observation) -> Figure:
 
 def _header(figure: Figure, record: Observation, height: float) -> None:
     heads = "" if record.forecast is not None else ", no heads beside this model: nothing was forecast"
-    figure.text(0.03, 1 - 0.28 / height, f"{visible(record.model)} on {record.device}{heads}", color=_DIM, fontsize=8, va="center")
-    preview = "\n".join(_shortened(record.io.prompt_preview, 1))
-    figure.text(0.03, 1 - 0.55 / height, preview, fontsize=11, weight="bold", va="center")
-    answer = _shortened(record.text.answer or "no answer", _TEXT_LINES)
-    figure.text(0.03, 1 - 0.76 / height, "\n".join(answer), color=_INK if record.text.answer else _OVER, va="top", linespacing=1.35)
+    _lines(figure, 1 - 0.28 / height, f"{record.model} on {record.device}{heads}", 1, color=_DIM, fontsize=8, va="center")
+    _lines(figure, 1 - 0.55 / height, record.io.prompt_preview, 1, fontsize=11, weight="bold", va="center")
+    color = _INK if record.text.answer else _OVER
+    answer = record.text.answer or "no answer"
+    _lines(figure, 1 - 0.76 / height, answer, _ANSWER_LINES, color=color, va="top", linespacing=1.35)
 
 
-def _shortened(text: str, lines: int) -> list[str]:
-    """At most so many lines of what fits in the width."""
-    wrapped = [
-        part for line in visible(text).expandtabs(4).splitlines() for part in textwrap.wrap(line, _TEXT_CHARS) if part.strip()
-    ]
+def _lines(figure: Figure, y: float, text: str, most: int, **style: Any) -> None:
+    """Write at most so many lines, broken so that none leaves the picture; an ellipsis stands for what is left out."""
+    label = figure.text(_LEFT, y, "", **style)
+    room, chars = (_RIGHT - _LEFT) * figure.bbox.width, _MOST_CHARS
+    while chars:
+        label.set_text("\n".join(_shortened(text, most, chars)))
+        width = label.get_window_extent().width
+        if width <= room:
+            return
+        chars = min(chars - 1, int(chars * room / width))
+
+
+def _shortened(text: str, lines: int, chars: int) -> list[str]:
+    wrapped = [part for line in visible(text).expandtabs(4).splitlines() for part in textwrap.wrap(line, chars) if part.strip()]
     return wrapped if len(wrapped) <= lines else [*wrapped[: lines - 1], f"{wrapped[lines - 1]} …"]
 
 
@@ -103,7 +115,7 @@ def _footer(figure: Figure, record: Observation, height: float) -> None:
         f"temperature {record.decode.temperature:g}, top-p {record.decode.top_p:g}, seed {record.decode.seed}",
         f"calibration {record.calibration_digest or 'none'}",
     ]
-    figure.text(0.03, 0.16 / height, "   ·   ".join(words), color=_DIM, fontsize=8)
+    figure.text(_LEFT, 0.16 / height, "   ·   ".join(words), color=_DIM, fontsize=8)
 
 
 def _plan(axis: Axes, forecast: ForecastPart) -> None:

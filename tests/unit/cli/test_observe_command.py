@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from tina_azr.cli import observe as command
+from tina_azr.cli import observe_picture
 from tina_azr.cli.main import cli
 from tina_azr.cli.observe_panel import bar, number, observation_panel
 from tina_azr.cli.observe_picture import draw_observation
@@ -216,6 +217,23 @@ def test_many_layers_are_a_small_chart(tmp_path: Path) -> None:
     assert "layer 35, 12 %" in panel
     draw_observation(wide, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("letters", ["WIDE MAMMOTHS ", "W", "narrow words, and more of them. "])
+def test_no_line_of_text_leaves_the_picture(letters: str) -> None:
+    long = letters * (2_000 // len(letters))
+    written = {
+        "model": long,
+        "io": {**record_of_call().io.model_dump(), "prompt_preview": long},
+        "text": {"full": None, "answer": long},
+    }
+    figure = observe_picture._figure(Observation.model_validate({**record_of_call().model_dump(), **written}))
+    ends = [label.get_window_extent().x1 / figure.bbox.x1 for label in figure.texts]
+    assert max(ends) < 0.98
+    assert min(ends[:3]) > 0.8
+    assert [label.get_text()[-1] for label in figure.texts[:3]] == ["…", "…", "…"]
+    assert figure.texts[2].get_text().count("\n") == 2
 
 
 @pytest.mark.parametrize(
