@@ -168,7 +168,7 @@ def bench(corpus: tuple[Path, ...], peers: bool, rounds: int, limit: int | None,
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
         ) as progress,
     ):
-        rows = read_corpus(corpus, box) if corpus else _seed_rows(limit or SEED_RUNS)
+        rows = interruptible(lambda: read_corpus(corpus, box)) if corpus else _seed_rows(limit or SEED_RUNS)
         rows = rows if limit is None else evenly(rows, limit)
         contestants = [
             Contestant("sandbox", whole_programs(box)),
@@ -177,8 +177,9 @@ def bench(corpus: tuple[Path, ...], peers: bool, rounds: int, limit: int | None,
             *(stack.enter_context(open_peers(box)) if peers else ()),
         ]
         task = progress.add_task("rounds", total=(rounds + 1) * len(contestants))
-        results = measure(contestants, EXEC if peers else None, box, rows, rounds, lambda: progress.advance(task))
-        reasons = disagreements(box, rows)
+        base = EXEC if peers else None
+        results = interruptible(lambda: measure(contestants, base, box, rows, rounds, lambda: progress.advance(task)))
+        reasons = interruptible(lambda: disagreements(box, rows))
     if as_json:
         others_json = {name: figures.to_json() for name, figures in results.items() if name != "sandbox"}
         click.echo(json.dumps({**results["sandbox"].to_json(), "disagreements": reasons, "others": others_json}))
