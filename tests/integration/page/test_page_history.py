@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from page_chat import Chat
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Error, Locator, expect
 
 
 def rows(chat: Chat) -> Locator:
@@ -182,5 +183,21 @@ def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat) -> N
     chat.send("[slow]", wait=False)
     expect(shown).to_have_count(2)
     chat.page.goto("about:blank")
+    expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
+    other.check()
+
+
+def test_what_a_tab_was_writing_when_it_crashed_is_said_in_another_one(chat: Chat) -> None:
+    other = Chat(chat.page.context.new_page(), chat.url).open()
+    chat.send("[slow]", wait=False)
+    rows(other).click()
+    shown = other.page.locator(".assistant")
+    expect(shown.locator(".prose")).to_contain_text("word-1 ")
+    expect(other.page.get_by_role("note")).to_have_count(0)
+    with pytest.raises(Error, match="crash"):
+        chat.page.goto("chrome://crash")
+    expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
+    expect(shown.locator(".prose")).to_contain_text("word-1 ")
+    other.page.reload()
     expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
     other.check()

@@ -39,12 +39,14 @@ export class App extends EventTarget {
     this.current = newConversation();
     /** @type {Map<string, Run>} By conversation. */
     this.runs = new Map();
+    /** @type {Set<string>} Turns that another tab writes. */
+    this.watched = new Set();
     /** @type {"connecting" | "up" | "down"} */
     this.connection = "connecting";
   }
 
   async load() {
-    for (const conversation of await this.store.all()) this.conversations.set(conversation.id, settled(conversation));
+    for (const conversation of await this.store.all()) this.#take(conversation);
     this.store.onChangeElsewhere((id) => this.#reload(id));
     this.#emit("list");
   }
@@ -194,6 +196,7 @@ export class App extends EventTarget {
     this.#emit("conversation");
     this.#save(conversation);
     const saving = setInterval(() => this.#save(conversation), SAVE_EVERY_MS);
+    const release = this.store.hold(turn.id);
     try {
       await this.#fill(run);
       this.#connection("up");
@@ -210,10 +213,12 @@ export class App extends EventTarget {
       // A newer run of this conversation may have taken its place.
       if (this.runs.get(conversation.id) === run) this.runs.delete(conversation.id);
       conversation.updated = Date.now();
-      if (this.conversations.has(conversation.id)) this.#save(conversation);
+      const kept = this.conversations.has(conversation.id) && this.#save(conversation);
       this.#emit("turn", turn);
       this.#emit("list");
       if (conversation === this.current) this.say(ending(turn));
+      await kept;
+      release();
     }
   }
 
@@ -270,28 +275,39 @@ export class App extends EventTarget {
   async #reload(id) {
     if (this.runs.has(id)) return;
     const conversation = await this.store.one(id);
-    // As it is: what is being written there goes on there.
-    if (conversation) this.conversations.set(id, conversation);
+    if (conversation) this.#take(conversation);
     else this.conversations.delete(id);
     if (this.current.id === id) this.open(id);
     this.#emit("list");
   }
 
+  /** As it is kept: what another tab is writing goes on there. @param {Conversation} conversation */
+  #take(conversation) {
+    this.conversations.set(conversation.id, conversation);
+    for (const turn of conversation.turns) if (LIVE.includes(turn.phase)) this.#watch(conversation.id, turn.id);
+  }
+
+  /** A tab that crashes says nothing: what it was writing stays as far as it came. @param {string} id @param {string} turnId */
+  async #watch(id, turnId) {
+    if (this.watched.has(turnId)) return;
+    this.watched.add(turnId);
+    await this.store.released(turnId);
+    this.watched.delete(turnId);
+    const conversation = await this.store.one(id);
+    const turn = conversation?.turns.find((each) => each.id === turnId);
+    if (!turn || !LIVE.includes(turn.phase)) return;
+    Object.assign(turn, { phase: "stopped", error: CUT_OFF });
+    await this.#save(conversation);
+    await this.#reload(id);
+  }
+
   #save(conversation) {
-    this.store.save(conversation).catch((error) => this.say(`This conversation could not be kept: ${error.message}`));
+    return this.store.save(conversation).catch((error) => this.say(`This conversation could not be kept: ${error.message}`));
   }
 
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** A turn that was being written when its page went away stays as far as it came. @param {Conversation} conversation */
-function settled(conversation) {
-  for (const turn of conversation.turns) {
-    if (LIVE.includes(turn.phase)) Object.assign(turn, { phase: "stopped", error: CUT_OFF });
-  }
-  return conversation;
 }
 
 /** @param {Turn} turn */
