@@ -118,6 +118,24 @@ def test_a_program_runs_in_the_sandbox(chat: Chat) -> None:
     expect(run.get_by_role("region", name="Error")).to_contain_text("TypeError")
 
 
+def test_what_the_sandbox_said_stays_with_the_answer(chat: Chat) -> None:
+    chat.page.get_by_role("button", name="Find an input").click()
+    chat.done(chat.page.locator(".assistant"))
+    chat.page.get_by_role("button", name="Check in the sandbox").click()
+    expect(chat.page.locator(".run .verdict")).to_have_text("Wrongf(9) → 3")
+    answer = chat.send("[code] squares")
+    answer.get_by_role("button", name="Run in the sandbox").click()
+    answer.get_by_label("Call", exact=True).fill("f(4)")
+    answer.get_by_role("button", name="Run again").click()
+    expect(answer.locator(".run")).to_contain_text("f(4) → [0, 1, 4, 9]")
+    chat.page.reload()
+    expect(chat.page.locator(".run .verdict")).to_have_text(["Wrongf(9) → 3", "Ran to its endf(4) → [0, 1, 4, 9]"])
+    expect(chat.page.locator(".run").first).to_contain_text("The prompt says 14")
+    expect(answer.get_by_label("Call", exact=True)).to_have_value("f(4)")
+    answer.get_by_role("button", name="Run in the sandbox").click()
+    expect(answer.locator(".run")).to_be_hidden()
+
+
 def test_the_examples_are_answered_and_checked(chat: Chat) -> None:
     for name, button, verdicts in (
         ("Predict the output", "Check in the sandbox", ["Rightf(4) → 17"]),

@@ -169,6 +169,13 @@ export class App extends EventTarget {
     return added;
   }
 
+  /** The sandbox's word on a program stays with the answer. @param {Turn} turn @param {string} program @param {import("./types.js").Verdict[]} verdicts */
+  keep(turn, program, verdicts) {
+    turn.verdicts = [...(turn.verdicts ?? []).filter((each) => each.program !== program), ...verdicts];
+    const conversation = [...this.conversations.values()].find(({ turns }) => turns.includes(turn));
+    if (conversation) this.#save(conversation);
+  }
+
   /** Words for the status line, read out by screen readers. @param {string} words */
   say(words) {
     this.#emit("said", words);

@@ -39,6 +39,7 @@
  * @property {string | null} [error] Why it failed, for people.
  * @property {number} [seed]
  * @property {number} [thinkSeconds]
+ * @property {Verdict[]} [verdicts] Of the last run of each program; an exported file may hold them, and an import leaves them out.
  *
  * @typedef {object} Conversation
  * @property {string} id
@@ -72,6 +73,8 @@
  * @property {number} fuel
  * @property {number} wall_ms
  * @property {number} memory_bytes
+ *
+ * @typedef {Outcome & import("./checks.js").Case & {program: string, right: boolean | null}} Verdict Right: whether what is claimed is so.
  */
 
 export {};

@@ -1,9 +1,11 @@
-/** Run a program in the server's sandbox, on a click, and show what came of it. */
+/** Run a program in the server's sandbox, on a click, and show what came of it. What came of it before is there already. */
 
 import { ApiError } from "../api.js";
 import { whole } from "../format.js";
 import { VERDICTS } from "../wording.js";
 import { h, icon, setText } from "./dom.js";
+
+/** @typedef {import("../types.js").Verdict} Verdict */
 
 let panels = 0;
 
@@ -12,24 +14,27 @@ let panels = 0;
  * @param {import("../api.js").Api} api
  * @param {import("../checks.js").Check} check
  * @param {string} label
+ * @param {Verdict[]} kept Of an earlier run.
+ * @param {(verdicts: Verdict[]) => void} keep
  */
-export function sandboxButton(api, check, label) {
+export function sandboxButton(api, check, label, kept, keep) {
   const id = `sandbox-${(panels += 1)}`;
-  const given = { value: check.cases[0].call ?? "", placeholder: "f(3)", autocomplete: "off", spellcheck: "false" };
+  const given = { value: (kept[0] ?? check.cases[0]).call ?? "", placeholder: "f(3)", autocomplete: "off", spellcheck: "false" };
   const call = h("input", { id: `${id}-call`, type: "text", ...given });
-  const results = h("div.runs", { role: "status" });
+  const results = h("div.runs", { role: "status" }, ...kept.map(row));
   const again = h("button.small", { type: "submit" }, "Run again");
   const form = h("form.call", {}, h("label", { for: call.id }, "Call"), call, again);
-  const panel = h("div.sandbox", { id, hidden: true }, results, form);
-  const button = h("button.small", { type: "button", "aria-expanded": "false", "aria-controls": id }, icon("flask"), label);
+  const panel = h("div.sandbox", { id, hidden: !kept.length }, results, form);
+  const button = h("button.small", { type: "button", "aria-expanded": String(!panel.hidden), "aria-controls": id }, icon("flask"), label);
 
   const run = async (cases) => {
     button.disabled = again.disabled = true;
     setText(results, "Running…");
     try {
-      const rows = [];
-      for (const each of cases) rows.push(await result(api, check.program, each));
-      results.replaceChildren(...rows);
+      const verdicts = [];
+      for (const each of cases) verdicts.push(await judge(api, check.program, each));
+      results.replaceChildren(...verdicts.map(row));
+      keep(verdicts);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       setText(results, error.message);
@@ -51,12 +56,16 @@ export function sandboxButton(api, check, label) {
   return h("div.sandbox-place", {}, button, panel);
 }
 
-/** @param {import("../api.js").Api} api @param {string} program @param {import("../checks.js").Case} wanted */
-async function result(api, program, { call, expected, said }) {
-  const outcome = await api.sandbox(program, call);
+/** @param {import("../api.js").Api} api @param {string} program @param {import("../checks.js").Case} wanted @returns {Promise<Verdict>} */
+async function judge(api, program, wanted) {
+  const outcome = await api.sandbox(program, wanted.call);
+  const claimed = outcome.outcome === "ok" && wanted.expected !== null ? await canonical(api, wanted.expected) : null;
+  return { ...outcome, ...wanted, program, right: claimed === null ? null : claimed === outcome.value };
+}
+
+/** @param {Verdict} verdict */
+function row({ right, call, expected, said, ...outcome }) {
   const ok = outcome.outcome === "ok";
-  const claimed = ok && expected !== null ? await canonical(api, expected) : null;
-  const right = claimed === null ? null : claimed === outcome.value;
   const verdict = right === null ? (VERDICTS[outcome.outcome] ?? outcome.outcome) : right ? "Right" : "Wrong";
   const value = outcome.value !== null && call !== null ? `${call} → ${outcome.value}` : call;
   return h(

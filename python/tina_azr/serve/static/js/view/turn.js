@@ -100,7 +100,8 @@ export class AssistantTurn {
     const live = run !== undefined;
     this.element.setAttribute("aria-busy", String(live));
     this.card.update(run);
-    this.answer.update(turn.content, !live);
+    // Before the server has said what it is, nobody knows whether it has a sandbox for the programs in it.
+    this.answer.update(turn.content, !live && app.info !== null);
     const siblings = children(app.current, turn.parent).length;
     const state = JSON.stringify([live, siblings, app.info !== null, turn.phase, turn.tina?.budget?.warning]);
     if (state !== this.state) {
@@ -123,12 +124,19 @@ export class AssistantTurn {
 
   #trial(language, code) {
     const runs = this.app.info?.sandbox && (language === "python" || language === "py");
-    return runs ? sandboxButton(this.app.api, trialOf(this.prompt, code), "Run in the sandbox") : null;
+    return runs ? this.#sandbox(trialOf(this.prompt, code), "Run in the sandbox") : null;
   }
 
   #claim() {
     const claim = this.app.info?.sandbox ? claimOf(this.prompt, this.turn.content) : null;
-    return claim ? [sandboxButton(this.app.api, claim, "Check in the sandbox")] : [];
+    return claim ? [this.#sandbox(claim, "Check in the sandbox")] : [];
+  }
+
+  /** @param {import("../checks.js").Check} check @param {string} label */
+  #sandbox(check, label) {
+    const { app, turn } = this;
+    const kept = (turn.verdicts ?? []).filter(({ program }) => program === check.program);
+    return sandboxButton(app.api, check, label, kept, (verdicts) => app.keep(turn, check.program, verdicts));
   }
 
   #actions() {
