@@ -39,7 +39,7 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; one that other machines reach needs a key. As serve.host.")
 @click.option("--port", type=int, metavar="N", help="Port; 0: any free one. As serve.port.")
 @click.option(
-    "--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="Also answer to this Host: behind a tunnel or proxy."
+    "--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="Also answer to this Host: another name, a tunnel, a proxy."
 )
 @click.option("--allow-visible-thoughts", is_flag=True, help="Show thoughts to requests that ask for them.")
 @click.option("--abstain-below", type=float, metavar="P", help="Mark answers of lower confidence. As serve.abstain_below.")
@@ -79,7 +79,7 @@ def serve(
 
     from tina_azr.cli.saying import loading
     from tina_azr.serve.keys import find_key
-    from tina_azr.serve.listening import Server, check_exposure, listen, port_of, url_of
+    from tina_azr.serve.listening import Server, check_exposure, hint_of, listen, port_of, url_of
 
     key = find_key(api_key_file)
     check_exposure(config.serve, key)
@@ -97,16 +97,18 @@ def serve(
         served = describe(engine, config.model.name, datetime.now())
         port = port_of(listener)
         app = build_app(engine, model=served, settings=config.serve, key=key, checker=checker, port=port)
-        url = url_of(config.serve, port)
+        url, hint = url_of(config.serve, port), hint_of(config.serve, port)
         # Both signals end a server in the same way; uvicorn raises them again when it is done.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            Server(app, listener, config.serve, lambda: _announce(url, served.note, key_required=key is not None)).work()
+            Server(app, listener, config.serve, lambda: _announce(url, hint, served.note, key_required=key is not None)).work()
         click.echo("Stopped.")
         # Nothing is left to be done, and taking an interpreter down that holds torch takes seconds.
         os._exit(0)
 
 
-def _announce(url: str, note: str, *, key_required: bool) -> None:
+def _announce(url: str, hint: str | None, note: str, *, key_required: bool) -> None:
     click.echo(note)
+    if hint is not None:
+        click.echo(hint)
     click.echo(f"Serving at {url} (API: {url}/v1{', key required' if key_required else ''}). Ctrl-C to stop.")

@@ -307,7 +307,7 @@ class ServeConfig(Section):
     port: int = setting(8_000, unit="port", ge=0, le=65_535)
     """TCP port; 0: a free one, which is printed."""
     hosts: tuple[str, ...] = names(())
-    """Further values of the Host header to answer to, `name` or `name:port`: behind a tunnel or a proxy."""
+    """Further values of the Host header to answer to, `name` or `name:port`: another name, a tunnel, a proxy."""
     slots: int = setting(32, unit="completions", ge=1, le=65_536)
     """Completions decoded at once; each holds its own KV cache. The others wait."""
     kv_tokens: int | None = setting(None, unit="tokens", ge=16, le=1_000_000_000)

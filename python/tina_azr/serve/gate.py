@@ -102,7 +102,7 @@ class Gate:
             raise ApiError(431, f"the headers are longer than {HEADER_BYTES} bytes", code="headers_too_long")
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._rules.address.answers_to(hosts[0]):
-            raise _forbidden("this Host is not this server's; behind a tunnel or proxy name it with --allow-host", "bad_host")
+            raise _forbidden("this Host is not this server's; a name, a tunnel or a proxy is allowed with --allow-host", "bad_host")
         origin = headers.get("origin")
         if origin is not None and not same_origin(origin, hosts[0]):
             raise _forbidden("requests from pages of other sites are refused", "cross_origin")

@@ -69,6 +69,17 @@ def url_of(settings: ServeConfig, port: int) -> str:
     return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
 
 
+def hint_of(settings: ServeConfig, port: int) -> str | None:
+    """What to type on another machine, if that differs from `url_of`: where the server listens at every address."""
+    try:
+        everywhere = ipaddress.ip_address(settings.host.strip("[]")).is_unspecified
+    except ValueError:
+        everywhere = False
+    if not everywhere:
+        return None
+    return f"Other machines: http://ADDRESS:{port}, with any address of this one; by a name of it only with --allow-host NAME."
+
+
 class Server(uvicorn.Server):
     """uvicorn, which at its end first takes no more requests, and after the grace time ends those that still run."""
 

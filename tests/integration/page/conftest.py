@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from page_chat import Chat, page_engine
+from page_chat import LAN_NAME, Chat, page_engine
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from scripted_chat import ScriptedChatEngine
@@ -17,7 +17,9 @@ CHROMIUM = "/usr/bin/chromium"
 def browser() -> Iterator[Browser]:
     # Not for the session: Playwright keeps an event loop in this thread, and other tests run their own.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {LAN_NAME} 127.0.0.1"]
+        )
         yield browser
         browser.close()
 

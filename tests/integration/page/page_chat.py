@@ -10,6 +10,8 @@ from scripted_chat import ScriptedChatEngine
 
 SECONDS_PER_STEP = 0.004
 ABSTAIN_BELOW = 0.4
+LAN_NAME = "box.example"
+"""The browser takes it for this machine, as another machine would: over plain HTTP it makes no secure context."""
 
 
 def page_engine(**changes: object) -> ScriptedChatEngine:

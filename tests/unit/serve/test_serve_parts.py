@@ -16,7 +16,7 @@ from tina_azr.errors import ConfigError, SandboxError, ServeError
 from tina_azr.sandbox.types import Outcome, OutcomeKind
 from tina_azr.serve.addresses import OwnAddress, is_loopback, same_origin
 from tina_azr.serve.keys import VARIABLE, find_key
-from tina_azr.serve.listening import check_exposure, listen, port_of, url_of
+from tina_azr.serve.listening import check_exposure, hint_of, listen, port_of, url_of
 from tina_azr.serve.markdown import render
 from tina_azr.serve.opening import describe, open_for_serving
 from tina_azr.text.style import PromptStyle
@@ -181,6 +181,12 @@ def test_a_port_that_is_taken_is_said() -> None:
 )
 def test_the_url_is_one_that_a_browser_takes(host: str, url: str) -> None:
     assert url_of(ServeConfig(host=host), 5) == url
+
+
+@pytest.mark.parametrize(("host", "said"), [("0.0.0.0", True), ("::", True), ("192.168.0.7", False), ("box.example", False)])
+def test_a_server_at_every_address_says_how_other_machines_reach_it(host: str, said: bool) -> None:
+    hint = hint_of(ServeConfig(host=host), 5)
+    assert (hint is not None and "http://ADDRESS:5" in hint and "--allow-host" in hint) is said
 
 
 class RecordingChecker:

@@ -15,7 +15,7 @@ export class ApiError extends Error {
 }
 
 export class Api {
-  /** @param {() => Promise<string | null>} askForKey Asks the user; null if they would not. */
+  /** @param {(refused: boolean) => Promise<string | null>} askForKey Asks the user, again where one was refused; null if they would not. */
   constructor(askForKey) {
     this.askForKey = askForKey;
     /** @type {Promise<string | null> | null} One question for however many requests were refused. */
@@ -74,7 +74,7 @@ export class Api {
 
   async #send(path, body, signal) {
     let response = await this.#once(path, body, signal);
-    if (response.status === 401 && (await this.#newKey())) response = await this.#once(path, body, signal);
+    while (response.status === 401 && (await this.#newKey())) response = await this.#once(path, body, signal);
     if (response.ok) return response;
     if (response.status === 401) sessionStorage.removeItem(KEY);
     const message = await response.json().then((value) => value.error.message, () => `The server answered ${response.status}.`);
@@ -98,7 +98,7 @@ export class Api {
 
   /** Ask for the key, once for all waiting requests; it lives as long as the tab. */
   async #newKey() {
-    this.asking ??= this.askForKey().finally(() => (this.asking = null));
+    this.asking ??= this.askForKey(sessionStorage.getItem(KEY) !== null).finally(() => (this.asking = null));
     const key = await this.asking;
     if (key !== null) sessionStorage.setItem(KEY, key);
     return key !== null;

@@ -3,7 +3,7 @@
 import { ApiError } from "./api.js";
 import { Progress, requestBody, takeChunk } from "./completion.js";
 import { saveSettings } from "./settings.js";
-import { addTurn, chooseSibling, newConversation, shownTurns, titleOf } from "./tree.js";
+import { addTurn, chooseSibling, newConversation, newId, shownTurns, titleOf } from "./tree.js";
 
 /** @typedef {import("./types.js").Conversation} Conversation @typedef {import("./types.js").Turn} Turn */
 
@@ -11,6 +11,7 @@ const SAVE_EVERY_MS = 2000;
 const MOST_RETRIES = 5;
 const LIVE = ["waiting", "thinking", "answering"];
 const CUT_OFF = "The page was closed before this was complete.";
+const LOCKED = "This server asks for a key. Reload the page to give it.";
 
 /**
  * @typedef {object} Run One request in progress.
@@ -25,12 +26,13 @@ const CUT_OFF = "The page was closed before this was complete.";
 export class App extends EventTarget {
   /**
    * @param {import("./api.js").Api} api @param {import("./store.js").Store} store
-   * @param {import("./settings.js").Settings} settings
+   * @param {import("./writing.js").Writing} writing @param {import("./settings.js").Settings} settings
    */
-  constructor(api, store, settings) {
+  constructor(api, store, writing, settings) {
     super();
     this.api = api;
     this.store = store;
+    this.writing = writing;
     this.settings = settings;
     /** @type {import("./types.js").Info | null} */
     this.info = null;
@@ -51,7 +53,7 @@ export class App extends EventTarget {
     this.#emit("list");
   }
 
-  /** Ask the server what it is, until it says so. */
+  /** Ask the server what it is, until it says so or the user would not give its key. */
   async connect() {
     for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
       try {
@@ -60,7 +62,9 @@ export class App extends EventTarget {
         return;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        this.#connection("down", error.status === 0 ? null : error.message);
+        const locked = error.status === 401;
+        this.#connection("down", locked ? LOCKED : error.status === 0 ? null : error.message);
+        if (locked) return;
       }
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
@@ -160,7 +164,7 @@ export class App extends EventTarget {
     for (const conversation of imported) {
       const own = this.conversations.get(conversation.id);
       if (own && own.updated === conversation.updated) continue;
-      if (own) conversation.id = crypto.randomUUID();
+      if (own) conversation.id = newId();
       this.conversations.set(conversation.id, conversation);
       await this.store.save(conversation);
       added += 1;
@@ -203,7 +207,7 @@ export class App extends EventTarget {
     this.#emit("conversation");
     this.#save(conversation);
     const saving = setInterval(() => this.#save(conversation), SAVE_EVERY_MS);
-    const release = this.store.hold(turn.id);
+    const release = this.writing.hold(turn.id);
     try {
       await this.#fill(run);
       this.#connection("up");
@@ -268,7 +272,7 @@ export class App extends EventTarget {
     if (await this.api.alive()) return;
     this.#connection("down");
     await this.connect();
-    this.say("The server is back.");
+    if (this.connection === "up") this.say("The server is back.");
   }
 
   #connection(state, why = null) {
@@ -298,7 +302,7 @@ export class App extends EventTarget {
   async #watch(id, turnId) {
     if (this.watched.has(turnId)) return;
     this.watched.add(turnId);
-    await this.store.released(turnId);
+    await this.writing.released(turnId);
     this.watched.delete(turnId);
     const conversation = await this.store.one(id);
     const turn = conversation?.turns.find((each) => each.id === turnId);

@@ -13,9 +13,10 @@ import { Header } from "./view/header.js";
 import { Sheet } from "./view/sheet.js";
 import { Sidebar } from "./view/sidebar.js";
 import { Transcript } from "./view/transcript.js";
+import { openWriting } from "./writing.js";
 
 setUpDialogs();
-const app = new App(new Api(askForKey), await Store.open(), loadSettings());
+const app = new App(new Api(askForKey), await Store.open(), openWriting(), loadSettings());
 new Header(app);
 new Empty(app);
 new Sheet(app);

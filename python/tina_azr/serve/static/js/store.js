@@ -58,18 +58,6 @@ export class Store {
     this.channel.onmessage = ({ data }) => listener(data);
   }
 
-  /** Others see that the turn is being written, until the function that this returns is called, or this tab is gone. @param {string} turn */
-  hold(turn) {
-    const { promise, resolve } = Promise.withResolvers();
-    navigator.locks.request(turn, () => promise);
-    return resolve;
-  }
-
-  /** Until no tab writes the turn any more. @param {string} turn */
-  async released(turn) {
-    await navigator.locks.request(turn, () => {});
-  }
-
   #table(mode) {
     return this.database.transaction(TABLE, mode).objectStore(TABLE);
   }

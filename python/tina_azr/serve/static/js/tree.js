@@ -4,15 +4,20 @@
 
 const slot = (parent) => parent ?? "root";
 
+/** 128 random bits. (`crypto.randomUUID` is missing over plain HTTP.) */
+export function newId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** @returns {Conversation} */
 export function newConversation(system = "") {
   const now = Date.now();
-  return { id: crypto.randomUUID(), title: "New chat", named: false, created: now, updated: now, system, turns: [], chosen: {} };
+  return { id: newId(), title: "New chat", named: false, created: now, updated: now, system, turns: [], chosen: {} };
 }
 
 /** Add a turn under `parent` and show it. @param {Conversation} conversation @param {Partial<Turn>} fields @returns {Turn} */
 export function addTurn(conversation, fields) {
-  const turn = { id: crypto.randomUUID(), parent: null, role: "user", content: "", created: Date.now(), ...fields };
+  const turn = { id: newId(), parent: null, role: "user", content: "", created: Date.now(), ...fields };
   conversation.turns.push(turn);
   conversation.chosen[slot(turn.parent)] = turn.id;
   conversation.updated = turn.created;

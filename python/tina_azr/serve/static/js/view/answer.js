@@ -13,9 +13,9 @@ const KEEP = {
 };
 
 export class Answer {
-  /** @param {import("../api.js").Api} api @param {(pre: HTMLElement, language: string, code: string) => Node | null} extra Put under a code block. */
-  constructor(api, extra) {
-    this.api = api;
+  /** @param {import("../app.js").App} app @param {(pre: HTMLElement, language: string, code: string) => Node | null} extra Put under a code block. */
+  constructor(app, extra) {
+    this.app = app;
     this.extra = extra;
     this.element = h("div.prose");
     this.source = "";
@@ -52,7 +52,7 @@ export class Answer {
     const source = this.source;
     const complete = this.complete;
     try {
-      const html = await this.api.render(source);
+      const html = await this.app.api.render(source);
       this.rendered = source;
       setSanitised(this.element, html);
       this.#decorate(complete);
@@ -83,7 +83,7 @@ export class Answer {
   #frameCode(pre, complete) {
     const language = /language-([\w+-]+)/.exec(pre.querySelector("code")?.className ?? "")?.[1] ?? "";
     const code = pre.textContent.replace(/\n$/, "");
-    const act = { click: () => copy(button, code) };
+    const act = { click: () => copy(this.app, button, code) };
     const button = h("button.quiet.small", { type: "button", "aria-label": "Copy code", on: act }, icon("copy"), "Copy");
     const bar = h("div.code-bar", {}, h("span", {}, language || "text"), button);
     const frame = h("div.code", {}, bar);

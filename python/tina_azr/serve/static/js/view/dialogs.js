@@ -17,9 +17,11 @@ export async function confirmed(question, consequence, act) {
   return (await answerOf(byId("confirm"))) === "yes";
 }
 
-/** @returns {Promise<string | null>} */
-export async function askForKey() {
+/** @param {boolean} refused Whether one was given that is not the server's. @returns {Promise<string | null>} */
+export async function askForKey(refused) {
   const field = byId("key-field");
+  byId("key-refused").hidden = !refused;
+  byId("key-plain").hidden = isSecureContext;
   field.value = "";
   const given = (await answerOf(byId("key"))) === "yes" ? field.value.trim() : "";
   field.value = "";

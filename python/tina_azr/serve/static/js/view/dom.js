@@ -55,9 +55,30 @@ export function setVars(element, values) {
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
-/** Copy, and say on the button that it happened. @param {HTMLElement} button @param {string} text */
-export async function copy(button, text) {
-  await navigator.clipboard.writeText(text);
+/** Copy, and say on the button that it happened. @param {import("../app.js").App} app @param {HTMLElement} button @param {string} text */
+export async function copy(app, button, text) {
+  try {
+    // Over plain HTTP there is no clipboard of this kind.
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else copySelected(text);
+  } catch {
+    return app.say("The browser did not let the page copy it. Select the text, and copy it by hand.");
+  }
   button.dataset.done = "";
   setTimeout(() => delete button.dataset.done, 1500);
+}
+
+/** The old way, which browsers allow on a click wherever a page comes from. Throws if it was not. @param {string} text */
+function copySelected(text) {
+  const focused = document.activeElement;
+  // What is selected only makes it a copy; what is copied is the text as it is.
+  const write = (event) => (event.preventDefault(), event.clipboardData.setData("text/plain", text));
+  const field = h("textarea.visually-hidden", { readonly: true, on: { copy: write } }, text);
+  document.body.append(field);
+  field.focus({ preventScroll: true });
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focused?.focus({ preventScroll: true });
+  if (!done) throw new Error("refused");
 }

@@ -50,10 +50,11 @@ export class Sidebar {
     const words = this.search.value;
     const all = [...this.app.conversations.values()].sort((one, other) => other.updated - one.updated);
     const found = words.trim() ? all.filter((each) => matches(each, words)) : all;
-    const groups = Map.groupBy(found, ({ updated }) => ageOf(updated));
+    const ages = [...new Set(found.map(({ updated }) => ageOf(updated)))];
+    const rows = (age) => found.filter(({ updated }) => ageOf(updated) === age).map((each) => this.#row(each));
     byId("export-all").disabled = all.length === 0;
     this.list.replaceChildren(
-      ...[...groups].map(([age, members]) => h("section", {}, h("h2", {}, age), h("ul", {}, ...members.map((each) => this.#row(each))))),
+      ...ages.map((age) => h("section", {}, h("h2", {}, age), h("ul", {}, ...rows(age)))),
       ...(found.length ? [] : [h("p.note", {}, all.length ? "Nothing found." : "Conversations are kept in this browser, and nowhere else.")]),
     );
   }

@@ -37,7 +37,7 @@ export class UserTurn {
   }
 
   update() {
-    const copyButton = iconButton("Copy message", "copy", () => copy(copyButton, this.turn.content));
+    const copyButton = iconButton("Copy message", "copy", () => copy(this.app, copyButton, this.turn.content));
     this.actions.replaceChildren(
       ...[branches(this.app, this.turn), copyButton, iconButton("Edit message", "edit", () => this.edit())].filter(Boolean),
     );
@@ -85,7 +85,7 @@ export class AssistantTurn {
     this.app = app;
     this.turn = turn;
     this.card = new ThoughtCard(app, turn);
-    this.answer = new Answer(app.api, (frame, language, code) => this.#trial(language, code));
+    this.answer = new Answer(app, (frame, language, code) => this.#trial(language, code));
     this.notices = h("div.notices");
     this.check = h("div.check");
     this.actions = h("div.actions");
@@ -141,7 +141,7 @@ export class AssistantTurn {
 
   #actions() {
     const { turn, app } = this;
-    const copyButton = iconButton("Copy answer", "copy", () => copy(copyButton, turn.content));
+    const copyButton = iconButton("Copy answer", "copy", () => copy(app, copyButton, turn.content));
     const again = iconButton("Regenerate answer", "again", () => app.regenerate(turn));
     const timing = turn.tina?.timing;
     const tokens = timing ? (timing.think_tokens ?? 0) + (timing.answer_tokens ?? 0) : 0;
