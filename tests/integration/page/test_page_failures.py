@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from page_chat import Chat, page_engine
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from scripted_server import running
 
@@ -105,6 +105,18 @@ def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> No
         chat.page.get_by_role("button", name="Stop").click()
         expect(second.get_by_role("note")).to_have_text("Stopped by you.")
         chat.check()
+
+
+@pytest.mark.parametrize("missing", ["scripts", "data"])
+def test_a_page_that_cannot_start_says_so(browser: Browser, url: str, missing: str) -> None:
+    context = browser.new_context(java_script_enabled=missing != "scripts")
+    context.add_init_script("Object.defineProperty(window, 'indexedDB', { value: undefined })")
+    page = context.new_page()
+    page.goto(url)
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.locator("#banner")).to_be_visible()
+    expect(page.locator("#banner")).to_contain_text("The page has not started.")
+    context.close()
 
 
 def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserContext) -> None:

@@ -12,6 +12,7 @@ export class Header {
     this.app = app;
     this.meter = byId("context");
     this.banner = byId("banner");
+    delete this.banner.dataset.unstarted;
     this.status = byId("status");
     this.toast = byId("toast");
     for (const type of ["conversation", "connection", "list", "turn"]) app.addEventListener(type, () => this.update());
