@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -92,6 +93,7 @@ def observe(
     budget_tokens, budget_quantile = budget_of(budget)
     asked = _prompt(prompt, model or EMBEDDED, shown=not as_json)
 
+    from tina_azr.cli.saying import waiting
     from tina_azr.cli.turns import Interrupts
     from tina_azr.engine.types import GenerationRequest, Message
 
@@ -110,8 +112,8 @@ def observe(
         visible=visible,
         logprobs=True,
     )
-    with Interrupts() as interrupts:
-        record = record_of(engine, request, interrupts)
+    with Interrupts() as interrupts, waiting("reading the prompt", shown=not as_json) as tell:
+        record = record_of(engine, request, interrupts, tell)
     _deliver(record, asked, as_json=as_json, png=png, jsonl_out=jsonl_out)
     if interrupts.came:
         raise click.exceptions.Exit(INTERRUPTED)
@@ -139,15 +141,28 @@ def _prompt(given: str | None, model: str, *, shown: bool) -> str:
     return given
 
 
-def record_of(engine: "IntrospectiveEngine", request: "GenerationRequest", interrupts: "Interrupts | None" = None) -> "Observation":
-    """Answer the request and observe it."""
+def record_of(
+    engine: "IntrospectiveEngine",
+    request: "GenerationRequest",
+    interrupts: "Interrupts | None" = None,
+    tell: Callable[[str], None] = lambda words: None,
+) -> "Observation":
+    """Answer the request and observe it; `tell` hears again and again how far it is."""
     from tina_azr.cli.turns import run_turn
     from tina_azr.engine.activations import read_activations
     from tina_azr.engine.observation import Decode, Gates, Timing, observe_generation
+    from tina_azr.engine.types import Answering, Event, Thinking
+
+    def tell_count(event: Event) -> None:
+        if isinstance(event, Thinking):
+            tell(f"thinking: {event.think_tokens:,} tokens")
+        elif isinstance(event, Answering):
+            tell(f"answering: {event.tokens:,} tokens")
 
     policy, settings, modulator = engine.policy, engine.settings, engine.modulator
     begun_ms = time.time_ns() // 1_000_000
-    turn = run_turn(engine, request, interrupts=interrupts)
+    turn = run_turn(engine, request, on_event=tell_count, interrupts=interrupts)
+    tell("looking inside")
     prompt_ids = policy.tokenizer.render_chat([(message.role, message.content) for message in request.messages])
     generation, clock = turn.generation, turn.clock
     stops = policy.tokenizer.stop_ids

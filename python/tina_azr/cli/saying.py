@@ -1,6 +1,7 @@
 """How a command's own sentences reach a person."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.live import Live
@@ -20,9 +21,20 @@ def loading(what: str, *, shown: bool = True) -> AbstractContextManager[object]:
 
     Nothing else is to be printed in it.
     """
+    return waiting(f"loading {what}", shown=shown)
+
+
+@contextmanager
+def waiting(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """Say at a terminal, on standard error, what is being done; gone once the context ends. What it gives changes the words.
+
+    Nothing else is to be printed in it.
+    """
     console = Console(stderr=True)
     if not shown or not console.is_terminal:
-        return nullcontext()
-    spinner = Spinner("dots", Text(f"loading {what}"))
+        yield lambda words: None
+        return
+    spinner = Spinner("dots", Text(words))
     # Redirected streams are none that click can write to.
-    return Live(spinner, console=console, refresh_per_second=12, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with Live(spinner, console=console, refresh_per_second=12, transient=True, redirect_stdout=False, redirect_stderr=False):
+        yield lambda words: spinner.update(text=Text(words))

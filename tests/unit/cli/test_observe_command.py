@@ -1,7 +1,8 @@
 """`tina-azr observe` on the small random model, with heads: panel, JSON, picture, file, schema."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from tina_azr.cli import observe as command
-from tina_azr.cli import observe_picture
+from tina_azr.cli import observe_picture, saying
 from tina_azr.cli.main import cli
 from tina_azr.cli.observe_panel import bar, number, observation_panel
 from tina_azr.cli.observe_picture import draw_observation
@@ -80,6 +81,26 @@ def test_the_panel_shows_forecast_and_outcome_side_by_side() -> None:
     ):
         assert words in result.stdout
     assert result.stderr == ""
+
+
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("further", [(), ("--json",)])
+def test_a_terminal_shows_how_far_the_answer_is(further: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def waiting(words: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
+        told.append(words)
+        yield told.append if shown else lambda words: None
+
+    monkeypatch.setattr(saying, "waiting", waiting)
+    assert call("8 + 9?", "--model", "m", *BRIEF, *further).exit_code == 0
+    if further:
+        assert told == ["reading the prompt"]
+    else:
+        assert "thinking: 3 tokens" in told
+        assert told[0] == "reading the prompt"
+        assert told[-2].startswith("answering: ")
 
 
 @pytest.mark.usefixtures("opened")

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tina_azr.cli.chat_state import Chat, read_line
-from tina_azr.cli.saying import loading, say
+from tina_azr.cli.saying import loading, say, waiting
 from tina_azr.train.wording import wrapped
 
 
@@ -73,6 +73,17 @@ def test_a_terminal_shows_what_is_being_loaded_until_it_is(shown: bool, seen: li
     assert [word for word in seen if word not in came] == []
     assert came.endswith("end")
     assert ("\x1b[2K" in came) == shown  # the line is taken away again
+
+
+def test_the_words_of_what_is_waited_for_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        with waiting("reading") as tell:
+            tell("[b]: 3 tokens")
+        came = screen.read(65_536).decode()
+    assert came.index("reading") < came.index("[b]: 3 tokens")
 
 
 def test_nothing_is_said_of_loading_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -> None:
