@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ from tina_azr.model.metacog import QUANTILES
 from tina_azr.model.side_adapter import Modulator
 from tina_azr.rollout.session import DecodeSession
 from tina_azr.rollout.types import Ended, RolloutRequest, SamplingParams, StepReport, Token
+
+PATIENCE = 4
+"""A prefill holds up everybody who runs, for about a step: prompts that come one by one beside many wait this long for each other."""
 
 
 class IntrospectionWarning(UserWarning):
@@ -74,6 +78,7 @@ class IntrospectiveEngine:
             slots=self.settings.slots,
             taps=self.introspector.taps if self.introspector else (),
             on_prompts=self._decide,
+            patience=PATIENCE,
             piece_tokens=self.settings.piece_tokens,
             kv_tokens=self.settings.kv_tokens,
             modulator=self._modulator,
@@ -320,7 +325,7 @@ class IntrospectiveEngine:
         if not one.open:
             del self._running[ended.ticket]
 
-    @property
+    @cached_property
     def calibration_digest(self) -> str | None:
         """Of the calibration that confidences and budgets go through; None without one."""
         calibration = self.introspector.calibration if self.introspector else None

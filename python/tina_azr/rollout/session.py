@@ -28,6 +28,8 @@ DROP_SHARE = 0.25
 """Share of a wave's rows that must have ended before the rest is moved together."""
 MAX_WAVES = 4
 """Attention reads waves one after the other; beyond this many, neighbours of like length become one."""
+FEW_SHARE = 0.25
+"""Fewer waiting prompts than this share of the rows that run are few."""
 PIECE_TOKENS = 8_192
 """Most padded prompt tokens in one forward."""
 
@@ -54,6 +56,7 @@ class DecodeSession:
         taps: Sequence[int] = (),
         on_prompts: PromptHook | None = None,
         refill_share: float = 0.0,
+        patience: int = 0,
         piece_tokens: int = PIECE_TOKENS,
         kv_tokens: int | None = None,
         modulator: ThoughtModulator | None = None,
@@ -62,8 +65,8 @@ class DecodeSession:
         """`on_prompts` gets tickets, which count from `tickets_after`: a session that takes another's place shares none with it.
 
         `refill_share`: part of the slots that must be free before waiting prompts are admitted beside running ones. Few large prefills
-        are cheaper, many small ones keep nobody waiting. `kv_tokens`: most tokens, over all rows, whose keys and values are held at
-        once; None: no bound.
+        are cheaper, many small ones keep nobody waiting. `patience`: steps that few prompts wait for others to come along.
+        `kv_tokens`: most tokens, over all rows, whose keys and values are held at once; None: no bound.
         """
         self._policy = policy
         self._weights = fuse(policy.module)
@@ -72,6 +75,8 @@ class DecodeSession:
         self._on_prompts = on_prompts
         self._capacity = slots
         self._refill = refill_share * slots
+        self._patience = patience
+        self._waited = 0
         self._piece_tokens = piece_tokens
         self._kv_tokens = kv_tokens
         self.modulator = modulator
@@ -211,7 +216,13 @@ class DecodeSession:
 
     def _admits(self) -> bool:
         free = self._capacity - self._live
-        return bool(self._waiting) and self._fits(self._waiting[0], free, self._held()) and (not self._live or free >= self._refill)
+        if not self._waiting or not self._fits(self._waiting[0], free, self._held()) or (self._live and free < self._refill):
+            return False
+        if len(self._waiting) < FEW_SHARE * self._live and self._waited < self._patience:
+            self._waited += 1
+            return False
+        self._waited = 0
+        return True
 
     def _fits(self, block: _Block, free: int, held: int) -> bool:
         return len(block.indices) <= free and (self._kv_tokens is None or held + block.tokens <= self._kv_tokens)

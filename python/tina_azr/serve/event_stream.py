@@ -14,6 +14,7 @@ from tina_azr.serve.run import Run
 from tina_azr.serve.types import EndedBy
 
 PING = ": ping\n\n"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Teller(Protocol):
@@ -66,7 +67,7 @@ class EventStream(Response):
 
 def block(value: Mapping[str, object], name: str | None = None) -> str:
     """One event: its data on one line, after its name if it has one."""
-    data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    data = _encode(value)
     return f"data: {data}\n\n" if name is None else f"event: {name}\ndata: {data}\n\n"
 
 

@@ -1,9 +1,9 @@
 """The engine room: one thread owns the engine; the event loop sends it commands and gets events back.
 
 Prompts are made into ids before, on another thread: a long one keeps nobody waiting whose answer runs.
-The thread does all commands that have come, lets the engine make one step, and hands over what the step said in one go. So a request
-joins those that run at the next step, and one that is cancelled leaves them at the next step. Where nothing is left to do, the memory of
-keys and values is given back.
+The thread does all commands that have come, lets the engine make one step, and hands over in one go what was said since the last time.
+So a request joins those that run at the next step, and one that is cancelled leaves them at the next step. Where nothing is left to do,
+the memory of keys and values is given back.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from tina_azr.serve.types import ApiError, EndedBy, failed, refused
 Command = Callable[[], None]
 LONGEST_RETRY = 60
 """Seconds of the largest Retry-After."""
+SECONDS_BETWEEN_WORDS = 0.015
+"""What the engine says is handed over no more often: at sixty chunks a second the eye sees no more, and each has its price."""
 NEWEST_SHARE = 0.2
 """Weight of the newest request in the mean time of one."""
 
@@ -48,6 +50,7 @@ class EngineRoom:
         # Of the thread alone:
         self._tickets: dict[str, Ticket] = {}
         self._outbox: list[tuple[Run, Event]] = []
+        self._handed_over = 0.0
         self.broken = False
         """The engine failed as a whole: nothing more can be done."""
         self.closing = False
@@ -164,7 +167,8 @@ class EngineRoom:
             busy = False
             while self._do_commands(wait=not busy):
                 busy = self._engine.step()
-                self._hand_over()
+                if not busy or time.monotonic() - self._handed_over >= SECONDS_BETWEEN_WORDS:
+                    self._hand_over()
                 if not busy:
                     self._engine.release()
             # What was cancelled at the very end still says so.
@@ -173,6 +177,7 @@ class EngineRoom:
             self._hand_over()
         except Exception as error:  # noqa: BLE001 - the capture point: whoever waits is told, and the server ends
             log_fault(error, "the engine")
+            self._hand_over()
             self._on_loop(self._break)
 
     def _do_commands(self, *, wait: bool) -> bool:
@@ -197,6 +202,7 @@ class EngineRoom:
 
     def _hand_over(self) -> None:
         if self._outbox:
+            self._handed_over = time.monotonic()
             batch, self._outbox = self._outbox, []
             self._on_loop(self._deliver, batch)
 

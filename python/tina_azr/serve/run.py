@@ -3,12 +3,39 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from tina_azr.engine.types import Answering, Event, Failed, Finished, GenerationRequest, Thinking, ThoughtEnded
 from tina_azr.serve.types import ApiError, EndedBy
 
 SECONDS_BETWEEN_COUNTS = 0.1
 """A hidden thought says how long it is no more often than this."""
+
+
+def merged(events: list[Event]) -> list[Event]:
+    """The same events, with neighbouring words of one completion as one."""
+    together: list[Event] = []
+    newest: dict[int, int] = {}
+    """Where a completion's words are, while nothing but words came after them."""
+    for event in events:
+        if not isinstance(event, Thinking | Answering):
+            newest.clear()
+            together.append(event)
+            continue
+        at = newest.setdefault(event.index, len(together))
+        if at == len(together):
+            together.append(event)
+        else:
+            together[at] = _joined(together[at], event)
+    return together
+
+
+def _joined(before: Event, event: Thinking | Answering) -> Event:
+    # Between a thought and its answer lies its end, so neighbours are of one kind.
+    if isinstance(before, Thinking) and isinstance(event, Thinking):
+        return replace(event, text=None if before.text is None or event.text is None else before.text + event.text)
+    assert isinstance(before, Answering) and isinstance(event, Answering)
+    return replace(event, text=before.text + event.text, logprobs=before.logprobs + event.logprobs)
 
 
 class Run:
@@ -46,7 +73,7 @@ class Run:
                 finally:
                     ping.cancel()
             events, self._events = self._events, []
-            yield events
+            yield merged(events)
 
     def end(self, by: EndedBy) -> None:
         """Have the engine end it at its next step, with what it has said. Nothing happens if it is over."""

@@ -273,3 +273,35 @@ def test_release_is_refused_while_completions_run(driven: Open, ask: Ask) -> Non
     one.cancel(ticket)
     one.session.release()
     assert one.session.held_bytes == 0
+
+
+# Waiting for each other.
+
+
+def steps_until_it_runs(one: Any, ticket: int) -> int:
+    for number in range(1, 20):
+        one.step()
+        if one.tokens[ticket, 0]:
+            return number
+    raise AssertionError("it never ran")
+
+
+def test_few_prompts_beside_many_wait_for_each_other_and_not_for_long(driven: Open, ask: Ask) -> None:
+    one = driven(slots=32, patience=4)
+    one.submit(ask("many", group_size=16, max_tokens=200))
+    one.step()
+    first = one.submit(ask("first", max_tokens=200), follow=True)
+    one.step(2)
+    second = one.submit(ask("second", max_tokens=200), follow=True)
+    assert steps_until_it_runs(one, first) == 3
+    assert one.tokens[second, 0], "whoever came meanwhile was taken along"
+
+
+def test_nobody_waits_alone_or_where_enough_have_come(driven: Open, ask: Ask) -> None:
+    alone = driven(slots=32, patience=4)
+    assert steps_until_it_runs(alone, alone.submit(ask("a", max_tokens=200), follow=True)) == 1
+    enough = driven(slots=32, patience=4)
+    enough.submit(ask("many", group_size=16, max_tokens=200))
+    enough.step()
+    tickets = [enough.submit(ask(text, max_tokens=200), follow=True) for text in "abcd"]
+    assert steps_until_it_runs(enough, tickets[0]) == 1
