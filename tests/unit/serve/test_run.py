@@ -59,3 +59,12 @@ def test_a_fast_engine_sends_few_chunks_a_second_and_a_slow_one_each_token(secon
         assert len(texts) <= seconds / SECONDS_BETWEEN_WORDS + 2
     else:
         assert len(texts) == len(words)
+
+
+def test_the_first_word_does_not_wait_for_the_second() -> None:
+    body = {"messages": [{"role": "user", "content": "hello"}], "stream": True, "max_tokens": 1_000}
+    engine = ScriptedChatEngine(seconds_per_step=SECONDS_BETWEEN_WORDS / 10)
+    with running(engine) as server, httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=20) as response:
+        chunks = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: {")]
+    used = [chunk["tina"]["used"] for chunk in chunks if "used" in chunk.get("tina", {})]
+    assert used[:2] == [0, 1]
