@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
-from tina_azr.engine.types import Answering, ChatEngine, Event, Failed, GenerationRequest, Thinking, Ticket
+from tina_azr.engine.types import ChatEngine, Event, Failed, GenerationRequest, Ticket
 from tina_azr.errors import ServeError
 from tina_azr.serve.faults import log_fault
 from tina_azr.serve.run import Run
@@ -50,7 +50,7 @@ class EngineRoom:
         # Of the thread alone:
         self._tickets: dict[str, Ticket] = {}
         self._outbox: list[tuple[Run, Event]] = []
-        self._words_handed_over = 0.0
+        self._handed_over = 0.0
         self.broken = False
         """The engine failed as a whole: nothing more can be done."""
         self.closing = False
@@ -167,11 +167,12 @@ class EngineRoom:
             busy = False
             while self._do_commands(wait=not busy):
                 busy = self._engine.step()
-                if not busy or time.monotonic() - self._words_handed_over >= SECONDS_BETWEEN_WORDS:
+                if not busy or time.monotonic() - self._handed_over >= SECONDS_BETWEEN_WORDS:
                     self._hand_over()
                 if not busy:
                     self._engine.release()
-                    self._words_handed_over = 0.0
+                    # Whoever comes next waits for their first word.
+                    self._handed_over = 0.0
             # What was cancelled at the very end still says so.
             while self._engine.step():
                 self._hand_over()
@@ -204,9 +205,7 @@ class EngineRoom:
     def _hand_over(self) -> None:
         if self._outbox:
             batch, self._outbox = self._outbox, []
-            if any(isinstance(event, Thinking | Answering) for _, event in batch):
-                # Not after a start: the first word follows it closely, and is waited for.
-                self._words_handed_over = time.monotonic()
+            self._handed_over = time.monotonic()
             self._on_loop(self._deliver, batch)
 
     def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
