@@ -201,3 +201,19 @@ def test_what_a_tab_was_writing_when_it_crashed_is_said_in_another_one(chat: Cha
     other.page.reload()
     expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
     other.check()
+
+
+def test_what_was_cut_off_is_said_once_where_nothing_can_be_kept(chat: Chat) -> None:
+    chat.send("[slow]", wait=False)
+    expect(chat.page.locator(".assistant .prose")).to_contain_text("word-1 ")
+    with pytest.raises(Error, match="crash"):
+        chat.page.goto("chrome://crash")
+    other = Chat(chat.page.context.new_page(), chat.url)
+    other.page.add_init_script("window.tries = 0; IDBObjectStore.prototype.put = () => { tries += 1; throw new Error('full'); }")
+    other.open()
+    rows(other).click()
+    expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
+    expect(other.page.locator("#toast")).to_have_text("This conversation could not be kept: full")
+    other.page.wait_for_timeout(200)
+    assert other.page.evaluate("tries") == 1
+    other.check()

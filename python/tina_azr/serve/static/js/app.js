@@ -285,7 +285,11 @@ export class App extends EventTarget {
   /** @param {string} id */
   async #reload(id) {
     if (this.runs.has(id)) return;
-    const conversation = await this.store.one(id);
+    this.#replace(id, await this.store.one(id));
+  }
+
+  /** @param {string} id @param {Conversation | undefined} conversation */
+  #replace(id, conversation) {
     if (conversation) this.#take(conversation);
     else this.conversations.delete(id);
     if (this.current.id === id) this.open(id);
@@ -304,12 +308,15 @@ export class App extends EventTarget {
     this.watched.add(turnId);
     await this.writing.released(turnId);
     this.watched.delete(turnId);
-    const conversation = await this.store.one(id);
+    // What this tab writes itself goes on in the conversation that it has.
+    const kept = await this.store.one(id);
+    const conversation = this.runs.get(id)?.conversation ?? kept;
     const turn = conversation?.turns.find((each) => each.id === turnId);
     if (!turn || !LIVE.includes(turn.phase)) return;
     Object.assign(turn, { phase: "stopped", error: CUT_OFF });
+    // Shown also where it cannot be kept.
+    this.#replace(id, conversation);
     await this.#save(conversation);
-    await this.#reload(id);
   }
 
   #save(conversation) {
