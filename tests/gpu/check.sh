@@ -29,7 +29,7 @@ serving() {
     done
     python3 -m tina_azr.serve.benchmark --url http://127.0.0.1:8765 --model model --requests 32 --rounds 1 --max-tokens 48
     local status=$?
-    kill -INT $server
+    kill $server # SIGINT is ignored by what a script starts in the background, until it has loaded
     wait $server
     [ $status -eq 0 ] || cat "$work/serve.log"
     return $status
