@@ -107,11 +107,14 @@ def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat
 
 
 def test_a_server_says_that_it_loads_and_leaves_no_trace_of_it(tmp_path: Path) -> None:
-    terminal = Terminal("serve", "--port", "0", state=tmp_path)
+    terminal = Terminal("serve", "--port", "0", "--set", "introspection.film=true", state=tmp_path)
     try:
         at = terminal.wait_for("\x1b[2K", after=terminal.wait_for("loading tiny"))
         at = terminal.wait_for("Ctrl-C to stop", after=at)
-        assert "loading" not in terminal.seen[terminal.seen.index("\x1b[?25h") :]  # the cursor is shown again, and then the rest
+        shown, rest = terminal.seen.split("\x1b[?25h")  # the cursor is shown again, and then the rest
+        assert "loading" not in rest
+        # A doubt is told with the rest: in the line that is shown meanwhile it would be torn.
+        assert ("trains them" in shown, "trains them" in rest) == (False, True)
         terminal.interrupt()
         terminal.wait_for("Stopped.", after=at)
         assert terminal.status() == 0

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import warnings
 from datetime import datetime
 from pathlib import Path
 
@@ -86,11 +87,13 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("tina_azr.serve").setLevel(logging.WARNING if quiet else logging.INFO)
     with listen(config.serve) as listener:
-        with loading(config.model.name):
+        with loading(config.model.name), warnings.catch_warnings():
+            from tina_azr.engine.engine import IntrospectionWarning
             from tina_azr.sandbox.opening import open_sandbox
             from tina_azr.serve.app import build_app
             from tina_azr.serve.opening import describe, open_for_serving
 
+            warnings.simplefilter("ignore", IntrospectionWarning)  # said below, with the note
             engine = open_for_serving(config)
             # One program at a time: beside the model there are few cores to spare.
             checker = open_sandbox(config.sandbox, workers=1)
