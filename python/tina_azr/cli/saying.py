@@ -31,7 +31,8 @@ def waiting(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]
     Nothing else is to be printed in it.
     """
     console = Console(stderr=True)
-    if not shown or not console.is_terminal:
+    # Not `is_terminal`, which FORCE_COLOR makes true of a file.
+    if not shown or not console.file.isatty():
         yield lambda words: None
         return
     spinner = Spinner("dots", Text(words))

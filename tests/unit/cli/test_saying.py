@@ -94,7 +94,11 @@ def test_the_words_of_what_is_waited_for_change(monkeypatch: pytest.MonkeyPatch)
     assert came.index("reading") < came.index("[b]: 3 tokens")
 
 
-def test_nothing_is_said_of_loading_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("forced", ["", "1"])
+def test_nothing_is_said_of_loading_where_nobody_looks(
+    forced: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", forced)
     with loading("tiny"):
         pass
     assert capfd.readouterr() == ("", "")
