@@ -63,7 +63,7 @@ class Memory:
 
     weights: int
     gradients: int
-    """Float32, as the optimizer reads them: those of weights stored in less are widened one after the other."""
+    """Float32, as the optimizer reads them; of weights stored in less also those of a backward pass, which are added to them."""
     optimizer: int
     """AdamW's moments and, of weights stored in less than float32, their float32 copies."""
     kv_cache: int
@@ -96,7 +96,7 @@ def estimate_memory(shape: ModelShape, config: Config) -> Memory:
     logits = min(tokens, 4096) * shape.vocabulary * _FLOAT32 * _LOGIT_COPIES
     return Memory(
         weights=weights,
-        gradients=shape.parameters * _FLOAT32,
+        gradients=shape.parameters * _FLOAT32 + (weights if copies else 0),
         optimizer=2 * shape.parameters * _FLOAT32 + copies,
         kv_cache=config.selfplay.slots * longest * kv_of_a_token,
         activations=activations + logits,

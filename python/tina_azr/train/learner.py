@@ -110,7 +110,6 @@ class Learner:
         if not rows:
             return UpdateReport(learning_rate=rate)
         report = self._backward(rows, rate, on_progress)
-        self._masters.take_gradients()
         norm = float(torch.nn.utils.clip_grad_norm_(self._masters.weights.values(), self._learning.max_grad_norm))
         if not math.isfinite(norm):
             raise RunError(
@@ -157,6 +156,7 @@ class Learner:
                 clip_high=self._learning.clip_high,
             )
             loss.backward()
+            self._masters.take_gradients()
             entropy = (weights_T * scores.entropy_T).sum()
             totals += torch.stack([loss.detach(), entropy, metrics.clip_fraction, metrics.ratio]).double()
             gap = torch.maximum(gap, metrics.logprob_gap)

@@ -23,10 +23,15 @@ class MasterWeights:
         }
 
     def take_gradients(self) -> None:
-        """Move the module's gradients to their masters."""
+        """Add the module's gradients to those of their masters, and clear them.
+
+        After each backward pass: sums of many micro-batches in bfloat16 would lose the small ones.
+        """
         for master, stored in self._copies():
-            master.grad = None if stored.grad is None else stored.grad.float()
-            stored.grad = None
+            if stored.grad is not None:
+                widened = stored.grad.float()
+                master.grad = widened if master.grad is None else master.grad.add_(widened)
+                stored.grad = None
 
     @torch.no_grad()
     def write_back(self) -> None:

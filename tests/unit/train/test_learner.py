@@ -15,6 +15,7 @@ from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.selfplay.types import Sample
 from tina_azr.tasks.types import Role
 from tina_azr.train.learner import Learner, merge_equal
+from tina_azr.train.masters import MasterWeights
 
 
 def completion(policy: Policy, prompt: tuple[int, ...], ids: list[int], forced: Sequence[int] = ()) -> Completion:
@@ -120,6 +121,31 @@ def test_layers_that_are_computed_again_give_the_same_gradient_from_less_memory(
         assert torch.equal(inputs[name], whole[name]), name
     assert 2 * inputs_bytes < whole_bytes
     assert not any(part.training for part in byte_policy.module.modules())
+
+
+def test_small_gradients_of_weights_stored_in_less_are_not_lost_among_large_ones(byte_model: Path) -> None:
+    policy = load_policy(str(byte_model), device="cpu", dtype="bfloat16")
+    masters = MasterWeights(policy.module)
+    name, weight = next(iter(policy.module.named_parameters()))
+    for size in (1.0, 2.0**-12, 2.0**-12):
+        weight.grad = torch.full_like(weight, size)
+        masters.take_gradients()
+        assert weight.grad is None
+    gradient = masters.weights[name].grad
+    assert gradient is not None
+    assert torch.equal(gradient, torch.full_like(gradient, 1.0 + 2.0**-11))
+
+
+def test_the_learner_adds_up_micro_batches_in_float32(byte_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[torch.Tensor] = []
+
+    def keep(self: torch.optim.Optimizer) -> None:
+        found.extend(weight.grad.clone() for group in self.param_groups for weight in group["params"] if weight.grad is not None)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", keep)
+    policy = load_policy(str(byte_model), device="cpu", dtype="bfloat16")
+    Learner(policy, config("learning.micro_batch_tokens=16", "learning.max_grad_norm=1e6")).update(*batch(policy), step=1)
+    assert any(not torch.equal(gradient, gradient.bfloat16().float()) for gradient in found)
 
 
 def test_equal_samples_become_one_row_and_samples_that_teach_nothing_none(byte_policy: Policy) -> None:
