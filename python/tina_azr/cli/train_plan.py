@@ -55,6 +55,14 @@ def plan_resume(run_name: str, overrides: Sequence[str | Flag], *, path: Path | 
             f"{run.path} is {run.describe()} and has reached its goal of {counted(own.run.steps, 'step')}{minutes}. "
             "To train it further give a later one: --steps N, --minutes M, or both."
         )
+    done = run.read_status().step if run.status_file.exists() else 0
+    # A run that was stopped in its last evaluation has all of its own steps, and something to do.
+    asked = config.run.steps != own.run.steps or _is_over(run, own)
+    if asked and done >= config.run.steps and from_step is None:
+        raise RunError(
+            f"{run.path} is {run.describe()}, so nothing is left to do of {counted(config.run.steps, 'step')}. "
+            f"Give more than {done}, or --from-step N to go on from an earlier checkpoint."
+        )
     return Plan(path=run.path, config=config, resume=True, from_step=from_step)
 
 

@@ -369,9 +369,9 @@ class DecodeSession:
         if min(request.prompt_ids) < 0 or max(request.prompt_ids) >= ids:
             raise ModelError(f"the prompt holds ids that the model does not have: it has {ids} ids, from 0 on")
         if length > limit:
+            fits = "lower max_tokens, or the length of prompts" if len(request.prompt_ids) < limit else "shorten the prompt"
             raise ModelError(
-                f"a prompt of {len(request.prompt_ids)} tokens and {params.max_tokens} more exceed the model's {limit} "
-                "positions: lower max_tokens, or the length of prompts"
+                f"a prompt of {len(request.prompt_ids)} tokens and {params.max_tokens} more exceed the model's {limit} positions: {fits}"
             )
         if self._kv_tokens is not None and length > self._kv_tokens:
             raise ModelError(

@@ -213,6 +213,17 @@ def test_a_goal_of_steps_alone_is_named_without_minutes(tmp_path: Path) -> None:
         plan_resume(str(run.path), (), path=None, from_step=None)
 
 
+@pytest.mark.parametrize("state", [RunState.FINISHED, RunState.INTERRUPTED])
+def test_a_goal_that_lies_behind_a_run_is_refused(tmp_path: Path, state: RunState) -> None:
+    run = RunFolder.create(tmp_path / "run", load_config(overrides=["run.steps=4"]))
+    run.write_status(run.read_status().changed(state=state, step=2))
+    for steps in (1, 2):
+        with pytest.raises(RunError, match=rf"nothing is left to do of {steps} steps?\. Give more than 2"):
+            plan_resume(str(run.path), (f"run.steps={steps}",), path=None, from_step=None)
+    assert plan_resume(str(run.path), ("run.steps=3",), path=None, from_step=None).config.run.steps == 3
+    assert plan_resume(str(run.path), ("run.steps=2",), path=None, from_step=1).from_step == 1
+
+
 def test_a_bare_resume_takes_the_run_that_was_last_written_to(train: Train) -> None:
     for name in ("second", "first"):
         train("--name", name, ending=EndReason.STOPPED)

@@ -20,13 +20,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A drawing from icons.svg. @param {string} name */
+/** A drawing from the sprite in index.html. @param {string} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `static/icons.svg#${name}`);
+  use.setAttribute("href", `#icon-${name}`);
   svg.append(use);
   return svg;
 }
