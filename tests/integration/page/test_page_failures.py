@@ -26,6 +26,10 @@ def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserCon
     chat.expected += LOST
     answer = chat.send("[plain] two", wait=False)
     expect(answer.get_by_role("alert")).to_have_text("The server cannot be reached.")
+    drawn = "drawings => drawings.map((drawing) => drawing.getBBox().width)"
+    widths = answer.locator("svg.icon:visible").evaluate_all(drawn)
+    assert widths
+    assert all(widths), "its icons are drawn without a server"
     banner = chat.page.locator("#banner")
     expect(banner).to_have_text("The server cannot be reached. Trying again…")
     with running(page_engine(), port=port):
