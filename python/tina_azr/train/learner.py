@@ -109,7 +109,8 @@ class Learner:
         rows = merge_equal(samples, advantages_N)
         if not rows:
             return UpdateReport(learning_rate=rate)
-        report = self._backward(rows, rate, on_progress)
+        with _recomputing(self._module) if self._learning.gradient_checkpointing else nullcontext():
+            report = self._backward(rows, rate, on_progress)
         norm = float(torch.nn.utils.clip_grad_norm_(self._masters.weights.values(), self._learning.max_grad_norm))
         if not math.isfinite(norm):
             raise RunError(
@@ -137,14 +138,13 @@ class Learner:
         gap = torch.zeros((), device=self._device)
         done = 0
         for batch in micro_batches(sizes, self._learning.micro_batch_tokens):
-            with _recomputing(self._module) if self._learning.gradient_checkpointing else nullcontext():
-                scores = completion_logprobs(
-                    self._module,
-                    [rows[index].sample.prompt_ids for index in batch],
-                    [completions[index].ids_T for index in batch],
-                    temperature=self._temperature,
-                    autocast=self._learning.autocast == "bfloat16",
-                )
+            scores = completion_logprobs(
+                self._module,
+                [rows[index].sample.prompt_ids for index in batch],
+                [completions[index].ids_T for index in batch],
+                temperature=self._temperature,
+                autocast=self._learning.autocast == "bfloat16",
+            )
             lengths = [len(completions[index].ids_T) for index in batch]
             weights_T = self._tensor(np.concatenate([weights[index] for index in batch]))
             loss, metrics = clipped_policy_loss(
