@@ -36,12 +36,14 @@ class SavedChat(BaseModel):
 
 
 def save_chat(path: Path, chat: SavedChat) -> None:
-    """Write beside, then rename. Raises ConfigError for a path that cannot be written, or that holds something else."""
+    """Write beside, then rename. Raises ConfigError for a path that cannot be written, or that holds what `chat` does not."""
     if path.exists():
         try:
-            load_chat(path)
+            held = load_chat(path).messages
         except ConfigError as error:
             raise ConfigError(f"{path} is there and is no saved conversation: choose another name") from error
+        if tuple(held) != tuple(chat.messages[: len(held)]):
+            raise ConfigError(f"{path} holds another conversation, which would be lost: choose another name")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(chat.model_dump_json(indent=2) + "\n", encoding="utf-8")

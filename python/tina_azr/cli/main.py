@@ -7,6 +7,7 @@ a standard output that cannot be written, such as a full disk. Every other excep
 import os
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -65,6 +66,12 @@ class Root(click.Group):
         command = getattr(import_module(SUBCOMMANDS[cmd_name].module), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        # Click's own suggestions come from commands that are loaded.
+        if args[0] not in SUBCOMMANDS and (close := get_close_matches(args[0], SUBCOMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from tina_azr.config import ModelConfig
+from tina_azr.config import RUNS, ModelConfig
 from tina_azr.errors import ModelError
 from tina_azr.text.chat import ChatTokenizer
 from tina_azr.text.style import PromptStyle
@@ -79,8 +79,8 @@ def prompt_style(config: ModelConfig) -> PromptStyle | None:
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a model's name can only be one on the hub: `owner/model`, and no folder here is called that."""
-    here = name in EMBEDDED or name.startswith((".", "~", "/")) or Path(name).is_dir()
+    """Whether a model's name can only be one on the hub: `owner/model`, and no folder here is called that, nor is it meant to be a run."""
+    here = name in EMBEDDED or name.startswith((".", "~", "/")) or Path(name).is_dir() or Path(name).parent == RUNS
     return not here and name.count("/") == 1
 
 

@@ -170,10 +170,12 @@ async def _refuse(error: ApiError, scope: Scope, receive: Receive, answer: _Answ
 
 def _check_key(headers: Headers, key: str) -> None:
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):
+    sent = given.strip() if scheme.lower() == "bearer" else ""
+    if not hmac.compare_digest(sent.encode(), key.encode()):
+        said = "the key that was sent is not this server's" if sent else "this server wants its key"
         raise ApiError(
             401,
-            "this server wants its key: send the header Authorization: Bearer KEY",
+            f"{said}: send the header Authorization: Bearer KEY",
             kind="authentication_error",
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},

@@ -77,7 +77,20 @@ def hint_of(settings: ServeConfig, port: int) -> str | None:
         everywhere = False
     if not everywhere:
         return None
-    return f"Other machines: http://ADDRESS:{port}, with any address of this one; by a name of it only with --allow-host NAME."
+    address = _outward_address() or "ADDRESS"
+    return (
+        f"Other machines: http://{address}:{port}, or any other address of this one; by a name of it only with --allow-host NAME."
+    )
+
+
+def _outward_address() -> str | None:
+    """The address that this machine's packets to others come from; None: it has no way to others."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737); connecting a datagram socket sends nothing
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 class Server(uvicorn.Server):

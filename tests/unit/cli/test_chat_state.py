@@ -105,6 +105,14 @@ def test_a_saved_conversation_can_be_saved_again_and_leaves_nothing_beside(tmp_p
     assert len(read_line(CHAT, f"/load {tmp_path / 'chat'}").chat.messages) == 4
 
 
+def test_another_conversation_is_never_overwritten(tmp_path: Path) -> None:
+    longer, file = CHAT.answered("more?", "no"), tmp_path / "chat"
+    read_line(longer, f"/save {file}")
+    for other in (CHAT, CHAT.answered("more?", "yes").answered("really?", "no")):
+        assert "holds another conversation" in read_line(other, f"/save {file}").say
+    assert read_line(CHAT, f"/load {file}").chat.messages == longer.messages
+
+
 def test_another_file_is_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "thesis.tex"
     file.write_text("chapter 1")

@@ -63,7 +63,7 @@ def test_no_arguments_show_the_help() -> None:
 def test_an_unknown_command_is_a_usage_error() -> None:
     result = call("trian")
     assert result.exit_code == 2
-    assert "No such command 'trian'" in result.output
+    assert "No such command 'trian'. Did you mean 'train'?" in result.output
 
 
 @pytest.mark.usefixtures("failing")

@@ -92,6 +92,8 @@ def _broken(byte_model: Path, tmp_path: Path) -> Path:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model folder at runs/nowhere"):
+        load_policy("runs/nowhere")  # which has the form of a hub name
     with pytest.raises(ModelError, match=r"no model folder at .*nowhere"):
         load_policy(str(tmp_path / "nowhere"))
 

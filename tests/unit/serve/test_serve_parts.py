@@ -186,7 +186,15 @@ def test_the_url_is_one_that_a_browser_takes(host: str, url: str) -> None:
 @pytest.mark.parametrize(("host", "said"), [("0.0.0.0", True), ("::", True), ("192.168.0.7", False), ("box.example", False)])
 def test_a_server_at_every_address_says_how_other_machines_reach_it(host: str, said: bool) -> None:
     hint = hint_of(ServeConfig(host=host), 5)
-    assert (hint is not None and "http://ADDRESS:5" in hint and "--allow-host" in hint) is said
+    assert (hint is not None and ":5, " in hint and "--allow-host" in hint) is said
+
+
+@pytest.mark.parametrize(("outward", "said"), [("10.0.0.7", "http://10.0.0.7:5,"), (None, "http://ADDRESS:5,")])
+def test_other_machines_are_told_an_address_where_there_is_one(
+    outward: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tina_azr.serve.listening._outward_address", lambda: outward)
+    assert said in (hint_of(ServeConfig(host="0.0.0.0"), 5) or "")
 
 
 class RecordingChecker:
