@@ -155,6 +155,20 @@ def test_settings_reach_the_request(chat: Chat, engine: ScriptedChatEngine) -> N
     assert request.messages[0].content == "Be brief."  # type: ignore[attr-defined]
 
 
+def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: ScriptedChatEngine) -> None:
+    page = chat.page
+    tokens = page.get_by_label("Budget in tokens")
+    expect(tokens).to_be_hidden()
+    page.get_by_label("Think budget").select_option("fixed")
+    tokens.fill("123")
+    page.keyboard.press("Tab")
+    tokens.fill("0")  # is none, and is not taken
+    page.keyboard.press("Tab")
+    chat.send("hello")
+    request = [detail for kind, detail in engine.log if kind == "submit"][-1]
+    assert request.budget_tokens == 123  # type: ignore[attr-defined]
+
+
 def test_a_run_goes_on_while_another_conversation_is_shown(chat: Chat) -> None:
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-3 ")

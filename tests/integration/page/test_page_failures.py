@@ -168,3 +168,5 @@ def test_a_refused_request_shows_the_reason(chat: Chat) -> None:
     chat.expected.append("status of 400")
     answer = chat.send("word " * 5_000)
     expect(answer.get_by_role("alert")).to_contain_text("the context holds 4096")
+    expect(chat.status()).to_contain_text("Failed: ")
+    expect(chat.page.locator("#toast")).to_be_hidden()  # to be read once is enough

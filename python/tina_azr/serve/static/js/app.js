@@ -128,6 +128,7 @@ export class App extends EventTarget {
       if (!(await this.api.answerNow(run.progress.requestId))) this.say("It has already stopped thinking.");
     } catch (error) {
       this.#failed(error);
+      if (error.status !== 0) this.say(error.message);
     }
   }
 
@@ -264,7 +265,6 @@ export class App extends EventTarget {
   #failed(error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 0) this.#lost();
-    else this.say(error.message);
   }
 
   /** The server is gone, or only that request: find out. */

@@ -1,6 +1,7 @@
 /** Where prompts are written: send, stop, answer now, and the two settings that change from prompt to prompt. */
 
 import { byId } from "./dom.js";
+import { showNumber, takeNumber } from "./numbers.js";
 
 export class Composer {
   /** @param {import("../app.js").App} app @param {() => void} editLast */
@@ -12,6 +13,7 @@ export class Composer {
     this.stop = byId("stop");
     this.now = byId("answer-now");
     this.budget = byId("quick-budget");
+    this.tokens = byId("quick-tokens");
     this.visible = byId("quick-thoughts");
     this.form.addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
     /** Sent before the server has said what it is: it goes as soon as it does, unless one writes on or turns to another conversation. */
@@ -24,6 +26,7 @@ export class Composer {
     this.stop.addEventListener("click", () => (app.stop(), this.field.focus()));
     this.now.addEventListener("click", () => (app.answerNow(), this.field.focus()));
     this.budget.addEventListener("change", () => app.set({ budget: this.budget.value }));
+    this.tokens.addEventListener("change", () => takeNumber(app, this.tokens, "budget_tokens"));
     this.visible.addEventListener("click", () => app.set({ thoughts: !app.settings.thoughts }));
     for (const type of ["conversation", "connection", "settings", "turn", "list"]) app.addEventListener(type, () => this.update());
     app.addEventListener("conversation", () => this.#restore());
@@ -47,6 +50,8 @@ export class Composer {
     this.now.hidden = phase !== "thinking";
     this.send.disabled = this.field.value.trim() === "" || info === null;
     this.budget.value = settings.budget;
+    this.tokens.hidden = settings.budget !== "fixed";
+    showNumber(this.app, this.tokens, "budget_tokens");
     this.visible.hidden = !info?.thoughts_allowed;
     this.visible.setAttribute("aria-pressed", String(settings.thoughts));
     if (!CSS.supports("field-sizing", "content")) {

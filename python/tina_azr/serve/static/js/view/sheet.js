@@ -2,6 +2,7 @@
 
 import { DEFAULTS } from "../settings.js";
 import { byId } from "./dom.js";
+import { showNumber, takeNumber } from "./numbers.js";
 
 const NUMBERS = ["temperature", "top_p", "top_k", "max_tokens", "seed", "budget_tokens"];
 
@@ -11,9 +12,8 @@ export class Sheet {
     this.app = app;
     this.system = byId("system");
     this.budget = byId("budget");
-    this.tokens = byId("budget_tokens");
     this.system.addEventListener("change", () => app.setSystem(this.system.value));
-    for (const name of NUMBERS) byId(name).addEventListener("change", ({ target }) => this.#number(target, name));
+    for (const name of NUMBERS) byId(name).addEventListener("change", ({ target }) => takeNumber(app, target, name));
     this.budget.addEventListener("change", () => app.set({ budget: this.budget.value }));
     for (const name of ["thoughts", "unfold"]) byId(name).addEventListener("change", ({ target }) => app.set({ [name]: target.checked }));
     byId("reset").addEventListener("click", () => app.set({ ...DEFAULTS }));
@@ -24,21 +24,12 @@ export class Sheet {
   update() {
     const { settings, info, current } = this.app;
     this.system.value = current.system;
-    for (const name of NUMBERS) {
-      byId(name).value = settings[name] ?? "";
-      byId(name).placeholder = info?.defaults[name] ?? (name === "seed" ? "new each time" : "");
-    }
+    for (const name of NUMBERS) showNumber(this.app, byId(name), name);
     this.budget.value = settings.budget;
-    this.tokens.placeholder = this.tokens.max = info?.defaults.max_think_tokens ?? "";
     byId("budget_tokens_row").hidden = settings.budget !== "fixed";
     byId("thoughts").checked = settings.thoughts;
     byId("unfold").checked = settings.unfold;
     byId("thoughts").disabled = byId("unfold").disabled = !info?.thoughts_allowed;
     byId("thoughts-note").hidden = info?.thoughts_allowed ?? true;
-  }
-
-  #number(field, name) {
-    if (!field.reportValidity()) return;
-    this.app.set({ [name]: field.value === "" ? null : field.valueAsNumber });
   }
 }
