@@ -12,7 +12,7 @@ WORDS = "{'delta', 'alpha', 'omega', 'beta', 'gamma', 'zeta', 'eta', 'theta'}"
 NONDETERMINISTIC = [
     ("", f"list({WORDS})"),
     ("", "hash('a')"),
-    ("", "id([])"),
+    ("", "id([]), id(object())"),  # One address alone may be the same in both images: once in 100,000 builds, about.
     ("", "id(None)"),
     ("", f"print({WORDS})"),
 ]
