@@ -56,11 +56,12 @@ def test_what_a_cut_leaves_is_what_is_drawn(seed: int, top_p: float, top_k: int,
     scores = logits(1, seed)
     grid = torch.linspace(0, 1, 2_001)[:-1]
     ids, _ = sample(scores.expand(2_000, -1), rows([1.0] * 2_000, [top_p] * 2_000, [top_k] * 2_000, [min_p] * 2_000), grid)
-    allowed = kept(scores[0], top_p, top_k, min_p)
-    assert set(ids.tolist()) <= allowed
+    # An id at the very border of a cut may fall on either side of it: sums are rounded in an order of their own.
+    least, most = (kept(scores[0], top_p - border, top_k, min_p + border) for border in (1e-6, -1e-6))
+    assert set(ids.tolist()) <= most
     shares = scores[0].softmax(-1)
-    total = float(shares[list(allowed)].sum())
-    assert {id for id in allowed if float(shares[id]) / total > 0.002} <= set(ids.tolist())
+    total = float(shares[list(least)].sum())
+    assert {id for id in least if float(shares[id]) / total > 0.002} <= set(ids.tolist())
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
