@@ -160,7 +160,7 @@ fn a_stalled_program_costs_its_own_time() {
         let outcomes = sandbox(way, limits).run_calls(&[job("", &["[1 for _ in iter(int, 1)]", "1 + 1"])], None).expect("it runs");
         let [stalled, next] = &outcomes[0][..] else { panic!("two calls, two outcomes: {outcomes:?}") };
         assert_eq!((stalled.kind, next.value.as_deref()), (Kind::Timeout, Some("2")));
-        assert!(stalled.wall < Duration::from_secs(5), "{stalled:?}");
+        assert!(stalled.wall < Duration::from_secs(30), "{stalled:?}");
     }
 }
 
