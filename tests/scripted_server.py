@@ -5,6 +5,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import httpx
 
 from scripted_chat import CONTEXT, MAX_TOKENS, ScriptedChatEngine
 from tina_azr.config import ServeConfig
@@ -19,6 +22,8 @@ from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
 from tina_azr.text.style import PromptStyle
 
 CALIBRATION = CalibrationCard(digest="c" * 64, n=576, ece=0.041, date="2026-11-20")
+PATIENCE = 60.0
+"""Seconds that tests wait for what comes at once: a machine that stands still for a while is no fault of the server."""
 
 
 def scripted_model(engine: ChatEngine) -> ServedModel:
@@ -81,6 +86,22 @@ class RunningServer:
     room: EngineRoom
     thread: threading.Thread
 
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """One request on a connection of its own; options as httpx takes them."""
+        return httpx.get(f"{self.url}{path}", timeout=PATIENCE, **options)
+
+    def post(self, path: str, body: object, **options: Any) -> httpx.Response:
+        """The same, of a body that is sent as JSON."""
+        return httpx.post(f"{self.url}{path}", json=body, timeout=PATIENCE, **options)
+
+    def chat(self, body: object) -> httpx.Response:
+        """The endpoint that most tests ask."""
+        return self.post("/v1/chat/completions", body)
+
+    def client(self) -> httpx.Client:
+        """Several requests on one connection."""
+        return httpx.Client(base_url=self.url, timeout=PATIENCE)
+
 
 @contextmanager
 def running(
@@ -101,11 +122,11 @@ def running(
     thread = threading.Thread(target=_work, args=(server,))
     thread.start()
     try:
-        assert started.wait(20), "the server did not start"
+        assert started.wait(PATIENCE), "the server did not start"
         yield RunningServer(url=url_of(settings, port), server=server, room=app.state.room, thread=thread)
     finally:
         server.stop()
-        thread.join(30)
+        thread.join(PATIENCE)
         listener.close()
     assert not thread.is_alive(), "the server did not stop"
 

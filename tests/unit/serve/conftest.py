@@ -18,5 +18,5 @@ def plain() -> Iterator[RunningServer]:
 
 @pytest.fixture
 def client(plain: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=plain.url, timeout=20) as http:
+    with plain.client() as http:
         yield http

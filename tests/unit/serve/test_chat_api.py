@@ -53,7 +53,7 @@ def open_server() -> Any:
 
 @pytest.fixture
 def open_client(open_server: RunningServer) -> Any:
-    with httpx.Client(base_url=open_server.url) as http:
+    with open_server.client() as http:
         yield http
 
 
@@ -102,7 +102,7 @@ def test_the_tina_object_says_what_the_model_knows_of_itself(client: httpx.Clien
 
 
 def test_without_heads_there_is_no_forecast_and_no_number_in_its_place() -> None:
-    with running(ScriptedChatEngine(heads=False)) as server, httpx.Client(base_url=server.url) as client:
+    with running(ScriptedChatEngine(heads=False)) as server, server.client() as client:
         tina = ask(client)["tina"]
     assert (tina["plan"], tina["c0"], tina["cE"], tina["budget"]["predicted"]) == (None, None, None, None)
     assert tina["budget"]["source"] == "default"
@@ -150,7 +150,7 @@ def test_usage_comes_in_a_chunk_of_its_own_where_it_was_asked_for(client: httpx.
 
 
 def test_how_long_a_hidden_thought_is_is_said_at_most_ten_times_a_second() -> None:
-    with running(ScriptedChatEngine(seconds_per_step=0.002)) as server, httpx.Client(base_url=server.url) as client:
+    with running(ScriptedChatEngine(seconds_per_step=0.002)) as server, server.client() as client:
         chunks = stream(client, "think long", max_tokens=120, thinking_budget=400)
     counts = [chunk["tina"]["used"] for chunk in chunks if set(chunk.get("tina", {})) == {"used"}]
     seconds = chunks[-1]["tina"]["timing"]["seconds"]
@@ -239,7 +239,7 @@ def test_a_limit_ends_with_length_and_the_thought_is_never_the_answer(client: ht
 
 def test_the_newer_limit_wins_and_both_are_cut_to_the_context() -> None:
     engine = ScriptedChatEngine()
-    with running(engine) as server, httpx.Client(base_url=server.url) as client:
+    with running(engine) as server, server.client() as client:
         ask(client, max_tokens=500, max_completion_tokens=40)
         assert asked_of(engine).max_tokens == 40
         ask(client, max_tokens=1_000_000)
@@ -296,10 +296,7 @@ def test_every_part_of_the_conversation_reaches_the_engine_as_text() -> None:
         {"role": "user", "content": "four"},
     ]
     with running(engine) as server:
-        httpx.post(
-            f"{server.url}/v1/chat/completions",
-            json={"messages": messages, "temperature": 0, "top_p": 0.5, "top_k": -1, "min_p": 0.1},
-        )
+        server.chat({"messages": messages, "temperature": 0, "top_p": 0.5, "top_k": -1, "min_p": 0.1})
     request = asked_of(engine)
     assert [(message.role, message.content) for message in request.messages] == [
         ("system", "be brief"),

@@ -26,7 +26,7 @@ def events(client: httpx.Client, text: str = "hello", **fields: Any) -> list[dic
 
 @pytest.fixture
 def open_client() -> Any:
-    with running(ScriptedChatEngine(allow_visible=True)) as server, httpx.Client(base_url=server.url) as http:
+    with running(ScriptedChatEngine(allow_visible=True)) as server, server.client() as http:
         yield http
 
 

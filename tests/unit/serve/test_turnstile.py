@@ -18,7 +18,7 @@ class Work:
 
     def __call__(self) -> str:
         self.begun.set()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         return "done"
 
 
@@ -28,7 +28,7 @@ def with_one_at_work(scenario: Callable[[Turnstile, Work, "asyncio.Task[str]"], 
     async def main() -> None:
         turnstile, work = Turnstile(2), Work()
         going = asyncio.create_task(turnstile.through(work))
-        assert await asyncio.to_thread(work.begun.wait, 10)
+        assert await asyncio.to_thread(work.begun.wait, 60)
         try:
             await scenario(turnstile, work, going)
         finally:
