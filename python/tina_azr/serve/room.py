@@ -96,10 +96,8 @@ class EngineRoom:
         except BaseException:
             self._forget(run)
             raise
-        self._commands.put(lambda: self._submit(run))
-        if run.ended_by is not None:
-            # While its prompt was read, so that the engine knew of nothing to end.
-            self._cancel(run)
+        # While its prompt was read the engine knew of nothing to end.
+        self._commands.put(partial(self._submit, run, ended=run.ended_by is not None))
         try:
             refusal = await run.accepted
         except asyncio.CancelledError:
@@ -194,13 +192,16 @@ class EngineRoom:
             command()
             wait = False
 
-    def _submit(self, run: Run) -> None:
+    def _submit(self, run: Run, *, ended: bool) -> None:
         try:
-            self._tickets[run.id] = self._engine.submit(run.request, lambda event: self._outbox.append((run, event)))
+            ticket = self._engine.submit(run.request, lambda event: self._outbox.append((run, event)))
         except ServeError as error:
             self._on_loop(self._answer, run, refused(str(error), "messages"))
-        else:
-            self._on_loop(self._answer, run, None)
+            return
+        self._tickets[run.id] = ticket
+        if ended:
+            self._engine.cancel(ticket)
+        self._on_loop(self._answer, run, None)
 
     def _hand_over(self) -> None:
         if self._outbox:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import queue
 import socket
 import threading
 import time
@@ -200,7 +201,16 @@ def test_a_request_whose_prompt_is_read_is_in_flight_and_outlives_the_start_of_a
         assert first.result(PATIENCE).json()["usage"]["completion_tokens"] == 5
 
 
-def test_a_request_that_is_ended_while_its_prompt_is_read_says_so() -> None:
+class Hesitant(queue.SimpleQueue[Any]):
+    """Whoever puts something in has to watch what the other thread makes of it."""
+
+    def put(self, item: Any, *_: Any) -> None:
+        super().put(item)
+        time.sleep(0.05)
+
+
+def test_a_request_that_is_ended_while_its_prompt_is_read_says_so_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "SimpleQueue", Hesitant)
     with running(SteadyReader(), request_seconds=READING / 3) as server:
         response = server.chat(LONG)
         assert server.room.in_flight == 0
