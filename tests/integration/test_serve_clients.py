@@ -175,7 +175,8 @@ def test_the_llm_command_gets_an_answer(command: Command, tmp_path: Path) -> Non
         )
         assert done.returncode == 0, done.stderr
         body = {"messages": [{"role": "user", "content": QUESTION}], "temperature": 0}
-        answer = httpx.post(f"{command.url}/v1/chat/completions", json=body).json()["choices"][0]["message"]["content"]
+        response = httpx.post(f"{command.url}/v1/chat/completions", json=body, timeout=60)
+        answer = response.json()["choices"][0]["message"]["content"]
         assert done.stdout.strip() == answer.strip()
 
 
@@ -188,7 +189,7 @@ def test_the_sandbox_behind_the_page_runs_a_program(command: Command) -> None:
 
 def test_ctrl_c_and_a_key_from_the_environment() -> None:
     locked = Command(key=KEY)
-    assert httpx.get(f"{locked.url}/v1/models").status_code == 401
+    assert httpx.get(f"{locked.url}/v1/models", timeout=60).status_code == 401
     with openai.OpenAI(base_url=f"{locked.url}/v1", api_key=KEY) as sdk:
         sdk.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "my secret"}], max_tokens=20)
     status, out, err = locked.stop()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from scripted_chat import SENTINEL
+from scripted_server import PATIENCE
 
 STREAMS = 200
 ROUNDS = 4
@@ -76,16 +77,17 @@ def test_two_hundred_streams_with_random_disconnects(scripted: tuple[str, int]) 
             assert f"seed {number}, choice 0." in answer
             assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
             assert SENTINEL not in text
-        sizes.append(memory(pid))
         assert in_flight(address) == 0
+        sizes.append(memory(pid))
     assert sizes[-1] - sizes[0] < 12 * MIB, sizes
 
 
 def in_flight(address: str) -> float:
     """What the server still has to do, once it has had time to notice who left."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
-        (value,) = re.findall(r"^tina_completions_in_flight (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
+        metrics = httpx.get(f"{address}/metrics", timeout=PATIENCE).text
+        (value,) = re.findall(r"^tina_completions_in_flight (\S+)$", metrics, re.MULTILINE)
         if float(value) == 0 or time.monotonic() > deadline:
             return float(value)
         time.sleep(0.02)

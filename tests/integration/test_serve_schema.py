@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from scripted_chat import ScriptedChatEngine
-from scripted_server import RunningServer, running, scripted_model, scripted_settings
+from scripted_server import PATIENCE, RunningServer, running, scripted_model, scripted_settings
 from tina_azr.sandbox import Limits, Sandbox
 from tina_azr.serve.app import build_app
 
@@ -80,7 +80,7 @@ def answerable(body: Any) -> Any:
 )
 def test_streams_are_what_the_description_says(server: RunningServer, path: str, body: dict[str, object]) -> None:
     case = OPERATIONS[f"POST {path}"].Case(body={**body, "stream": True}, media_type="application/json")
-    response = case.call(base_url=server.url, timeout=30)
+    response = case.call(base_url=server.url, timeout=PATIENCE)
     assert response.headers["content-type"][0].startswith("text/event-stream")
     case.validate_response(response, checks=CHECKS)
 
@@ -110,7 +110,7 @@ def test_no_request_ends_in_a_fault(server: RunningServer, name: str, mode: sche
         case = data.draw(operation.as_strategy(generation_mode=mode))
         if mode is schemathesis.GenerationMode.POSITIVE and data.draw(st.booleans()):
             case.body = answerable(case.body)
-        response = case.call(base_url=server.url, timeout=30)
+        response = case.call(base_url=server.url, timeout=PATIENCE)
         statuses.add(response.status_code)
         assert response.status_code < 500, response.text
         case.validate_response(response, checks=CHECKS)
