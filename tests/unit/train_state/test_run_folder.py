@@ -12,6 +12,7 @@ import pytest
 
 from tina_azr.config import Config, load_config
 from tina_azr.errors import CheckpointError, RunError
+from tina_azr.train import run_folder as module
 from tina_azr.train.run_folder import RunFolder, config_digest, find_runs, new_run_path
 from tina_azr.train.status import RunState, RunStatus
 
@@ -146,7 +147,8 @@ def test_the_digest_ignores_how_long_a_run_goes_and_nothing_else(config: Config)
     assert config_digest(config) != config_digest(load_config(overrides=["learning.lr=0.001"]))
 
 
-def test_a_writer_waits_for_a_reader_to_look_away(run: RunFolder) -> None:
+def test_a_writer_waits_for_a_reader_to_look_away(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOCK_PATIENCE_S", 60.0)  # a machine that stalls keeps the reader looking for longer
     with run.locked():
         pass
     reader = run.lock_file.open()
