@@ -85,14 +85,15 @@ def play(byte_policy: Policy, in_process: Any, introspector: Introspector, tappe
 def test_every_group_and_every_closed_try_is_forecast(play: Play, introspector: Introspector) -> None:
     episode, _ = play()
     assert len(episode.solved) == 3
+    states = np.stack([group.prompt_states_LH for group in episode.solved if group.prompt_states_LH is not None])
+    # All at once, as in the round: one by one, some processors round the last bit the other way.
+    assert [group.forecast for group in episode.solved] == introspector.forecasts(states, ["deduction"] * 3)
     for group in episode.solved:
-        assert group.prompt_states_LH is not None
-        assert group.forecast == introspector.forecasts(group.prompt_states_LH[None], ["deduction"])[0]
         assert [attempt.cE is None for attempt in group.attempts] == [False, False, False, True]
         for attempt in group.attempts[:3]:
-            states = attempt.completion.close_states_LH
-            assert states is not None
-            (expected,) = introspector.close_confidences(states[None], close_extras(attempt.completion)[None])
+            close = attempt.completion.close_states_LH
+            assert close is not None
+            (expected,) = introspector.close_confidences(close[None], close_extras(attempt.completion)[None])
             assert attempt.cE == pytest.approx(expected, abs=1e-6)
 
 
