@@ -22,6 +22,7 @@ SMALL = (
     "selfplay.group_size=4",
     "heldout.every=2",
     "heldout.per_cell=2",
+    "sandbox.wall_ms=600000",  # a machine that stalls must not turn one outcome into another
 )
 
 
