@@ -6,8 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,38 +27,45 @@ SMALL = (
     ),
     *("--set", "selfplay.proposals_per_mode=3", "--set", "selfplay.group_size=2"),
     *("--set", "heldout.every=3", "--set", "heldout.per_cell=1"),
+    *("--set", "sandbox.wall_ms=600000"),  # a machine that stalls must not turn one outcome into another
 )
-PATIENCE_S = 120.0
+
+# The run strikes itself: whoever watches from outside may see a step only when the next ones are over.
+STRUCK = """
+import os, sys
+from tina_azr.cli.main import main
+from tina_azr.train.metrics_file import MetricsWriter
+
+number, at = int(sys.argv[1]), int(sys.argv[2])
+write = MetricsWriter.on_step
+
+def on_step(self, metrics):
+    write(self, metrics)
+    if metrics.step == at:
+        os.kill(os.getpid(), number)
+
+MetricsWriter.on_step = on_step
+sys.argv[1:] = sys.argv[3:]
+main()
+"""
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tina_azr", "train", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def _run(*command: str) -> tuple[int, str]:
+    process = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return process.returncode, process.stdout
 
 
-def _finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, output
+def _train(*arguments: str) -> tuple[int, str]:
+    return _run("-m", "tina_azr", "train", *arguments)
 
 
-def _wait_until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise AssertionError(f"the run ended before it could be stopped:\n{process.communicate()[0]}")
-        time.sleep(0.02)
+def _train_struck(number: signal.Signals, at: int, *arguments: str) -> tuple[int, str]:
+    """The same, which sends itself this signal once the metrics of step `at` are on file."""
+    return _run("-c", STRUCK, str(number.value), str(at), "train", *arguments)
 
 
 def _lines(run: Path) -> list[dict[str, object]]:
-    path = run / "metrics.jsonl"
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def _steps_done(run: Path) -> int:
-    return sum(line["kind"] == "step" for line in _lines(run))
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def _tables(path: Path) -> dict[str, list[object]]:
@@ -81,7 +86,7 @@ def _digests(folder: Path, pattern: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("alone") / "run"
-    code, output = _finish(_start("--run-dir", str(run), *SMALL))
+    code, output = _train("--run-dir", str(run), *SMALL)
     assert code == 0, output
     return run
 
@@ -90,24 +95,16 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Killed before its first checkpoint, resumed, killed between two checkpoints, resumed, stopped with Ctrl-C, resumed."""
     run = tmp_path_factory.mktemp("disturbed") / "run"
-    first = _start("--run-dir", str(run), *SMALL)
-    _wait_until(first, lambda: _steps_done(run) == 1)
-    first.send_signal(signal.SIGKILL)
-    _finish(first)
+    code, output = _train_struck(signal.SIGKILL, 1, "--run-dir", str(run), *SMALL)
+    assert code == -signal.SIGKILL, output
+    code, output = _train_struck(signal.SIGKILL, 3, "--resume", str(run))
+    assert code == -signal.SIGKILL, output
 
-    second = _start("--resume", str(run))
-    _wait_until(second, lambda: _steps_done(run) == 3)
-    second.send_signal(signal.SIGKILL)
-    _finish(second)
-
-    third = _start("--resume", str(run))
-    _wait_until(third, lambda: _steps_done(run) == 4)
-    third.send_signal(signal.SIGINT)
-    code, output = _finish(third)
+    code, output = _train_struck(signal.SIGINT, 4, "--resume", str(run))
     assert code == 130, output
     assert f"Go on with: tina-azr train --resume {run}" in output
 
-    code, output = _finish(_start("--resume", str(run)))
+    code, output = _train("--resume", str(run))
     assert code == 0, output
     return run
 
