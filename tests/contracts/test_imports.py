@@ -1,7 +1,6 @@
 """What importing costs: the command line and everything up to `tasks` work without torch."""
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -40,11 +39,14 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_is_instant() -> None:
-    # Processor time, not wall time: another process on the machine must not fail this.
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "tina_azr", "--help"], capture_output=True, timeout=60, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.8
+    # In calls of functions, not in seconds: neither a slow machine nor a busy one must fail this.
+    script = (
+        "import sys\ncalls = []\nsys.setprofile(lambda frame, event, argument: calls.append(event))\n"
+        "from tina_azr.cli.main import cli\ncli(['--help'], standalone_mode=False)\n"
+        "sys.setprofile(None)\nsys.stderr.write(str(calls.count('call')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert int(done.stderr) < 80_000  # 24,000 it was; numpy alone takes 50,000
 
 
 def test_the_engines_arithmetic_imports_without_torch() -> None:
