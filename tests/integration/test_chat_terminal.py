@@ -19,7 +19,7 @@ import pytest
 from tina_azr.cli.speaking import EXAMPLE
 
 COMMAND = (sys.executable, "-m", "tina_azr")
-PATIENCE = 120
+PATIENCE = 300
 """Seconds; a busy machine takes long to import torch."""
 READY = "\x1b[?2004h"
 """The program has asked for pasted text to be marked: it waits for the user."""
@@ -101,8 +101,8 @@ def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat
     chat.type("/example\r")
     at = chat.wait_for("thinking 0/", after=at)
     chat.type("/exit\r")
-    chat.wait_for("tokens/s", after=at)
-    assert "/exit" not in chat.seen[at:]
+    end = chat.wait_for("tokens/s", after=at)
+    assert "/exit" not in chat.seen[at:end]  # the prompt behind it shows what it reads, and may be here already
     assert chat.status() == 0
 
 
