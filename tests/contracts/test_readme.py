@@ -16,9 +16,9 @@ TINY_QWEN = "--dry-run --set model.name=tiny"
 SHORTER = {
     "make train": "tina-azr train --steps 2 --run-dir runs/of-make " + BRIEF,
     # It does not end by itself: up, reached, and asked to end.
-    "tina-azr serve": "tina-azr serve --port 8127 & "
-    "until python -c 'from urllib.request import *; urlopen(\"http://127.0.0.1:8127/ready\")' 2>/dev/null; do sleep 0.5; done; "
-    "kill -TERM $!; wait $!",
+    "tina-azr serve": "tina-azr serve --port 0 > served & "
+    r"until url=$(sed -n 's/^Serving at \(\S*\) .*/\1/p' served) && test $url; do kill -0 $!; sleep 0.5; done; "
+    "python -c 'import sys; from urllib.request import *; urlopen(sys.argv[1] + \"/ready\")' $url; kill -TERM $!; wait $!",
     "make test": "make --dry-run test -C " + str(ROOT),
     "tina-azr chat": r"printf 'Predict the output.\n```python\ndef f(x):\n    return x\n```\n```input\n7\n```\n' | tina-azr chat --seed 0",
     "tina-azr train --run-dir runs/first --seed 1": f"tina-azr train --run-dir runs/first --seed 1 --steps 2 {BRIEF}",
@@ -63,7 +63,7 @@ def test_no_shorter_form_is_left_over() -> None:
     assert set(SHORTER) <= {command for page in PAGES for command in commands(page)}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1_500)
 @pytest.mark.parametrize("command", [command for page in PAGES for command in commands(page)])
 def test_a_documented_command_runs(command: str, checkout: Path) -> None:
     shorter = SHORTER.get(command, command)
@@ -76,7 +76,7 @@ def test_a_documented_command_runs(command: str, checkout: Path) -> None:
         env={**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1_400,
         check=False,
     )
     assert done.returncode == 0, f"{shorter}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
