@@ -54,7 +54,7 @@ def calibrate(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1_500)
 def test_what_is_fitted_lies_beside_the_policy_and_is_used(run: Path) -> None:
     code, output = calibrate(
         str(run), "--on", "choose", "--tasks", "180", "--samples", "2", "--heldout", "1", "--threads", "1", "--json"

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 RUN = "import json; from tina_azr.sandbox import Sandbox; print(json.dumps([Sandbox(workers=1).run('', '6 * 7').value]))"
 
 
@@ -17,11 +19,12 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What it said on stderr, after the right answer on stdout."""
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=900)
     assert json.loads(stdout) == ["42"], stderr
     return stderr
 
 
+@pytest.mark.timeout(3_000)
 def test_two_first_calls_compile_once_and_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     said = [ended(process) for process in [start(tmp_path), start(tmp_path)]]
     assert sum("preparing" in text for text in said) == 1
