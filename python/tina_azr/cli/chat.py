@@ -1,7 +1,7 @@
 """`tina-azr chat`: talk to a model that says beforehand how long it will think, and how sure it is."""
 
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -87,16 +87,15 @@ def chat(
     budget_of(budget)
     prompt = None if not prompts and sys.stdin.isatty() else _prompt(prompts)
 
-    with ExitStack() as loading:
-        if prompt is None:
-            loading.enter_context(held_keys())
+    # To the end: a prompt sets modes of its own and puts these back, so that no key falls between.
+    with held_keys() if prompt is None else nullcontext():
         from tina_azr.cli.chat_loop import Sampling
         from tina_azr.cli.chat_state import Chat
 
         start = Chat(model=model or EMBEDDED, system=system, visible=visible, budget=budget)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
         if prompt is None:
-            status = _converse(start, sampling, device, dtype, loading, named=model is not None, as_json=as_json)
+            status = _converse(start, sampling, device, dtype, named=model is not None, as_json=as_json)
         else:
             status = _answer(start, prompt, sampling, device, dtype, named=model is not None, as_json=as_json)
     if status:
@@ -124,9 +123,7 @@ def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, dtype
     return answer_once(engine, start, prompt, sampling, as_json=as_json)
 
 
-def _converse(
-    start: "Chat", sampling: "Sampling", device: str, dtype: str, loading: ExitStack, *, named: bool, as_json: bool
-) -> int:
+def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, named: bool, as_json: bool) -> int:
     from rich.console import Console
 
     from tina_azr.cli.chat_loop import Conversation
@@ -150,5 +147,4 @@ def _converse(
         as_json=as_json,
         plain_output=apart and not as_json,
     )
-    loading.close()
     return conversation.run()

@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import pty
 import signal
+import sys
+import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from tina_azr.cli import chat as command
+from tina_azr.cli import chat_reader
 from tina_azr.cli.chat_loop import Conversation, Sampling
 from tina_azr.cli.chat_state import Chat
 from tina_azr.cli.main import cli
@@ -312,6 +316,27 @@ def test_with_json_every_turn_is_an_object_on_standard_output(scripted_chat: Any
 def test_with_plain_output_answers_alone_are_on_standard_output(scripted_chat: Any, capsys: pytest.CaptureFixture[str]) -> None:
     converse(scripted_chat(), "8 + 9?", EOFError, plain_output=True)
     assert capsys.readouterr().out == "17\n"
+
+
+def test_no_key_falls_between_two_prompts(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    echoed: list[bool] = []
+
+    def look(number: int = 0) -> None:
+        echoed.append(bool(termios.tcgetattr(theirs)[3] & termios.ECHO))
+
+    def reader(line: Callable[[], str]) -> Callable[[], str]:
+        return lambda: look() or line()
+
+    engine.on_step = look
+    monkeypatch.setattr(chat_reader, "open_reader", lambda history, *, to_stderr: reader(Typist("8 + 9?", "sure?", EOFError)))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with open(ours, "rb", buffering=0), open(theirs) as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        cli(["chat"], standalone_mode=False)
+        assert echoed == [False] * (3 + 2 * 8)  # before each prompt, which sets modes of its own, and at each step of an answer
+        look()
+    assert echoed[-1]
 
 
 def test_a_saved_conversation_is_gone_on_with(scripted_chat: Any, tmp_path: Path) -> None:
