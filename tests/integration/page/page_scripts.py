@@ -42,3 +42,5 @@ def page_scripts(request: GenerationRequest, index: int) -> Script:
             thought = PONDERED if key == "[ponder]" else f"<b>not bold</b> {STEPS}"
             return Script(thought=f"{SENTINEL} {thought}", answer=answer)
     return usual(request, index)
+    if prompt.startswith("[seed]"):
+        return Script(thought=SENTINEL, answer=f"Seed {request.seed}.")

@@ -103,7 +103,7 @@ def test_answer_now_closes_the_thought(chat: Chat) -> None:
 
 
 def test_regenerating_adds_a_version_beside_the_old_one(chat: Chat) -> None:
-    answer = chat.send("hello")
+    answer = chat.send("[seed] hello")
     first = answer.locator(".prose").inner_text()
     answer.get_by_role("button", name="Regenerate").click()
     again = chat.page.locator(".assistant").last
