@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Iterator
 
 import pytest
 from page_chat import Chat, page_engine
@@ -13,10 +14,12 @@ LOST = [r"Failed to load resource: net::ERR_"]
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def port() -> Iterator[int]:
+    # Held for as long as the test: nobody else gets it while the server is away, not even as the near end of a connection.
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserContext, port: int) -> None:
