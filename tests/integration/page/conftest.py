@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from page_chat import LAN_NAME, Chat, page_engine
+from page_chat import LAN_NAME, PATIENCE_MS, Chat, PageEngine, page_engine
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from scripted_chat import ScriptedChatEngine
 from scripted_server import running
-from tina_azr.sandbox import Sandbox
+from tina_azr.sandbox import Limits, Sandbox
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -18,7 +17,9 @@ def browser() -> Iterator[Browser]:
     # Not for the session: Playwright keeps an event loop in this thread, and other tests run their own.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {LAN_NAME} 127.0.0.1"]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--no-proxy-server", f"--host-resolver-rules=MAP {LAN_NAME} 127.0.0.1"],
+            timeout=PATIENCE_MS,
         )
         yield browser
         browser.close()
@@ -27,7 +28,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     yield context
     context.close()
@@ -35,17 +36,18 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(workers=1) as sandbox:
+    # Time is not what the page's programs run out of, on any machine.
+    with Sandbox(limits=Limits(wall_ms=60_000), workers=1) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
-def engine() -> ScriptedChatEngine:
+def engine() -> PageEngine:
     return page_engine()
 
 
 @pytest.fixture(scope="session")
-def url(engine: ScriptedChatEngine, sandbox: Sandbox) -> Iterator[str]:
+def url(engine: PageEngine, sandbox: Sandbox) -> Iterator[str]:
     with running(engine, checker=sandbox) as server:
         yield server.url
 

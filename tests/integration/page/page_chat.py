@@ -3,21 +3,47 @@
 import re
 from urllib.parse import urlsplit
 
-from page_scripts import page_scripts
+from page_scripts import HELD, HELD_AT, page_scripts
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
-from scripted_chat import ScriptedChatEngine
+from scripted_chat import Job, Running, ScriptedChatEngine
 
 SECONDS_PER_STEP = 0.004
 ABSTAIN_BELOW = 0.4
 LAN_NAME = "box.example"
 """The browser takes it for this machine, as another machine would: over plain HTTP it makes no secure context."""
+PATIENCE_MS = 60_000.0
+"""How long anything may take that comes in the end: on a machine with other work a second says nothing."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
-def page_engine(**changes: object) -> ScriptedChatEngine:
-    """The script, at a pace that a test can watch."""
+class PageEngine(ScriptedChatEngine):
+    """The script, at a pace at which a page is seen to stream.
+
+    Where a test looks at the middle, the prompt is one of `HELD`: the middle waits for `go_on`, however long the test takes to look.
+    """
+
+    _gone_on = 0
+
+    def go_on(self) -> None:
+        """What was submitted up to now goes on to its end."""
+        self._gone_on = self._tickets
+
+    def _advance(self, job: Job, one: Running) -> None:
+        if not self._waits(job, one):
+            super()._advance(job, one)
+
+    def _waits(self, job: Job, one: Running) -> bool:
+        tokens = one.think_tokens if one.think_stop is None else one.answer_tokens
+        held = tokens == HELD_AT and job.request.messages[-1].content.startswith(HELD)
+        return held and job.ticket > self._gone_on and not job.answer_now and not job.cancelled
+
+
+def page_engine(**changes: object) -> PageEngine:
+    """The engine of the page's tests."""
     given = {"seconds_per_step": SECONDS_PER_STEP, "allow_visible": True, "abstain_below": ABSTAIN_BELOW, **changes}
-    return ScriptedChatEngine(page_scripts, **given)  # type: ignore[arg-type]
+    return PageEngine(page_scripts, **given)  # type: ignore[arg-type]
 
 
 class Chat:
@@ -41,6 +67,12 @@ class Chat:
         expect(self.page.locator("#model")).not_to_be_empty()
         return self
 
+    def reload(self) -> "Chat":
+        """Load it anew and wait as in `open`: when a page is loaded, its buttons do nothing yet."""
+        self.page.reload()
+        expect(self.page.locator("#model")).not_to_be_empty()
+        return self
+
     def send(self, text: str, *, wait: bool = True) -> Locator:
         """Send a message; its answer, complete unless not waited for."""
         before = self.page.locator(".assistant").count()
@@ -52,8 +84,8 @@ class Chat:
         return answer
 
     def done(self, answer: Locator) -> None:
-        """Wait until it is complete and rendered."""
-        expect(answer).to_have_attribute("aria-busy", "false", timeout=15_000)
+        """Wait until it is complete. (Rendered it is a little later.)"""
+        expect(answer).to_have_attribute("aria-busy", "false")
         expect(self.page.get_by_role("button", name="Send", exact=True)).to_be_visible()
 
     def fixed_budget(self, tokens: int) -> None:
@@ -71,6 +103,18 @@ class Chat:
         self.page.get_by_label("Temperature").fill(temperature)
         self.page.keyboard.press("Tab")
         self.page.get_by_role("button", name="Close settings").click()
+
+    def copy(self, button: Locator) -> None:
+        """Click it and wait until it says that it has copied. It says so for a moment, so the page itself watches for it."""
+        button.evaluate(
+            """(button) => {
+                window.copied = new Promise((done) => {
+                    new MutationObserver(() => "done" in button.dataset && done()).observe(button, {attributes: true});
+                });
+            }"""
+        )
+        button.click()
+        self.page.evaluate("copied")
 
     def status(self) -> Locator:
         """What screen readers are told."""

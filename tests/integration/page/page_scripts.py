@@ -3,8 +3,12 @@
 from scripted_chat import SENTINEL, Script, usual
 from tina_azr.engine.types import GenerationRequest
 
-LONG = 1_000
-"""Words: four seconds at the page engine's pace, so that a slow machine still sees the middle of it."""
+HELD_AT = 300
+"""Tokens after which what one of `HELD` asks for waits, see `PageEngine`."""
+HELD = ("[slow]", "[ponder]", "[hostile, long]")
+"""A long answer, a long thought, a long answer full of markup."""
+LAST_WORD, LAST_STEP = f"word-{HELD_AT + 19}", "step-999"
+"""Of the first two."""
 HOSTILE = (
     "Before <script>window.pwned = 1</script> after.\n\n"
     '<img src="https://example.com/x.png" onerror="window.pwned = 2">\n\n'
@@ -21,26 +25,27 @@ CODE = (
 )
 ANSWERS = {
     "[hostile]": HOSTILE,
+    "[hostile, long]": HOSTILE * 10,
     "[code]": CODE,
     "[unsure]": "Perhaps 23.",
     "[plain]": "The answer to that is **17**.",
-    "[slow]": " ".join(f"word-{number}" for number in range(LONG)),
+    "[slow]": " ".join(f"word-{number}" for number in range(HELD_AT + 20)),
     "[ponder]": "It took a while.",
     "Predict the output.": "```output\n17\n```\n",
     "Find an input.": "```input\n9\n```\n",
     "Write the function.": "```python\ndef f(x, y):\n    x = x * 3\n    x = x + y\n    return x\n```\n",
 }
 STEPS = "x = 4 * 3 -> 12\nx = 12 + 5 -> 17\n"
-PONDERED = " ".join(f"step-{number}" for number in range(LONG))
+PONDERED = " ".join(f"step-{number}" for number in range(1_000))
 
 
 def page_scripts(request: GenerationRequest, index: int) -> Script:
     """The script for a prompt."""
     prompt = request.messages[-1].content
+    if prompt.startswith("[seed]"):
+        return Script(thought=SENTINEL, answer=f"Seed {request.seed}.")
     for key, answer in ANSWERS.items():
         if prompt.startswith(key):
             thought = PONDERED if key == "[ponder]" else f"<b>not bold</b> {STEPS}"
             return Script(thought=f"{SENTINEL} {thought}", answer=answer)
     return usual(request, index)
-    if prompt.startswith("[seed]"):
-        return Script(thought=SENTINEL, answer=f"Seed {request.seed}.")

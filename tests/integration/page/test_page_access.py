@@ -126,7 +126,7 @@ def test_the_theme_follows_the_system_until_one_is_chosen(chat: Chat) -> None:
     expect(body).to_have_css("background-color", dark)
     switch.click()
     expect(body).to_have_css("background-color", light)
-    chat.page.reload()
+    chat.reload()
     expect(body).to_have_css("background-color", light)
     switch.click()
     expect(body).to_have_css("background-color", dark)
@@ -175,8 +175,11 @@ def test_who_wants_no_motion_gets_none(chat: Chat) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     expect(answer.locator(".card")).to_have_attribute("data-phase", "thinking")
+    label = answer.locator(".thought-label")
+    expect(label).to_have_css("animation-name", "none")
     assert chat.page.evaluate("document.getAnimations().length") == 0
     chat.page.emulate_media(reduced_motion="no-preference")
+    expect(label).to_have_css("animation-name", "breathe")
     assert chat.page.evaluate("document.getAnimations().length") > 0
     chat.page.keyboard.press("Escape")
 

@@ -3,10 +3,11 @@
 import re
 import time
 
-from page_chat import Chat
+from page_chat import PATIENCE_MS, Chat, PageEngine
+from page_scripts import HELD_AT, LAST_STEP, LAST_WORD
 from playwright.sync_api import Page, expect
 
-from scripted_chat import SENTINEL, ScriptedChatEngine
+from scripted_chat import SENTINEL
 
 
 def test_a_message_is_answered(chat: Chat) -> None:
@@ -18,14 +19,15 @@ def test_a_message_is_answered(chat: Chat) -> None:
     expect(chat.page.locator("#context")).to_have_attribute("aria-valuetext", re.compile(r"^[1-9]\d* of 4,096 tokens$"))
 
 
-def test_an_answer_streams_in(chat: Chat) -> None:
+def test_an_answer_streams_in(chat: Chat, engine: PageEngine) -> None:
     answer = chat.send("[slow]", wait=False)
     prose = answer.locator(".prose")
     expect(prose).to_contain_text("word-20 ")
-    assert "word-999" not in prose.inner_text()
+    assert LAST_WORD not in prose.inner_text()
     expect(answer.locator(".speed")).to_contain_text("tokens/s")
+    engine.go_on()
     chat.done(answer)
-    expect(prose).to_contain_text("word-999")
+    expect(prose).to_contain_text(LAST_WORD)
 
 
 def test_markdown_comes_as_elements_while_it_streams(chat: Chat) -> None:
@@ -37,34 +39,38 @@ def test_markdown_comes_as_elements_while_it_streams(chat: Chat) -> None:
 
 def test_code_is_copied_as_it_is(chat: Chat) -> None:
     answer = chat.send("[code] squares, please")
-    answer.get_by_role("button", name="Copy code").click()
+    # Only the whole answer's programs can be run; before that, this button may be one for half of the code.
+    expect(answer.get_by_role("button", name="Run in the sandbox")).to_be_visible()
+    chat.copy(answer.get_by_role("button", name="Copy code"))
     copied = chat.page.evaluate("navigator.clipboard.readText()")
     assert copied == "def f(n):\n    print('called with', n)\n    return [i * i for i in range(n)]"
 
 
-def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat) -> None:
+def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     thought = answer.get_by_role("region", name="Thought")
     expect(thought).to_contain_text("step-20 ")
     expect(answer.locator(".thought-label")).to_have_text(re.compile(r"^Thinking for [\d.]+ s, \d+ tokens$"))
+    engine.go_on()
     chat.done(answer)
     expect(thought).to_be_hidden()
     toggle = answer.get_by_role("button", name="Thought for")
     expect(toggle).to_have_text(re.compile(r"Thought for [\d.]+ s, 1,001 tokens closed by itself"))
     toggle.click()
-    expect(thought).to_contain_text("step-999")
+    expect(thought).to_contain_text(LAST_STEP)
     toggle.click()
     expect(thought).to_be_hidden()
 
 
-def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat) -> None:
+def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(600)
     answer = chat.send("[ponder]", wait=False)
     toggle = answer.locator(".thought-toggle")
     expect(answer.get_by_role("region", name="Thought")).to_be_visible()
     toggle.click()
     toggle.click()
+    engine.go_on()
     chat.done(answer)
     expect(answer.get_by_role("region", name="Thought")).to_be_visible()
 
@@ -76,15 +82,15 @@ def test_thoughts_that_are_not_asked_for_are_nowhere(chat: Chat) -> None:
     assert SENTINEL not in chat.page.content()
 
 
-def test_stop_keeps_what_came_and_frees_the_slot(chat: Chat, engine: ScriptedChatEngine) -> None:
+def test_stop_keeps_what_came_and_frees_the_slot(chat: Chat, engine: PageEngine) -> None:
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-5 ")
     chat.page.get_by_role("button", name="Stop").click()
     chat.done(answer)
     expect(answer.get_by_role("note")).to_have_text("Stopped by you.")
     kept = answer.locator(".prose").inner_text()
-    assert "word-5" in kept and "word-999" not in kept
-    deadline = time.monotonic() + 5
+    assert "word-5" in kept and LAST_WORD not in kept
+    deadline = time.monotonic() + PATIENCE_MS / 1000
     while engine.busy and time.monotonic() < deadline:
         time.sleep(0.02)
     assert engine.busy == 0
@@ -99,7 +105,7 @@ def test_answer_now_closes_the_thought(chat: Chat) -> None:
     expect(answer.locator(".thought-reason")).to_have_text("cut short by you")
     expect(answer.locator(".prose")).to_contain_text("It took a while.")
     tokens = re.search(r"(\d+) tokens", answer.locator(".thought-label").inner_text())
-    assert tokens is not None and int(tokens[1]) < 1_000
+    assert tokens is not None and int(tokens[1]) <= HELD_AT
 
 
 def test_regenerating_adds_a_version_beside_the_old_one(chat: Chat) -> None:
@@ -129,7 +135,7 @@ def test_editing_makes_a_branch_and_keeps_the_old_one(chat: Chat) -> None:
     expect(chat.page.locator(".user .bubble")).to_have_text(["the first question", "a second one"])
 
 
-def test_only_the_shown_branch_is_sent_and_never_a_thought(chat: Chat, engine: ScriptedChatEngine) -> None:
+def test_only_the_shown_branch_is_sent_and_never_a_thought(chat: Chat, engine: PageEngine) -> None:
     chat.send("[plain] one")
     chat.page.get_by_role("button", name="Regenerate").click()
     chat.done(chat.page.locator(".assistant").last)
@@ -139,7 +145,7 @@ def test_only_the_shown_branch_is_sent_and_never_a_thought(chat: Chat, engine: S
     assert said == [("user", "[plain] one"), ("assistant", "The answer to that is **17**."), ("user", "two")]
 
 
-def test_settings_reach_the_request(chat: Chat, engine: ScriptedChatEngine) -> None:
+def test_settings_reach_the_request(chat: Chat, engine: PageEngine) -> None:
     page = chat.page
     page.get_by_role("button", name="Settings").click()
     for label, value in (("Temperature", "0.25"), ("Top-p", "0.5"), ("Top-k", "7"), ("Most tokens", "99"), ("Seed", "1234")):
@@ -155,7 +161,7 @@ def test_settings_reach_the_request(chat: Chat, engine: ScriptedChatEngine) -> N
     assert request.messages[0].content == "Be brief."  # type: ignore[attr-defined]
 
 
-def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: ScriptedChatEngine) -> None:
+def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: PageEngine) -> None:
     page = chat.page
     tokens = page.get_by_label("Budget in tokens")
     expect(tokens).to_be_hidden()
@@ -169,15 +175,17 @@ def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: Scripted
     assert request.budget_tokens == 123  # type: ignore[attr-defined]
 
 
-def test_a_run_goes_on_while_another_conversation_is_shown(chat: Chat) -> None:
+def test_a_run_goes_on_while_another_conversation_is_shown(chat: Chat, engine: PageEngine) -> None:
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-3 ")
     chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
     expect(chat.page.get_by_role("img", name="Running")).to_be_visible()
     chat.send("[plain] meanwhile")
     chat.page.get_by_role("navigation").get_by_role("button", name="[slow]", exact=True).click()
-    chat.done(chat.page.locator(".assistant"))
-    expect(chat.page.locator(".prose")).to_contain_text("word-999")
+    expect(answer).to_have_attribute("aria-busy", "true")
+    engine.go_on()
+    chat.done(answer)
+    expect(answer.locator(".prose")).to_contain_text(LAST_WORD)
 
 
 def scroll(page: Page) -> tuple[int, int]:
@@ -186,15 +194,16 @@ def scroll(page: Page) -> tuple[int, int]:
     return int(top), int(end)
 
 
-def test_new_text_is_followed_until_the_reader_scrolls_up(chat: Chat) -> None:
+def test_new_text_is_followed_until_the_reader_scrolls_up(chat: Chat, engine: PageEngine) -> None:
     chat.page.set_viewport_size({"width": 500, "height": 500})
     answer = chat.send("[slow]", wait=False)
-    expect(answer.locator(".prose")).to_contain_text("word-200 ")
+    expect(answer.locator(".prose")).to_contain_text(f"word-{HELD_AT - 1}")
     top, end = scroll(chat.page)
     assert end - top < 100
     chat.page.locator("#transcript").hover()
     chat.page.mouse.wheel(0, -300)
     expect(chat.page.get_by_role("button", name="Latest")).to_be_visible()
+    engine.go_on()
     chat.done(answer)
     top, end = scroll(chat.page)
     assert end - top > 100

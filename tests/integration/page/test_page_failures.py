@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from page_chat import Chat, page_engine
+from page_chat import PATIENCE_MS, Chat, page_engine
 from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from scripted_server import running
@@ -36,7 +36,7 @@ def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserCon
     banner = chat.page.locator("#banner")
     expect(banner).to_have_text("The server cannot be reached. Trying again…")
     with running(page_engine(), port=port):
-        expect(banner).to_be_hidden(timeout=20_000)
+        expect(banner).to_be_hidden()
         answer.get_by_role("button", name="Regenerate").click()
         again = chat.page.locator(".assistant").last
         chat.done(again)
@@ -88,7 +88,8 @@ def test_what_waits_for_the_server_does_not_send_the_draft_of_another_conversati
 
 
 def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> None:
-    with running(page_engine(), queue=1, choices=1) as server:
+    engine = page_engine()
+    with running(engine, queue=1, choices=1) as server:
         chat = Chat(context.new_page(), server.url).open()
         chat.expected.append("status of 429")
         first = chat.send("[slow]", wait=False)
@@ -96,13 +97,15 @@ def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> N
         chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
         second = chat.send("[plain] me too", wait=False)
         expect(second.locator(".thought-label")).to_have_text(re.compile(r"The server is full, trying again in \d+ s"))
+        engine.go_on()
         chat.done(second)
         expect(second.locator(".prose")).to_have_text("The answer to that is 17.")
         chat.check()
 
 
 def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> None:
-    with running(page_engine(), queue=1, choices=1) as server:
+    engine = page_engine()
+    with running(engine, queue=1, choices=1) as server:
         chat = Chat(context.new_page(), server.url).open()
         chat.expected.append("status of 429")
         chat.send("[slow]", wait=False)
@@ -112,11 +115,13 @@ def test_waiting_for_a_full_server_can_be_stopped(context: BrowserContext) -> No
         chat.page.get_by_role("button", name="Stop").click()
         expect(second.get_by_role("note")).to_have_text("Stopped by you.")
         chat.check()
+        engine.go_on()
 
 
 @pytest.mark.parametrize("missing", ["scripts", "data"])
 def test_a_page_that_cannot_start_says_so(browser: Browser, url: str, missing: str) -> None:
     context = browser.new_context(java_script_enabled=missing != "scripts")
+    context.set_default_timeout(PATIENCE_MS)
     context.add_init_script("Object.defineProperty(window, 'indexedDB', { value: undefined })")
     page = context.new_page()
     page.goto(url)
@@ -145,7 +150,7 @@ def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserCo
         dialog.get_by_role("button", name="Use it").click()
         answer = chat.send("[plain] hello")
         expect(answer.locator(".prose")).to_have_text("The answer to that is 17.")
-        chat.page.reload()
+        chat.reload()
         expect(chat.page.locator(".prose strong")).to_have_text("17")
         expect(dialog).to_be_hidden()
         assert chat.page.evaluate("JSON.stringify(localStorage)").find("secret") < 0

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_chat import Chat
-from playwright.sync_api import Error, Locator, expect
+from page_chat import Chat, PageEngine
+from page_scripts import LAST_WORD
+from playwright.sync_api import Browser, Error, Locator, expect
 
 
 def rows(chat: Chat) -> Locator:
@@ -34,7 +35,7 @@ def test_a_reload_finds_the_conversation_and_its_branches(chat: Chat) -> None:
     answer = chat.send("[plain] remember this")
     answer.get_by_role("button", name="Regenerate").click()
     chat.done(chat.page.locator(".assistant").last)
-    chat.page.reload()
+    chat.reload()
     expect(chat.page.locator(".user .bubble")).to_have_text("[plain] remember this")
     expect(chat.page.locator(".prose strong")).to_have_text("17")
     expect(chat.page.get_by_label("Version 2 of 2")).to_be_visible()
@@ -46,7 +47,7 @@ def test_what_was_being_written_when_the_page_closed_is_kept_and_said(chat: Chat
     answer = chat.send("[slow]", wait=False)
     # Kept every two seconds, and once more when the page goes.
     expect(answer.locator(".prose")).to_contain_text("word-20 ")
-    chat.page.reload()
+    chat.reload()
     expect(chat.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
     expect(chat.page.locator(".prose")).to_contain_text("word-20 ")
     expect(chat.page.get_by_role("button", name="Regenerate")).to_be_visible()
@@ -81,7 +82,7 @@ def test_a_new_name_stays(chat: Chat) -> None:
     field.fill("Seventeen")
     field.press("Enter")
     expect(rows(chat)).to_have_text("Seventeen")
-    chat.page.reload()
+    chat.reload()
     expect(chat.page.get_by_role("heading", level=1)).to_have_text("Seventeen")
 
 
@@ -95,25 +96,26 @@ def test_deleting_asks_first_and_is_final(chat: Chat) -> None:
         dialog.get_by_role("button", name=act, exact=True).click()
         expect(rows(chat)).to_have_count(left)
     expect(chat.page.locator("#empty")).to_be_visible()
-    chat.page.reload()
+    chat.reload()
     expect(chat.page.locator("#conversations")).to_contain_text("kept in this browser")
 
 
-def test_what_is_exported_can_be_imported_elsewhere(chat: Chat, tmp_path: Path) -> None:
+def test_what_is_exported_can_be_imported_elsewhere(chat: Chat, browser: Browser, tmp_path: Path) -> None:
     chat.send("[plain] carried over")
     file = tmp_path / "chats.json"
     value = export_all(chat, file)
     assert [turn["role"] for turn in value["conversations"][0]["turns"]] == ["user", "assistant"]
-    chat.page.evaluate("indexedDB.deleteDatabase('tina-azr')")
-    chat.page.goto(chat.url)
-    expect(rows(chat)).to_have_count(0)
-    import_file(chat, file)
-    expect(rows(chat)).to_have_text("[plain] carried over")
-    rows(chat).click()
-    expect(chat.page.locator(".prose strong")).to_have_text("17")
-    import_file(chat, file)
-    expect(chat.status()).to_have_text("Everything in that file is here already.")
-    expect(rows(chat)).to_have_count(1)
+    with browser.new_context() as context:
+        other = Chat(context.new_page(), chat.url).open()
+        expect(rows(other)).to_have_count(0)
+        import_file(other, file)
+        expect(rows(other)).to_have_text("[plain] carried over")
+        rows(other).click()
+        expect(other.page.locator(".prose strong")).to_have_text("17")
+        import_file(other, file)
+        expect(other.status()).to_have_text("Everything in that file is here already.")
+        expect(rows(other)).to_have_count(1)
+        other.check()
 
 
 def test_a_file_that_is_no_export_is_refused_with_its_reason(chat: Chat, tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_two_tabs_show_the_same_history(chat: Chat) -> None:
     other.check()
 
 
-def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat) -> None:
+def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat, engine: PageEngine) -> None:
     other = Chat(chat.page.context.new_page(), chat.url).open()
     answer = chat.send("[slow]", wait=False)
     rows(other).click()
@@ -178,8 +180,9 @@ def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat) -> N
     # What it shows is what the first tab has kept: every two seconds, and at the end.
     expect(shown.locator(".prose")).to_contain_text("word-1 ")
     expect(other.page.get_by_role("note")).to_have_count(0)
+    engine.go_on()
     chat.done(answer)
-    expect(shown.locator(".prose")).to_contain_text("word-999")
+    expect(shown.locator(".prose")).to_contain_text(LAST_WORD)
     chat.send("[slow]", wait=False)
     expect(shown).to_have_count(2)
     chat.page.goto("about:blank")
@@ -198,7 +201,7 @@ def test_what_a_tab_was_writing_when_it_crashed_is_said_in_another_one(chat: Cha
         chat.page.goto("chrome://crash")
     expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
     expect(shown.locator(".prose")).to_contain_text("word-1 ")
-    other.page.reload()
+    other.reload()
     expect(other.page.get_by_role("note")).to_have_text("The page was closed before this was complete.")
     other.check()
 

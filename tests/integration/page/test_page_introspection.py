@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from page_chat import ABSTAIN_BELOW, Chat, page_engine
+from page_chat import ABSTAIN_BELOW, Chat, PageEngine, page_engine
 from playwright.sync_api import Browser, expect
 
 from scripted_server import running
@@ -24,11 +24,12 @@ def test_the_bar_shows_forecast_budget_wall_and_grows(chat: Chat) -> None:
     expect(answer.locator(".thought-reason")).to_have_text("stopped at the wall")
 
 
-def test_confidence_before_and_after_with_what_calibration_says(chat: Chat) -> None:
+def test_confidence_before_and_after_with_what_calibration_says(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     chip = answer.locator(".confidence")
     expect(chip).to_have_text("62 % sure before thinking")
+    engine.go_on()
     chat.done(answer)
     expect(chip).to_have_text("62 % sure before thinking, 83 % after")
     expect(chip).to_have_attribute("title", re.compile("Calibrated on 576 answers that it was not trained on, 2026-11-20"))
@@ -128,7 +129,7 @@ def test_what_the_sandbox_said_stays_with_the_answer(chat: Chat) -> None:
     answer.get_by_label("Call", exact=True).fill("f(4)")
     answer.get_by_role("button", name="Run again").click()
     expect(answer.locator(".run")).to_contain_text("f(4) → [0, 1, 4, 9]")
-    chat.page.reload()
+    chat.reload()
     expect(chat.page.locator(".run .verdict")).to_have_text(["Wrongf(9) → 3", "Ran to its endf(4) → [0, 1, 4, 9]"])
     expect(chat.page.locator(".run").first).to_contain_text("The prompt says 14")
     expect(answer.get_by_label("Call", exact=True)).to_have_value("f(4)")

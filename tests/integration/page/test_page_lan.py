@@ -12,7 +12,7 @@ from tina_azr.sandbox import Sandbox
 
 @pytest.fixture
 def chat(context: BrowserContext, sandbox: Sandbox) -> Iterator[Chat]:
-    with running(page_engine(seconds_per_step=0.015), key="secret", checker=sandbox, host="0.0.0.0", hosts=[LAN_NAME]) as server:
+    with running(page_engine(), key="secret", checker=sandbox, host="0.0.0.0", hosts=[LAN_NAME]) as server:
         chat = Chat(context.new_page(), server.url.replace("127.0.0.1", LAN_NAME))
         # Chromium says of the header that it counts for HTTPS alone.
         chat.expected += ["status of 401", "Cross-Origin-Opener-Policy header has been ignored"]
@@ -33,11 +33,10 @@ def test_the_page_works_whole(chat: Chat) -> None:
     answer.get_by_label("Call").fill("f(3)")
     answer.get_by_role("button", name="Run again").click()
     expect(answer.locator(".run code")).to_have_text("f(3) → [0, 1, 4]")
-    chat.page.reload()
+    chat.reload()
     expect(answer.locator(".run code")).to_have_text("f(3) → [0, 1, 4]")
     button = answer.get_by_role("button", name="Copy code")
-    button.click()
-    expect(button).to_have_attribute("data-done", "")
+    chat.copy(button)
     expect(button).to_be_focused()
     field = chat.page.get_by_role("textbox", name="Message", exact=True)
     field.press("Control+v")
@@ -54,4 +53,4 @@ def test_another_tab_is_seen_to_write_and_to_be_gone(chat: Chat) -> None:
     expect(other.get_by_role("note")).to_have_count(0)
     with pytest.raises(Error, match="crash"):
         chat.page.goto("chrome://crash")
-    expect(other.get_by_role("note")).to_have_text("The page was closed before this was complete.", timeout=10_000)
+    expect(other.get_by_role("note")).to_have_text("The page was closed before this was complete.")
