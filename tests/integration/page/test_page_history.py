@@ -100,6 +100,22 @@ def test_deleting_asks_first_and_is_final(chat: Chat) -> None:
     expect(chat.page.locator("#conversations")).to_contain_text("kept in this browser")
 
 
+def test_what_is_deleted_as_the_page_goes_is_deleted(chat: Chat) -> None:
+    chat.send("[plain] a")
+    chat.page.evaluate(
+        """async (url) => {
+            const { Store } = await import(`${url}/static/js/store.js`);
+            const store = await Store.open();
+            const [{ id }] = await store.all();
+            addEventListener("pagehide", () => store.remove(id));
+        }""",
+        chat.url,
+    )
+    chat.page.goto("about:blank")
+    chat.open()
+    expect(chat.page.locator("#conversations")).to_contain_text("kept in this browser")
+
+
 def test_what_is_exported_can_be_imported_elsewhere(chat: Chat, browser: Browser, tmp_path: Path) -> None:
     chat.send("[plain] carried over")
     file = tmp_path / "chats.json"

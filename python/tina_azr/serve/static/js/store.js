@@ -33,13 +33,8 @@ export class Store {
   }
 
   /** @param {import("./types.js").Conversation} conversation */
-  async save(conversation) {
-    const table = this.#table("readwrite");
-    const kept = done(table.put(conversation));
-    // A page that goes away is not there to see the transaction end by itself.
-    table.transaction.commit();
-    await kept;
-    this.tell(conversation.id);
+  save(conversation) {
+    return this.#write(conversation.id, (table) => table.put(conversation));
   }
 
   /** Have the other tabs look again. @param {string} id */
@@ -48,14 +43,23 @@ export class Store {
   }
 
   /** @param {string} id */
-  async remove(id) {
-    await done(this.#table("readwrite").delete(id));
-    this.channel.postMessage(id);
+  remove(id) {
+    return this.#write(id, (table) => table.delete(id));
   }
 
   /** @param {(id: string) => void} listener Called with the id of a conversation that another tab has changed. */
   onChangeElsewhere(listener) {
     this.channel.onmessage = ({ data }) => listener(data);
+  }
+
+  /** @param {string} id @param {(table: IDBObjectStore) => IDBRequest} change */
+  async #write(id, change) {
+    const table = this.#table("readwrite");
+    const kept = done(change(table));
+    // A page that goes away is not there to see the transaction end by itself.
+    table.transaction.commit();
+    await kept;
+    this.tell(id);
   }
 
   #table(mode) {
