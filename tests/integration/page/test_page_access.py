@@ -109,12 +109,14 @@ def test_escape_stops_and_control_dot_asks_for_the_answer(chat: Chat) -> None:
 
 
 def test_the_first_tab_stop_skips_to_the_prompt(chat: Chat) -> None:
+    chat.send("[plain] a")
     chat.page.get_by_role("navigation").get_by_role("button", name="New chat").focus()
     chat.page.keyboard.press("Shift+Tab")
     expect(chat.page.get_by_role("link", name="Skip to the prompt")).to_be_focused()
     chat.page.keyboard.press("Enter")
     chat.page.keyboard.type("x")
     expect(chat.page.get_by_role("textbox", name="Message", exact=True)).to_have_value("x")
+    expect(chat.page.locator(".bubble")).to_have_text("[plain] a")
 
 
 def test_the_theme_follows_the_system_until_one_is_chosen(chat: Chat) -> None:

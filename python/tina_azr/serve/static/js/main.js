@@ -31,6 +31,8 @@ byId("open-sheet").addEventListener("click", () => toggleDialog(byId("sheet")));
 byId("toggle-theme").addEventListener("click", () => app.say(`${window.toggleTheme() === "dark" ? "Dark" : "Light"} theme.`));
 byId("new-chat").addEventListener("click", () => composer.focus());
 byId("top-new").addEventListener("click", startNew);
+// Not by its address, which names the conversation that is open.
+byId("skip").addEventListener("click", (event) => (event.preventDefault(), composer.focus()));
 setUpKeys({
   startNew,
   help,
