@@ -206,6 +206,17 @@ def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat, engi
     other.check()
 
 
+def test_a_row_stays_what_it_is_while_another_tab_writes(chat: Chat) -> None:
+    other = Chat(chat.page.context.new_page(), chat.url).open()
+    chat.send("[slow]", wait=False)
+    rows(other).click()
+    expect(other.page.locator(".assistant")).to_be_visible()
+    rows(other).evaluate("(row) => (row.marked = true)")
+    expect(other.page.locator(".prose")).to_contain_text("word-1 ")
+    assert rows(other).evaluate("(row) => row.marked === true")
+    other.check()
+
+
 def test_what_a_tab_was_writing_when_it_crashed_is_said_in_another_one(chat: Chat) -> None:
     other = Chat(chat.page.context.new_page(), chat.url).open()
     chat.send("[slow]", wait=False)

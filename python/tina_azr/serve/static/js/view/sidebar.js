@@ -16,6 +16,7 @@ export class Sidebar {
     this.list = byId("conversations");
     this.search = byId("search");
     this.toggle = byId("toggle-sidebar");
+    this.drawn = "";
     this.search.addEventListener("input", () => this.draw());
     this.toggle.addEventListener("click", () => this.show(!this.open));
     byId("close-sidebar").addEventListener("click", () => (this.show(false), this.toggle.focus()));
@@ -50,6 +51,12 @@ export class Sidebar {
     const words = this.search.value;
     const all = [...this.app.conversations.values()].sort((one, other) => other.updated - one.updated);
     const found = words.trim() ? all.filter((each) => matches(each, words)) : all;
+    // Rows that would be the same stay what they are: one that is being clicked or renamed, or has the focus, is not taken away.
+    const { current, runs } = this.app;
+    const states = found.map(({ id, title, updated }) => [id, title, ageOf(updated), id === current.id, runs.has(id)]);
+    const drawn = JSON.stringify([all.length > 0, states]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     const ages = [...new Set(found.map(({ updated }) => ageOf(updated)))];
     const rows = (age) => found.filter(({ updated }) => ageOf(updated) === age).map((each) => this.#row(each));
     byId("export-all").disabled = all.length === 0;
@@ -73,7 +80,7 @@ export class Sidebar {
         "div.row-actions",
         {},
         iconButton(`Rename ${title}`, "edit", () => this.#rename(row, conversation)),
-        iconButton(`Export ${title}`, "export", () => download([conversation], fileName(title))),
+        iconButton(`Export ${title}`, "export", () => download([this.app.conversations.get(id)], fileName(title))),
         iconButton(`Delete ${title}`, "trash", () => this.#remove(conversation)),
       ),
     );
@@ -86,6 +93,7 @@ export class Sidebar {
     const end = (keep) => {
       if (ended) return;
       ended = true;
+      this.drawn = "";
       if (keep) this.app.rename(id, field.value);
       else this.draw();
     };
