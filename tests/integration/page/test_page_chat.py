@@ -209,3 +209,24 @@ def test_new_text_is_followed_until_the_reader_scrolls_up(chat: Chat, engine: Pa
     assert end - top > 100
     chat.page.get_by_role("button", name="Latest").click()
     expect(chat.page.get_by_role("button", name="Latest")).to_be_hidden()
+
+
+def test_much_that_comes_at_once_is_followed(chat: Chat) -> None:
+    chat.page.set_viewport_size({"width": 500, "height": 500})
+    chat.send("[code] squares")
+    # As a rendered table does, it comes after the view has moved, and before the page hears of that.
+    chat.page.evaluate(
+        """async () => {
+            const frame = () => new Promise(requestAnimationFrame);
+            transcript.scrollTop -= 20;
+            await frame();
+            await frame();
+            transcript.scrollTop += 20;
+            turns.append(Object.assign(document.createElement("li"), {id: "tall"}));
+            tall.style.height = "400px";
+            await frame();
+            await frame();
+        }"""
+    )
+    top, end = scroll(chat.page)
+    assert end - top < 100

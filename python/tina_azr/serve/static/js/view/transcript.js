@@ -18,6 +18,7 @@ export class Transcript {
     this.shown = null;
     /** Whether new text is followed. */
     this.following = true;
+    this.top = 0;
     this.scheduled = false;
     app.addEventListener("conversation", () => this.show());
     app.addEventListener("connection", () => this.update());
@@ -74,7 +75,10 @@ export class Transcript {
 
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    this.following = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    // Text that has come below since the view moved is no sign of the reader: who goes up does not follow, who comes near the end does.
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.following = true;
+    else if (scrollTop < this.top) this.following = false;
+    this.top = scrollTop;
     this.latest.hidden = this.following;
   }
 
