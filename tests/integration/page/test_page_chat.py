@@ -175,6 +175,14 @@ def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: PageEngi
     assert request.budget_tokens == 123  # type: ignore[attr-defined]
 
 
+def test_a_number_that_was_right_for_another_model_does_not_keep_the_button_from_sending(chat: Chat) -> None:
+    chat.page.evaluate("localStorage['tina-azr.settings'] = JSON.stringify({budget_tokens: 1e9})")
+    chat.page.reload()
+    chat.page.get_by_role("textbox", name="Message", exact=True).fill("[plain] hello")
+    chat.page.get_by_role("button", name="Send", exact=True).click()
+    chat.done(chat.page.locator(".assistant"))
+
+
 def test_a_run_goes_on_while_another_conversation_is_shown(chat: Chat, engine: PageEngine) -> None:
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-3 ")
