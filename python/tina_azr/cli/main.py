@@ -68,8 +68,8 @@ class Root(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        # Click's own suggestions come from commands that are loaded.
-        if args[0] not in SUBCOMMANDS and (close := get_close_matches(args[0], SUBCOMMANDS, n=1)):
+        # Click's own suggestions come from commands that are loaded. A shell that completes a line parses it too, and is told nothing.
+        if args[0] not in SUBCOMMANDS and not ctx.resilient_parsing and (close := get_close_matches(args[0], SUBCOMMANDS, n=1)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)
 

@@ -66,6 +66,13 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "No such command 'trian'. Did you mean 'train'?" in result.output
 
 
+def test_a_shell_that_completes_after_an_unknown_command_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_TINA_AZR_COMPLETE": "bash_complete", "COMP_WORDS": "tina-azr trian --", "COMP_CWORD": "2"}.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(cli, prog_name="tina-azr")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize(("kind", "status", "text"), [("config", 2, "Error: bad key\n"), ("model", 1, "Error: no such folder\n")])
 def test_an_error_of_this_package_is_one_message_without_a_traceback(kind: str, status: int, text: str) -> None:
