@@ -11,6 +11,7 @@ from tina_azr.cli.chat_display import TurnDisplay
 from tina_azr.cli.chat_reader import Reader
 from tina_azr.cli.chat_record import turn_record
 from tina_azr.cli.chat_state import Chat, read_line
+from tina_azr.cli.held_keys import held_keys
 from tina_azr.cli.introspection_words import FINISHES, STOPS, warnings
 from tina_azr.cli.main import INTERRUPTED
 from tina_azr.cli.saying import say
@@ -138,7 +139,8 @@ class Conversation:
         """Ask and show; True if the user stopped it."""
         request = self.chat.request(prompt, self._sampling.request())
         show_answer = not (self._as_json or self._plain_output)
-        with Interrupts() as interrupts, TurnDisplay(self._console, show_answer=show_answer) as display:
+        # Again, for each answer: Ctrl-Z and `fg` leave the modes that the shell likes.
+        with held_keys(), Interrupts() as interrupts, TurnDisplay(self._console, show_answer=show_answer) as display:
             turn = run_turn(self._engine, request, on_event=display.on_event, interrupts=interrupts)
             if self._as_json:
                 click.echo(json.dumps(turn_record(turn, model=self.chat.model, prompt=prompt, seed=request.seed)))

@@ -318,12 +318,18 @@ def test_with_plain_output_answers_alone_are_on_standard_output(scripted_chat: A
     assert capsys.readouterr().out == "17\n"
 
 
-def test_no_key_falls_between_two_prompts(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("continued_at", [None, 4])
+def test_no_key_falls_between_two_prompts(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, continued_at: int | None
+) -> None:
     ours, theirs = pty.openpty()
+    usual = termios.tcgetattr(theirs)
     echoed: list[bool] = []
 
-    def look(number: int = 0) -> None:
+    def look(number: int | None = None) -> None:
         echoed.append(bool(termios.tcgetattr(theirs)[3] & termios.ECHO))
+        if number is not None and number == continued_at:  # after Ctrl-Z, by a shell with its own modes
+            termios.tcsetattr(theirs, termios.TCSANOW, usual)
 
     def reader(line: Callable[[], str]) -> Callable[[], str]:
         return lambda: look() or line()
@@ -334,7 +340,9 @@ def test_no_key_falls_between_two_prompts(engine: Any, monkeypatch: pytest.Monke
     with open(ours, "rb", buffering=0), open(theirs) as keyboard:
         monkeypatch.setattr(sys, "stdin", keyboard)
         cli(["chat"], standalone_mode=False)
-        assert echoed == [False] * (3 + 2 * 8)  # before each prompt, which sets modes of its own, and at each step of an answer
+        # Before each prompt, which sets modes of its own, and at each step of an answer but for the rest of one that was stopped.
+        rest = 0 if continued_at is None else 7 - continued_at
+        assert echoed == [False] * (1 + 8 - rest) + [True] * rest + [False] * (1 + 8 + 1)
         look()
     assert echoed[-1]
 
