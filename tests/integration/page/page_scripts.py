@@ -25,7 +25,7 @@ CODE = (
 )
 ANSWERS = {
     "[hostile]": HOSTILE,
-    "[hostile, long]": HOSTILE * 10,
+    "[hostile, long]": HOSTILE * 12,  # more than HELD_AT
     "[code]": CODE,
     "[unsure]": "Perhaps 23.",
     "[plain]": "The answer to that is **17**.",
