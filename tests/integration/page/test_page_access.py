@@ -151,6 +151,9 @@ def test_nothing_scrolls_sideways(chat: Chat, width: int) -> None:
     expect(chat.page.get_by_role("button", name="Answer now")).to_be_in_viewport(ratio=1)
     expect(chat.page.get_by_role("button", name="Stop")).to_be_in_viewport(ratio=1)
     chat.page.keyboard.press("Escape")
+    expect(chat.page.get_by_label("Budget in tokens")).to_be_in_viewport(ratio=1)
+    expect(chat.page.get_by_role("button", name="Send", exact=True)).to_be_in_viewport(ratio=1)
+    assert chat.page.evaluate(wide) is False
 
 
 def test_on_a_phone_the_list_is_a_drawer(chat: Chat) -> None:
