@@ -238,3 +238,25 @@ def test_much_that_comes_at_once_is_followed(chat: Chat) -> None:
     )
     top, end = scroll(chat.page)
     assert end - top < 100
+
+
+def test_much_that_comes_as_the_reader_asks_for_the_latest_is_followed(chat: Chat) -> None:
+    page = chat.page
+    page.set_viewport_size({"width": 500, "height": 300})
+    chat.send("[hostile] squares")
+    page.locator("#transcript").hover()
+    page.mouse.wheel(0, -300)
+    latest = page.get_by_role("button", name="Latest")
+    expect(latest).to_be_visible()
+    latest.evaluate(
+        """async (button) => {
+            const frame = () => new Promise(requestAnimationFrame);
+            button.click();
+            turns.append(Object.assign(document.createElement("li"), {id: "tall"}));
+            tall.style.height = "400px";
+            await frame();
+            await frame();
+        }"""
+    )
+    top, end = scroll(page)
+    assert end - top < 100

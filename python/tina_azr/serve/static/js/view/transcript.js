@@ -25,7 +25,7 @@ export class Transcript {
     app.addEventListener("settings", () => this.update());
     app.addEventListener("turn", () => this.#schedule());
     this.scroller.addEventListener("scroll", () => this.#look(), { passive: true });
-    this.latest.addEventListener("click", () => this.#toEnd());
+    this.latest.addEventListener("click", () => ((this.following = true), this.#toEnd()));
     new ResizeObserver(() => this.following && this.#toEnd()).observe(this.list);
     // Clocks go on while no token comes.
     setInterval(() => app.run && this.#schedule(), 200);
