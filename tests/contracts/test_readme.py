@@ -15,8 +15,8 @@ BRIEF = "--set heldout.per_cell=2 --set selfplay.proposals_per_mode=4 --set run.
 TINY_QWEN = "--dry-run --set model.name=tiny"
 SHORTER = {
     "make train": "tina-azr train --steps 2 --run-dir runs/of-make " + BRIEF,
-    # It does not end by itself: up, reached, and asked to end.
-    "tina-azr serve": "tina-azr serve --port 0 > served & "
+    # It does not end by itself: up, reached, and asked to end, also where one of these fails.
+    "tina-azr serve": "tina-azr serve --port 0 > served & trap 'kill $! 2>/dev/null || true' EXIT; "
     r"until url=$(sed -n 's/^Serving at \(\S*\) .*/\1/p' served) && test $url; do kill -0 $!; sleep 0.5; done; "
     "python -c 'import sys; from urllib.request import *; urlopen(sys.argv[1] + \"/ready\")' $url; kill -TERM $!; wait $!",
     "make test": "make --dry-run test -C " + str(ROOT),

@@ -178,3 +178,16 @@ def test_a_refused_request_shows_the_reason(chat: Chat) -> None:
     expect(answer.get_by_role("alert")).to_contain_text("the context holds 4096")
     expect(chat.status()).to_contain_text("Failed: ")
     expect(chat.page.locator("#toast")).to_be_hidden()  # to be read once is enough
+
+
+def test_what_fails_in_a_conversation_that_is_not_open_is_told(chat: Chat) -> None:
+    chat.expected.append("status of 400")
+    held: list[Route] = []
+    chat.page.route("**/v1/chat/completions", lambda route: held.append(route))
+    chat.send("the first", wait=False)
+    expect(chat.page.get_by_role("button", name="Stop")).to_be_visible()
+    chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
+    while not held:
+        chat.page.wait_for_timeout(20)
+    held[0].fulfill(status=400, json={"error": {"message": "no, and this is why", "type": "invalid_request_error"}})
+    expect(chat.page.locator("#toast")).to_have_text("the first: no, and this is why")

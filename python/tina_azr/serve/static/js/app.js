@@ -229,6 +229,7 @@ export class App extends EventTarget {
       this.#emit("turn", turn);
       this.#emit("list");
       if (conversation === this.current) this.say(ending(turn));
+      else if (turn.phase === "failed") this.say(`${conversation.title}: ${turn.error}`);
       await kept;
       release();
     }
