@@ -177,7 +177,7 @@ def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: PageEngi
 
 def test_a_number_that_was_right_for_another_model_does_not_keep_the_button_from_sending(chat: Chat) -> None:
     chat.page.evaluate("localStorage['tina-azr.settings'] = JSON.stringify({budget_tokens: 1e9})")
-    chat.page.reload()
+    chat.reload()
     chat.page.get_by_role("textbox", name="Message", exact=True).fill("[plain] hello")
     chat.page.get_by_role("button", name="Send", exact=True).click()
     chat.done(chat.page.locator(".assistant"))
