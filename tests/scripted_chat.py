@@ -16,17 +16,13 @@ import numpy as np
 
 from tina_azr.engine.types import (
     Answering,
-    BudgetDecision,
-    BudgetSource,
     Event,
     Failed,
     Finished,
     FinishReason,
-    Forecast,
     Generation,
     GenerationRequest,
     Listener,
-    Plan,
     Started,
     Thinking,
     ThinkStop,
@@ -34,6 +30,7 @@ from tina_azr.engine.types import (
     Ticket,
 )
 from tina_azr.errors import ServeError
+from tina_azr.introspection.types import BudgetDecision, BudgetSource, Forecast, Plan
 from tina_azr.rollout.types import Completion, StopCause
 
 SENTINEL = "SENTINEL-THOUGHT"

@@ -15,8 +15,8 @@ from tina_azr.engine.types import ChatEngine
 from tina_azr.errors import ServeError
 from tina_azr.sandbox import Sandbox
 from tina_azr.serve.app import build_app
-from tina_azr.serve.listening import Server, check_exposure, listen, port_of, url_of
-from tina_azr.serve.room import EngineRoom
+from tina_azr.serve.engine_thread import EngineRoom
+from tina_azr.serve.server import Server, check_exposure, listen, port_of, url_of
 from tina_azr.serve.service import Checker
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
 from tina_azr.text.style import PromptStyle

@@ -11,9 +11,10 @@ import pytest
 
 from tina_azr.config import TasksConfig, load_config
 from tina_azr.rollout.types import Completion, StopCause
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
 from tina_azr.sandbox import Sandbox
-from tina_azr.selfplay.rewarding import Rewards
-from tina_azr.selfplay.rewards import GradedAttempt
+from tina_azr.selfplay.rewards import GradedAttempt, Rewards
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.grading import grade
 from tina_azr.tasks.modes import MODES
@@ -21,16 +22,14 @@ from tina_azr.tasks.types import Task, TaskRejected, Verdict
 from tina_azr.tasks.validation import Validator
 from tina_azr.text.style import PromptStyle
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
-from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
-from tina_azr.train.run_folder import RunFolder
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```python (file|line)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python (file|code|line)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addition:
-    """A block of docs/extending.md: a new file's text, or a line for a dictionary."""
+    """A block of docs/extending.md: a new file, code for an existing module, or a line for a dictionary."""
 
     kind: str
     where: str
@@ -44,7 +43,7 @@ def additions() -> list[Addition]:
 
 @pytest.fixture
 def extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file of the page imported from where the page puts it, every line in its dictionary."""
+    """Import every file of the page from where the page puts it, run its code in its module, put every line in its dictionary."""
     defined: dict[str, object] = {}
     for addition in additions():
         if addition.kind == "file":
@@ -56,6 +55,10 @@ def extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(package, "__path__", [*package.__path__, str(path.parent)])
             defined.update(vars(importlib.import_module(name)))
             del sys.modules[name]
+        elif addition.kind == "code":
+            space = dict(vars(importlib.import_module(addition.where)))
+            exec(addition.text, space)
+            defined.update(space)
         else:
             module, _, table = addition.where.partition(":")
             entries = eval(f"{{{addition.text}}}", defined)

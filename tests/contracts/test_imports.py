@@ -11,7 +11,7 @@ from tina_azr.cli.main import SUBCOMMANDS
 
 PACKAGE = Path(__file__).parents[2] / "python" / "tina_azr"
 HEAVY = ("torch", "transformers", "matplotlib")
-TORCH_FREE = ("errors", "config", "text", "sandbox", "tasks")
+TORCH_FREE = ("errors", "formatting", "config", "text", "sandbox", "tasks")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -49,6 +49,6 @@ def test_help_is_instant() -> None:
     assert int(done.stderr) < 80_000  # 24,000 it was; numpy alone takes 50,000
 
 
-def test_the_engines_arithmetic_imports_without_torch() -> None:
-    names = ("budget", "calibration", "checks", "fitting", "scores", "types")
-    assert not loaded_after("\n".join(f"import tina_azr.engine.{name}" for name in names)) & set(HEAVY)
+def test_arithmetic_of_introspection_imports_without_torch() -> None:
+    names = ("introspection.budget", "introspection.calibration", "introspection.fitting", "introspection.scores", "engine.types")
+    assert not loaded_after("\n".join(f"import tina_azr.{name}" for name in (*names, "engine.checks"))) & set(HEAVY)

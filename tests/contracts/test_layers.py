@@ -11,14 +11,15 @@ PACKAGE = Path(__file__).parents[2] / "python" / "tina_azr"
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("train", "evaluation", "serve", "tiny"),
+    ("train", "evaluation", "serve", "tiny", "benchmarks"),
+    ("runs", "engine"),
     ("selfplay",),
-    ("engine",),
+    ("introspection",),
     ("rollout",),
     ("model", "tasks"),
     ("text", "sandbox"),
     ("config",),
-    ("errors", "_native"),
+    ("errors", "formatting", "_native"),
 )
 """From the roof down. A part imports from lower rows only, never from its own row."""
 

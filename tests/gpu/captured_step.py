@@ -17,11 +17,10 @@ import torch
 from tina_azr.model.fused import fuse
 from tina_azr.model.loading import DTYPES, Policy, load_policy
 from tina_azr.rollout import build_engine
-from tina_azr.rollout.layers import Rotary
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slot_cache import SlotCache
 from tina_azr.rollout.slots import Occupant, Slots
-from tina_azr.rollout.step import decode_step
+from tina_azr.rollout.step import Rotary, decode_step
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
 
 

@@ -27,7 +27,7 @@ serving() {
         curl -sf http://127.0.0.1:8765/ready >/dev/null && break
         sleep 1
     done
-    python3 -m tina_azr.serve.benchmark --url http://127.0.0.1:8765 --model model --requests 32 --rounds 1 --max-tokens 48
+    python3 -m tina_azr.benchmarks.serve --url http://127.0.0.1:8765 --model model --requests 32 --rounds 1 --max-tokens 48
     local status=$?
     kill $server # SIGINT is ignored by what a script starts in the background, until it has loaded
     wait $server
@@ -45,8 +45,8 @@ for dtype in float32 bfloat16; do
 done
 part train python3 -m tina_azr train --run-dir "$work/run" --steps 2 --set heldout.per_cell=4
 part train python3 -m tina_azr train --resume "$work/run" --steps 3
-part rollout python3 -m tina_azr.rollout.benchmark "$work/model" --prompts 16 --group 4 --rounds 1
-part rollout python3 -m tina_azr.rollout.benchmark "$work/model" --prompts 16 --group 4 --rounds 1 --dtype bfloat16
-part introspection python3 -m tina_azr.engine.benchmark "$work/model" --rounds 3 --completions 0 --dtype bfloat16
+part rollout python3 -m tina_azr.benchmarks.rollout "$work/model" --prompts 16 --group 4 --rounds 1
+part rollout python3 -m tina_azr.benchmarks.rollout "$work/model" --prompts 16 --group 4 --rounds 1 --dtype bfloat16
+part introspection python3 -m tina_azr.benchmarks.engine "$work/model" --rounds 3 --completions 0 --dtype bfloat16
 part serving serving
 exit $failed

@@ -15,11 +15,11 @@ import torch
 
 from tina_azr.config import load_config
 from tina_azr.model.loading import load_policy
+from tina_azr.model.memory import ModelShape, estimate_memory
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
 from tina_azr.selfplay.types import Sample
 from tina_azr.tasks.types import Role
-from tina_azr.train.estimate import ModelShape, estimate_memory
 from tina_azr.train.learner import Learner
 
 GB = 1e9

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, Qwen3ForCausalLM
 
-from tina_azr.model.heads_file import HeadFacts, save_heads, weights_digest
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.heads_file import HeadFacts, save_heads, weights_digest
 from tina_azr.model.loading import DTYPES
-from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.model.taps import default_taps
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tina_azr.cli.main import cli
-from tina_azr.train import checkpoint
+from tina_azr.runs import checkpoint
 
 SMALL = (
     *("--steps", "2", "--set", "run.checkpoint_every=1", "--set", "run.max_minutes=null", "--set", "run.threads=1"),

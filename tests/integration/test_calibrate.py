@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tina_azr.cli import calibrate_session
-from tina_azr.cli.calibrate_session import CalibrationOptions, CalibrationReport, _Fitted, _split
 from tina_azr.cli.main import cli
 from tina_azr.config import load_config
-from tina_azr.engine.calibration import CALIBRATION, Calibration
-from tina_azr.engine.opening import open_engine
-from tina_azr.engine.scores import Interval
+from tina_azr.engine.loading import open_engine
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.errors import ScoreError
-from tina_azr.model.heads_file import HeadFacts, save_all_heads
+from tina_azr.introspection.calibration import CALIBRATION, Calibration
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.heads_file import HeadFacts, save_all_heads
+from tina_azr.introspection.scores import Interval
 from tina_azr.model.loading import load_policy
-from tina_azr.model.metacog import HeadShape, build_heads
+from tina_azr.runs.checkpoint import read_checkpoint
+from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.solving import solver_prompt
 from tina_azr.tasks.validation import Validator
-from tina_azr.train.checkpoint import read_checkpoint
-from tina_azr.train.run_folder import RunFolder
+from tina_azr.train.calibration import session
+from tina_azr.train.calibration.session import CalibrationOptions, CalibrationReport, _Fitted, _split
 
 SETTINGS = (
     "selfplay.proposals_per_mode=8",
@@ -108,12 +108,12 @@ def test_what_cannot_all_be_written_changes_nothing(tmp_path: Path, monkeypatch:
     def full(fitted: _Fitted, path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(calibrate_session, "_draw", full)
+    monkeypatch.setattr(session, "_draw", full)
     with pytest.raises(OSError, match="No space left"):
-        calibrate_session._keep(fitted, tmp_path, new, facts)
+        session._keep(fitted, tmp_path, new, facts)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    monkeypatch.setattr(calibrate_session, "_draw", lambda fitted, path: path.write_bytes(b"a picture"))
-    calibrate_session._keep(fitted, tmp_path, new, facts)
+    monkeypatch.setattr(session, "_draw", lambda fitted, path: path.write_bytes(b"a picture"))
+    session._keep(fitted, tmp_path, new, facts)
     assert {path.name for path in tmp_path.iterdir()} == {*before, CALIBRATION, "calibration.png"}
     assert (tmp_path / "heads.safetensors").read_bytes() != before["heads.safetensors"]
 
@@ -142,14 +142,14 @@ def test_chained_tasks_have_prompts_as_long_as_the_runs_own(run: Path, longest: 
 
 @pytest.mark.parametrize("refitted", [False, True])
 def test_a_fit_that_fails_names_flags_that_may_help(refitted: bool) -> None:
-    with pytest.raises(ScoreError) as said, calibrate_session._ways_out(refitted=refitted):
+    with pytest.raises(ScoreError) as said, session._ways_out(refitted=refitted):
         raise ScoreError("no slope helps")
     assert str(said.value).startswith("no slope helps. What may help: more labels (--tasks N, --samples N), ")
     assert ("--refit" in str(said.value)) is not refitted
 
 
 def test_where_there_is_no_terminal_progress_leaves_no_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with calibrate_session._progress() as bar, calibrate_session._task(bar, "label") as advance:
+    with session._progress() as bar, session._task(bar, "label") as advance:
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tina_azr.cli.speaking import EXAMPLE
+from tina_azr.cli.model_options import EXAMPLE
 
 COMMAND = (sys.executable, "-m", "tina_azr")
 PATIENCE = 300

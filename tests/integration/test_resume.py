@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tina_azr.train.metrics import deterministic
+from tina_azr.runs.metrics import deterministic
 
 STEPS = 6
 SMALL = (
@@ -34,7 +34,7 @@ SMALL = (
 STRUCK = """
 import os, sys
 from tina_azr.cli.main import main
-from tina_azr.train.metrics_file import MetricsWriter
+from tina_azr.runs.metrics_file import MetricsWriter
 
 number, at = int(sys.argv[1]), int(sys.argv[2])
 write = MetricsWriter.on_step

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tina_azr.config import Config, load_config
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import deterministic
+from tina_azr.runs.metrics_file import MetricsWriter, read_metrics
 from tina_azr.selfplay.heldout import compare, evaluate_heldout
-from tina_azr.tasks.browsing import TaskFilter, list_tasks
+from tina_azr.tasks.queries import TaskFilter, list_tasks
 from tina_azr.train.assembly import assemble
-from tina_azr.train.metrics import deterministic
-from tina_azr.train.metrics_file import MetricsWriter, read_metrics
-from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.trainer import EndReason, Trainer
 
 SMALL = (

@@ -12,8 +12,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tina_azr.engine.fitting import Method
-    from tina_azr.engine.scores import Interval
+    from tina_azr.introspection.fitting import Method
+    from tina_azr.introspection.scores import Interval
 
 EPILOG = """\b
 Examples:
@@ -77,13 +77,13 @@ def calibrate(
     Fits one map from claimed to true confidence before (c0) and after thinking (cE), for each task mode that has labels enough, and
     a factor for each budget quantile so that it covers the share that it names. Writes calibration.json and calibration.png.
     """
-    from tina_azr.cli.run_paths import find_run
-    from tina_azr.cli.saying import loading
+    from tina_azr.cli.console import loading
+    from tina_azr.runs.find import find_run
 
     run = find_run(run_name)
     # After that, for it brings torch.
     with loading("torch", shown=not as_json):
-        from tina_azr.cli.calibrate_session import CalibrationOptions, calibrate_run
+        from tina_azr.train.calibration.session import CalibrationOptions, calibrate_run
 
     report = calibrate_run(
         run,

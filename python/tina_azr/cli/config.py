@@ -88,13 +88,13 @@ def _problems(file: Path, overrides: tuple[str, ...]) -> list[str]:
         _resolve_names(resolved)
     except ConfigError as error:
         return [f"{file}: {error}"]
-    from tina_azr.cli.config_model import model_problems
+    from tina_azr.cli.config_check import model_problems
 
     return [f"{file}: {problem}" for problem in model_problems(resolved)]
 
 
 def _remarks(file: str, overrides: tuple[str, ...]) -> str:
-    from tina_azr.cli.config_model import remarks
+    from tina_azr.cli.config_check import remarks
     from tina_azr.config import load_config
 
     return "".join(f" ({remark})" for remark in remarks(load_config(Path(file), overrides)))

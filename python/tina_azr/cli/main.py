@@ -28,9 +28,9 @@ class Subcommand:
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
-    "train": Subcommand("tina_azr.cli.train", "Train a model by self-play."),
-    "chat": Subcommand("tina_azr.cli.chat", "Chat with a model: budget and confidence shown."),
-    "observe": Subcommand("tina_azr.cli.observe", "Answer one prompt and show what went on."),
+    "train": Subcommand("tina_azr.cli.train.command", "Train a model by self-play."),
+    "chat": Subcommand("tina_azr.cli.chat.command", "Chat with a model: budget and confidence shown."),
+    "observe": Subcommand("tina_azr.cli.observe.command", "Answer one prompt and show what went on."),
     "serve": Subcommand("tina_azr.cli.serve", "Serve a model: a page, and an OpenAI-compatible API."),
     "runs": Subcommand("tina_azr.cli.runs", "List runs, or show one."),
     "calibrate": Subcommand("tina_azr.cli.calibrate", "Fit confidences and budgets to held-out labels."),

@@ -11,7 +11,7 @@ from tina_azr.errors import CheckpointError, ConfigError, RunError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from tina_azr.train.run_folder import RunFolder
+    from tina_azr.runs.folder import RunFolder
 
 EPILOG = """\b
 Examples:
@@ -33,9 +33,9 @@ def runs(where: str, against: str | None, as_json: bool) -> None:
     """List the runs in a folder (default: ./runs), or show one run."""
     from rich.console import Console
 
-    from tina_azr.cli.run_paths import find_run
     from tina_azr.config import RUNS
-    from tina_azr.train.run_folder import find_runs
+    from tina_azr.runs.find import find_run
+    from tina_azr.runs.folder import find_runs
 
     folder = Path(where)
     named_run = not folder.exists() and (RUNS / where).is_dir()
@@ -64,7 +64,7 @@ def runs(where: str, against: str | None, as_json: bool) -> None:
 def _print_comparison(run: "RunFolder", other: "RunFolder", *, as_json: bool) -> None:
     from rich.console import Console
 
-    from tina_azr.train.report import closing_table, compare_runs, footnote
+    from tina_azr.runs.report import closing_table, compare_runs, footnote
 
     rows, what = compare_runs(run, other)
     if as_json:
@@ -76,7 +76,7 @@ def _print_comparison(run: "RunFolder", other: "RunFolder", *, as_json: bool) ->
 
 
 def _summary(run: "RunFolder") -> dict[str, object]:
-    from tina_azr.train.metrics_file import read_metrics
+    from tina_azr.runs.metrics_file import read_metrics
 
     base: dict[str, object] = {"name": run.name, "path": str(run.path)}
     try:
@@ -105,7 +105,7 @@ def _table(summaries: list[dict[str, object]]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    from tina_azr.train.wording import duration
+    from tina_azr.formatting import duration
 
     colors = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unreadable": "red"}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
@@ -136,8 +136,8 @@ def _change(row: dict[str, object], field: str) -> str:
 
 
 def _report_json(run: "RunFolder") -> dict[str, object]:
-    from tina_azr.train.metrics_file import read_metrics
-    from tina_azr.train.report import make_report
+    from tina_azr.runs.metrics_file import read_metrics
+    from tina_azr.runs.report import make_report
 
     return make_report(run, read_metrics(run), run.read_status()).to_json() | {"checkpoints": run.checkpoint_steps()}
 
@@ -145,12 +145,12 @@ def _report_json(run: "RunFolder") -> dict[str, object]:
 def _print_one(run: "RunFolder", console: "Console") -> None:
     from rich.markup import escape
 
-    from tina_azr.cli.saying import say
-    from tina_azr.cli.train_plan import resume_command
+    from tina_azr.cli.console import say
+    from tina_azr.cli.train.plan import resume_command
     from tina_azr.config import load_config
-    from tina_azr.train.metrics_file import read_metrics
-    from tina_azr.train.report import make_report, print_report
-    from tina_azr.train.status import RunState
+    from tina_azr.runs.metrics_file import read_metrics
+    from tina_azr.runs.report import make_report, print_report
+    from tina_azr.runs.status import RunState
 
     status = run.read_status()
     where = f"model {escape(status.model)}, seed {status.seed}"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tina_azr.cli.interruptible import interruptible
+from tina_azr.cli.console import interruptible
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tina_azr.benchmarks.sandbox import Figures, Row
     from tina_azr.sandbox import Outcome, Sandbox
-    from tina_azr.sandbox.benchmark import Figures, Row
 
 SEED_RUNS = 2_000
 """Programs of a measurement without a corpus: the seed tasks, over and over."""
@@ -117,7 +117,7 @@ def _show(
 
 
 def _print_outcome(outcome: "Outcome") -> None:
-    from tina_azr.train.wording import visible
+    from tina_azr.formatting import visible
 
     printed = visible(outcome.stdout)
     click.echo(printed, nl=bool(printed) and not printed.endswith("\n"))
@@ -147,8 +147,7 @@ def bench(corpus: tuple[Path, ...], peers: bool, rounds: int, limit: int | None,
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tina_azr.sandbox import Sandbox
-    from tina_azr.sandbox.benchmark import (
+    from tina_azr.benchmarks.sandbox import (
         Contestant,
         disagreements,
         evenly,
@@ -157,8 +156,9 @@ def bench(corpus: tuple[Path, ...], peers: bool, rounds: int, limit: int | None,
         read_corpus,
         whole_programs,
     )
-    from tina_azr.sandbox.peers import EXEC
-    from tina_azr.sandbox.peers import peers as open_peers
+    from tina_azr.benchmarks.sandbox_peers import EXEC
+    from tina_azr.benchmarks.sandbox_peers import peers as open_peers
+    from tina_azr.sandbox import Sandbox
 
     with (
         Sandbox(workers=1) as box,
@@ -190,7 +190,7 @@ def bench(corpus: tuple[Path, ...], peers: bool, rounds: int, limit: int | None,
 def _seed_rows(count: int) -> "list[Row]":
     from itertools import cycle, islice
 
-    from tina_azr.sandbox.benchmark import Row
+    from tina_azr.benchmarks.sandbox import Row
     from tina_azr.tasks.seeds import load_seeds
     from tina_azr.text.style import PromptStyle
 
@@ -201,7 +201,7 @@ def _print_table(results: "dict[str, Figures]", reasons: dict[str, int]) -> None
     from rich.console import Console
     from rich.table import Table
 
-    from tina_azr.sandbox.peers import EXEC, MONTY
+    from tina_azr.benchmarks.sandbox_peers import EXEC, MONTY
 
     compared = EXEC in results
     shares = ("share of exec",) if compared else ()

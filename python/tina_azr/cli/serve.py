@@ -78,9 +78,9 @@ def serve(
     )
     config = load_config(config_file, (*overrides, *(flag for flag in flags if flag.value is not None)))
 
-    from tina_azr.cli.saying import loading
-    from tina_azr.serve.keys import find_key
-    from tina_azr.serve.listening import Server, check_exposure, hint_of, listen, port_of, url_of
+    from tina_azr.cli.console import loading
+    from tina_azr.serve.access.api_key import find_key
+    from tina_azr.serve.server import Server, check_exposure, hint_of, listen, port_of, url_of
 
     key = find_key(api_key_file)
     check_exposure(config.serve, key)
@@ -91,7 +91,7 @@ def serve(
             from tina_azr.engine.engine import IntrospectionWarning
             from tina_azr.sandbox.opening import open_sandbox
             from tina_azr.serve.app import build_app
-            from tina_azr.serve.opening import describe, open_for_serving
+            from tina_azr.serve.loading import describe, open_for_serving
 
             warnings.simplefilter("ignore", IntrospectionWarning)  # said below, with the note
             engine = open_for_serving(config)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.padding import Padding
     from rich.table import Table
 
+    from tina_azr.runs.folder import RunFolder
     from tina_azr.tasks.schema import StoredTask
-    from tina_azr.train.run_folder import RunFolder
 
 KEY_DIGITS = 12
 """Of a key's 64, in lists: enough to be unique, and to type."""
@@ -51,7 +51,7 @@ def tasks(
     """
     from rich.console import Console
 
-    from tina_azr.cli.run_paths import find_run
+    from tina_azr.runs.find import find_run
 
     run = find_run(run_name)
     if key is None:
@@ -63,10 +63,10 @@ def tasks(
 def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str, limit: int, as_json: bool) -> None:
     from rich.console import Console
 
-    from tina_azr.cli.saying import say
+    from tina_azr.cli.console import say
     from tina_azr.config import choose
-    from tina_azr.tasks.browsing import TaskFilter, count_tasks, list_tasks, summarise
     from tina_azr.tasks.modes import MODES
+    from tina_azr.tasks.queries import TaskFilter, count_tasks, list_tasks, summarise
 
     if mode is not None:
         choose(MODES, mode, "--mode")
@@ -89,7 +89,7 @@ def _table(stored: "Sequence[StoredTask]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from tina_azr.train.wording import percent, visible
+    from tina_azr.formatting import percent, visible
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in ("key", "mode"):
@@ -105,8 +105,8 @@ def _table(stored: "Sequence[StoredTask]") -> "Table":
 
 
 def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json: bool) -> None:
-    from tina_azr.tasks.browsing import find_task
-    from tina_azr.train.rollouts import rollouts_of
+    from tina_azr.runs.rollouts_file import rollouts_of
+    from tina_azr.tasks.queries import find_task
 
     stored: StoredTask | None = None
     try:
@@ -131,7 +131,7 @@ def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json
 
 
 def _print_task(stored: "StoredTask", console: "Console") -> None:
-    from tina_azr.train.wording import counted, percent, visible
+    from tina_azr.formatting import counted, percent, visible
 
     task = stored.task
     console.print(f"[bold]{task.mode}[/bold]  {task.key}")
@@ -162,7 +162,7 @@ def _print_program(program: str, console: "Console") -> None:
     from rich.padding import Padding
     from rich.syntax import Syntax
 
-    from tina_azr.train.wording import visible
+    from tina_azr.formatting import visible
 
     console.print(Padding(Syntax(visible(program), "python", background_color="default", word_wrap=True), (1, 2)))
 
@@ -170,7 +170,7 @@ def _print_program(program: str, console: "Console") -> None:
 def _print_rollout(line: dict[str, Any], console: "Console", *, full: bool) -> None:
     from rich.text import Text
 
-    from tina_azr.train.wording import percent, signed
+    from tina_azr.formatting import percent, signed
 
     if line["kind"] == "proposal":
         console.print(Text(f"\nproposed at step {line['step']}, reward {signed(line['reward'])}", style="bold"))
@@ -188,7 +188,7 @@ def _thought(part: dict[str, Any], *, full: bool) -> "Padding":
     from rich.padding import Padding
     from rich.text import Text
 
-    from tina_azr.train.wording import visible
+    from tina_azr.formatting import visible
 
     thought, answer = visible(part["thought"]), visible(part["answer"] or "(no answer)")
     if not full:

@@ -1,6 +1,6 @@
 """One frozen `Config` decides a run: `load_config` reads it, `dump_config` writes it, `choose` resolves the names in it."""
 
-from tina_azr.config.describing import describe_config
+from tina_azr.config.comments import describe_config
 from tina_azr.config.loading import Flag, choose, config_schema, dump_config, load_config
 from tina_azr.config.sections import (
     RUNS,

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tina_azr.config.document import Document, Path, parse_document, parse_scalar, write_yaml
 from tina_azr.config.sections import Config
+from tina_azr.config.yaml import Document, Path, parse_document, parse_scalar, write_yaml
 from tina_azr.errors import ConfigError
 
 Thing = TypeVar("Thing")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tina_azr.engine.budget import BudgetSettings
-from tina_azr.engine.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.errors import ConfigError, ModelError
+from tina_azr.introspection.budget import BudgetSettings
+from tina_azr.introspection.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.text.chat import THINK_CLOSE, THINK_OPEN, TURN_END, ChatTokenizer
 
 _ANSWER, _SECRET = "Zq7answer", "Zq7secret"

@@ -12,31 +12,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tina_azr.engine.budget import decide_budget
 from tina_azr.engine.checks import check_tags
-from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.modulation import build_modulator
-from tina_azr.engine.running import Running
+from tina_azr.engine.request import Running
 from tina_azr.engine.settings import EngineSettings, resolve
 from tina_azr.engine.transcript import Transcript
-from tina_azr.engine.types import (
-    BudgetDecision,
-    BudgetSource,
-    Event,
-    Failed,
-    Finished,
-    Generation,
-    GenerationRequest,
-    Listener,
-    Plan,
-    Started,
-    Thinking,
-    Ticket,
-)
+from tina_azr.engine.types import Event, Failed, Finished, Generation, GenerationRequest, Listener, Started, Thinking, Ticket
 from tina_azr.errors import ConfigError, ModelError, ServeError
+from tina_azr.introspection.budget import decide_budget
+from tina_azr.introspection.heads import QUANTILES
+from tina_azr.introspection.introspector import Introspector
+from tina_azr.introspection.side_adapter import Modulator
+from tina_azr.introspection.types import BudgetDecision, BudgetSource, Plan
 from tina_azr.model.loading import Policy
-from tina_azr.model.metacog import QUANTILES
-from tina_azr.model.side_adapter import Modulator
 from tina_azr.rollout.session import DecodeSession
 from tina_azr.rollout.types import Ended, RolloutRequest, SamplingParams, StepReport, Token
 

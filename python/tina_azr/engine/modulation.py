@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.settings import ResolvedSettings
 from tina_azr.errors import ConfigError
+from tina_azr.introspection.introspector import Introspector
+from tina_azr.introspection.side_adapter import Modulator, ModulatorShape, condition_of
 from tina_azr.model.loading import Policy
-from tina_azr.model.side_adapter import Modulator, ModulatorShape, condition_of
 
 
 class HeadModulator:

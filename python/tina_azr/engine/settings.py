@@ -1,11 +1,10 @@
 """How the engine decodes when a request does not say. What is None is taken from the model's folder and size."""
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from tina_azr.engine.budget import BudgetSettings
-from tina_azr.errors import ConfigError
+from tina_azr.introspection.budget import BudgetSettings, fitting_budget
 from tina_azr.model.loading import Policy
 
 
@@ -74,25 +73,6 @@ def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
         "budget": fitting_budget(settings.budget, policy),
     }
     return ResolvedSettings(**known)
-
-
-def fitting_budget(settings: BudgetSettings, policy: Policy) -> BudgetSettings:
-    """The same, with think tokens and a reserve that a model of few positions has room for.
-
-    Raises ConfigError where there is no room for the fewest think tokens that were asked for.
-    """
-    positions = int(policy.module.config.max_position_embeddings)
-    room = positions // 5
-    if settings.min_think_tokens > room:
-        raise ConfigError(
-            f"introspection.min_think_tokens {settings.min_think_tokens}: a model of {positions:,} positions has room for thoughts of "
-            f"at most {room}. Give fewer."
-        )
-    return replace(
-        settings,
-        max_think_tokens=min(settings.max_think_tokens, room),
-        answer_reserve=min(settings.answer_reserve, positions // 8),
-    )
 
 
 def _advised(policy: Policy) -> dict[str, Any]:

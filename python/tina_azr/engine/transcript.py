@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tina_azr.engine.introspector import thought_extras
-from tina_azr.engine.types import BudgetDecision, ThinkStop
+from tina_azr.engine.types import ThinkStop
+from tina_azr.introspection.introspector import thought_extras
+from tina_azr.introspection.types import BudgetDecision
 from tina_azr.text.chat import ChatTokenizer
 
 
@@ -135,3 +136,30 @@ class Transcript:
         if self.forced_close:
             return ThinkStop.ANSWER_NOW if self.asked_for_answer else ThinkStop.WALL
         return ThinkStop.CLOSED if self.think_tokens <= decision.budget else ThinkStop.SLACK
+
+
+def count_tagged_tokens(tokenizer: ChatTokenizer, ids: Sequence[int], names: Sequence[str]) -> dict[str, int]:
+    """For each name, tokens between its opening and its next closing tag; an opening tag that is never closed counts to the end.
+
+    Tokens of the tags themselves do not count, nor does an opening tag inside of its own span.
+    """
+    if not names:
+        return {}
+    decoder = tokenizer.stream_decoder()
+    starts, text = [], ""
+    for index in ids:
+        starts.append(len(text))
+        text += decoder.push(index)
+    text += decoder.flush()
+    return {name: _count(text, starts, name) for name in names}
+
+
+def _count(text: str, starts: Sequence[int], name: str) -> int:
+    total, at = 0, 0
+    while (opened := text.find(f"<{name}>", at)) >= 0:
+        begin = opened + len(name) + 2
+        end = text.find(f"</{name}>", begin)
+        stop = len(text) if end < 0 else end
+        total += sum(begin <= start < stop for start in starts)
+        at = stop + len(name) + 3
+    return total

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tina_azr.config import choose
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.engine import DecodeEngine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.hf import HFEngine
 from tina_azr.rollout.types import RolloutEngine
 

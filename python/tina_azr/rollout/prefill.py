@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tina_azr.model.fused import FusedWeights
-from tina_azr.rollout.layers import Rotary, feed_forward, project, rms_norm
+from tina_azr.rollout.step import Rotary, feed_forward, project, rms_norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,10 @@ from torch import Tensor
 from tina_azr.errors import ModelError
 from tina_azr.model.fused import fuse
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.cache import Wave
-from tina_azr.rollout.layers import Rotary
+from tina_azr.rollout.kv_batch import Wave
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slots import Occupant, Slots
-from tina_azr.rollout.step import Modulate, ThoughtModulator, decode_step
+from tina_azr.rollout.step import Modulate, Rotary, ThoughtModulator, decode_step
 from tina_azr.rollout.types import Completion, Ended, PromptHook, RolloutRequest, StepReport, StopCause, Token
 
 DROP_SHARE = 0.25

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tina_azr.errors import ModelError
-from tina_azr.rollout.rows import NO_ID, NO_WALL, NOT_FORCING, RowState
 from tina_azr.rollout.sampling import NO_CUT, SamplingRows, sample, uniforms
+from tina_azr.rollout.slot_state import NO_ID, NO_WALL, NOT_FORCING, RowState
 from tina_azr.rollout.types import Completion, RolloutRequest, StopCause
 
 

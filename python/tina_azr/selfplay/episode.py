@@ -15,16 +15,15 @@ from tina_azr.config import Config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
-from tina_azr.selfplay.insight import Insights
-from tina_azr.selfplay.phases import Phases
-from tina_azr.selfplay.proposing import ProposerRollout, sample_proposals
-from tina_azr.selfplay.reach import RECENT_STEPS, Reach
+from tina_azr.selfplay.chained_tasks import SPARE, chained_proposals
+from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.length_cap import RECENT_STEPS, Reach
+from tina_azr.selfplay.proposing import ProposerRollout, draw_assignments, sample_proposals
 from tina_azr.selfplay.records import NO_INSIGHT, learner_samples, proposal_record, solved_task, task_result
-from tina_azr.selfplay.references import draw_assignments
-from tina_azr.selfplay.rewarding import Rewards, shuffle_rewards
+from tina_azr.selfplay.rewards import Rewards, shuffle_rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import grade_tries, sample_tries, solver_prompt
-from tina_azr.selfplay.stretching import SPARE, chained_proposals
+from tina_azr.selfplay.timing import Phases
 from tina_azr.selfplay.types import Episode, ProposalRecord, Sample, SolvedTask
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import count_steps

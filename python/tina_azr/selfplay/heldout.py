@@ -16,8 +16,7 @@ from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.seeding import Phase, request_seeds
 from tina_azr.selfplay.solving import grade_tries, sample_tries
-from tina_azr.tasks.heldout import HeldoutTask
-from tina_azr.tasks.types import Verdict
+from tina_azr.tasks.types import HeldoutTask, Verdict
 
 EASY_STRATA = range(1, 4)
 """What the embedded model's warm start knew: the headline is pooled over these."""

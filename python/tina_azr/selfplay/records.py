@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tina_azr.config import SelfplayConfig
-from tina_azr.engine.types import Forecast
-from tina_azr.selfplay.probing import PlanProbe
+from tina_azr.introspection.types import Forecast
+from tina_azr.selfplay.plan_probes import PlanProbe
 from tina_azr.selfplay.proposing import ProposerRollout
-from tina_azr.selfplay.rewarding import Rewards
-from tina_azr.selfplay.rewards import GradedAttempt, SolvedProposal
+from tina_azr.selfplay.rewards import GradedAttempt, Rewards, SolvedProposal
 from tina_azr.selfplay.solving import Tries
 from tina_azr.selfplay.types import Attempt, ProposalRecord, Sample, SolvedTask
 from tina_azr.tasks.buffer import TaskResult

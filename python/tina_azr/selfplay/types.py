@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tina_azr.engine.types import Forecast
+from tina_azr.introspection.types import Forecast
 from tina_azr.rollout.types import Completion
-from tina_azr.selfplay.probing import PlanProbe
+from tina_azr.selfplay.plan_probes import PlanProbe
 from tina_azr.tasks.types import Proposal, Reference, RejectReason, Role, Task, Verdict
 
 

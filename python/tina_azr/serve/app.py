@@ -9,11 +9,11 @@ from fastapi import FastAPI
 
 from tina_azr.config import ServeConfig
 from tina_azr.engine.types import ChatEngine
-from tina_azr.serve.addresses import OwnAddress
-from tina_azr.serve.errors_wire import add_handlers
-from tina_azr.serve.gate import Gate, GateRules
+from tina_azr.serve.access.hosts import OwnAddress
+from tina_azr.serve.access.middleware import Gate, GateRules
+from tina_azr.serve.engine_thread import EngineRoom
+from tina_azr.serve.errors import add_handlers
 from tina_azr.serve.metrics import Metrics
-from tina_azr.serve.room import EngineRoom
 from tina_azr.serve.routes_chat import chat_routes
 from tina_azr.serve.routes_status import status_routes
 from tina_azr.serve.routes_tina import tina_routes

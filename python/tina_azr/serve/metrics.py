@@ -6,8 +6,8 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tina_azr.engine.types import Event, Failed, Finished, Generation
-from tina_azr.serve.introspection import completion_tokens
-from tina_azr.serve.run import Run
+from tina_azr.serve.in_flight import Run
+from tina_azr.serve.tina_object import completion_tokens
 
 logger = logging.getLogger("tina_azr.serve")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

@@ -7,15 +7,11 @@ from pydantic import StringConstraints
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
-from tina_azr.serve.bodies import Body, Text
-from tina_azr.serve.chat_answer import ChatTeller, chat_completion
-from tina_azr.serve.chat_request import ChatRequest, StreamOptions
-from tina_azr.serve.chat_wire import ChatCompletion
-from tina_azr.serve.errors_wire import documented
-from tina_azr.serve.event_stream import EventStream
-from tina_azr.serve.responses_answer import ResponsesTeller
-from tina_azr.serve.responses_request import ResponsesRequest
-from tina_azr.serve.responses_wire import ResponseObject, finished_response
+from tina_azr.serve.errors import documented
+from tina_azr.serve.openai.chat import ChatCompletion, ChatRequest, ChatTeller, StreamOptions, chat_completion
+from tina_azr.serve.openai.request import Body, Text
+from tina_azr.serve.openai.responses import ResponseObject, ResponsesRequest, ResponsesTeller, finished_response
+from tina_azr.serve.openai.sse import EventStream
 from tina_azr.serve.service import Service, begin, finish, new_id, now
 
 EVENT = {

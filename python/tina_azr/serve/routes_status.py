@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
-from tina_azr.serve.errors_wire import documented
+from tina_azr.serve.errors import documented
 from tina_azr.serve.pages import INDEX, Pages
 from tina_azr.serve.service import Service
 from tina_azr.serve.types import ApiError

@@ -11,12 +11,12 @@ from typing_extensions import TypedDict
 from tina_azr.errors import SandboxError
 from tina_azr.sandbox.types import OutcomeView
 from tina_azr.serve import markdown
-from tina_azr.serve.bodies import Body, Text
-from tina_azr.serve.errors_wire import documented
-from tina_azr.serve.introspection import CalibrationView, calibration_view
+from tina_azr.serve.errors import documented
+from tina_azr.serve.openai.request import Body, Text
 from tina_azr.serve.service import Service
-from tina_azr.serve.turnstile import Turnstile
+from tina_azr.serve.tina_object import CalibrationView, calibration_view
 from tina_azr.serve.types import ApiError
+from tina_azr.serve.work_queue import Turnstile
 
 LONGEST_MARKDOWN = 100_000
 LONGEST_PROGRAM = 20_000

@@ -12,11 +12,11 @@ from starlette.types import Receive
 from tina_azr.config import ServeConfig
 from tina_azr.engine.types import Failed, Finished, Generation, GenerationRequest
 from tina_azr.sandbox.types import Outcome
-from tina_azr.serve.bodies import RequestLimits
-from tina_azr.serve.event_stream import left, stop
+from tina_azr.serve.engine_thread import EngineRoom
+from tina_azr.serve.in_flight import Run
 from tina_azr.serve.metrics import Metrics
-from tina_azr.serve.room import EngineRoom
-from tina_azr.serve.run import Run
+from tina_azr.serve.openai.request import RequestLimits
+from tina_azr.serve.openai.sse import left, stop
 from tina_azr.serve.types import ApiError, EndedBy, ServedModel, failed
 
 Result = TypeVar("Result")

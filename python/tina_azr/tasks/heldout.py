@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from tina_azr.config import Config
 from tina_azr.errors import ConfigError
 from tina_azr.tasks.codec import heldout_from_json
 from tina_azr.tasks.identity import task_key
@@ -13,7 +15,15 @@ from tina_azr.tasks.jsonl import read_jsonl
 from tina_azr.tasks.modes import MODES
 from tina_azr.tasks.types import HeldoutTask, Task
 
-__all__ = ["HeldoutTask", "heldout_keys", "load_heldout", "take_per_cell"]
+EMBEDDED_SETS = ("report", "choose")
+"""Held-out sets in the package. No proposal may be a task of either, whichever one a run is evaluated on."""
+
+
+def load_heldout_sets(config: Config) -> tuple[tuple[HeldoutTask, ...], frozenset[str]]:
+    """Return the tasks to evaluate on, and the keys that no proposal may have."""
+    embedded = {name: _embedded_heldout(name) for name in EMBEDDED_SETS}
+    chosen = load_heldout(Path(config.heldout.path)) if config.heldout.path else embedded[config.heldout.which]
+    return take_per_cell(chosen, config.heldout.per_cell), heldout_keys(chosen, *embedded.values())
 
 
 def load_heldout(path: Path) -> tuple[HeldoutTask, ...]:
@@ -36,6 +46,11 @@ def take_per_cell(tasks: Sequence[HeldoutTask], count: int) -> tuple[HeldoutTask
             taken[cell] += 1
             kept.append(held_out)
     return tuple(kept)
+
+
+def _embedded_heldout(name: str) -> tuple[HeldoutTask, ...]:
+    with as_file(files("tina_azr").joinpath("assets", "tiny", f"heldout_{name}.jsonl")) as path:
+        return load_heldout(path)
 
 
 def _with_key(fields: Mapping[str, Any]) -> HeldoutTask:

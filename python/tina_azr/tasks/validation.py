@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from tina_azr.config import TasksConfig
 from tina_azr.sandbox.types import Executor, Outcome, OutcomeKind
-from tina_azr.tasks.constancy import reads_arguments
+from tina_azr.tasks.constant_output import reads_arguments
 from tina_azr.tasks.identity import count_steps, defines_entry, program_structure, task_key
 from tina_azr.tasks.modes import MODES, Draft
 from tina_azr.tasks.types import Example, Proposal, RejectReason, Task, TaskRejected

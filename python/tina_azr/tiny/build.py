@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tina_azr.sandbox import Sandbox
-from tina_azr.tasks.heldout import HeldoutTask, load_heldout
+from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.modes import MODES
+from tina_azr.tasks.types import HeldoutTask
 from tina_azr.tiny.examples import example_chunk
 from tina_azr.tiny.export import export_model
 from tina_azr.tiny.heldout import SEED_PROGRAMS, SETS, draw_heldout, draw_seeds, write_heldout, write_seeds

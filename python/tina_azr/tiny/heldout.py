@@ -11,7 +11,7 @@ from random import Random
 
 from tina_azr.sandbox import Sandbox
 from tina_azr.tasks.codec import heldout_to_json
-from tina_azr.tasks.heldout import HeldoutTask
+from tina_azr.tasks.types import HeldoutTask
 from tina_azr.tiny.examples import PAIRS, draw_worked, vague
 
 STRATA = (1, 2, 3, 4, 5, 6)

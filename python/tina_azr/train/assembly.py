@@ -1,8 +1,6 @@
 """From a configuration to the parts of a run: what plays, what checks, what remembers, what learns, what it is measured on."""
 
 from dataclasses import dataclass
-from importlib.resources import as_file, files
-from pathlib import Path
 
 import torch
 
@@ -10,20 +8,18 @@ from tina_azr.config import Config
 from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine
+from tina_azr.runs.checkpoint import Checkpoint
+from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.episode import CountingExecutor, SelfPlay
-from tina_azr.selfplay.insight import Insights
+from tina_azr.selfplay.introspection import Insights
 from tina_azr.tasks.buffer import TaskBuffer
-from tina_azr.tasks.heldout import HeldoutTask, heldout_keys, load_heldout, take_per_cell
+from tina_azr.tasks.heldout import load_heldout_sets
 from tina_azr.tasks.seeds import load_seeds
+from tina_azr.tasks.types import HeldoutTask
 from tina_azr.text.style import PromptStyle
-from tina_azr.train.checkpoint import Checkpoint
-from tina_azr.train.heads import HeadLearner
+from tina_azr.train.heads.learner import HeadLearner
 from tina_azr.train.learner import Learner
-from tina_azr.train.run_folder import RunFolder
-
-EMBEDDED_SETS = ("report", "choose")
-"""Held-out sets in the package. No proposal may be a task of either, whichever is evaluated on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +75,3 @@ def open_buffer(config: Config, run: RunFolder, style: PromptStyle, *, is_new: b
     if is_new:
         return TaskBuffer.create(run.tasks_file, config.tasks, load_seeds(style))
     return TaskBuffer.open(run.tasks_file, config.tasks)
-
-
-def load_heldout_sets(config: Config) -> tuple[tuple[HeldoutTask, ...], frozenset[str]]:
-    """The tasks to evaluate on, and the keys that no proposal may have."""
-    embedded = {name: _embedded_heldout(name) for name in EMBEDDED_SETS}
-    chosen = load_heldout(Path(config.heldout.path)) if config.heldout.path else embedded[config.heldout.which]
-    return take_per_cell(chosen, config.heldout.per_cell), heldout_keys(chosen, *embedded.values())
-
-
-def _embedded_heldout(name: str) -> tuple[HeldoutTask, ...]:
-    with as_file(files("tina_azr").joinpath("assets", "tiny", f"heldout_{name}.jsonl")) as path:
-        return load_heldout(path)

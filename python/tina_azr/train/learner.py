@@ -21,8 +21,13 @@ from tina_azr.model.loading import Policy
 from tina_azr.model.logprobs import completion_logprobs, micro_batches
 from tina_azr.selfplay.types import Sample
 from tina_azr.train.loss import clipped_policy_loss, token_weights
-from tina_azr.train.masters import MasterWeights
-from tina_azr.train.schedule import learning_rate
+from tina_azr.train.master_weights import MasterWeights
+
+
+def learning_rate(base: float, step: int, warmup_steps: int) -> float:
+    """Rate of optimizer step `step`, counted from 1: base/warmup, 2 base/warmup, ... base, base."""
+    return base * min(1.0, step / warmup_steps) if warmup_steps > 0 else base
+
 
 _FUSED = frozenset({"cpu", "cuda"})
 """Devices with a fused AdamW."""

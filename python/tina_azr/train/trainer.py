@@ -12,19 +12,19 @@ from enum import StrEnum
 from pathlib import Path
 
 from tina_azr.config import Config, choose
+from tina_azr.runs.checkpoint import Checkpoint, save_checkpoint
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import Listener
+from tina_azr.runs.metrics_file import read_metrics
+from tina_azr.runs.rollouts_file import write_rollouts
 from tina_azr.selfplay.heldout import evaluate_heldout
-from tina_azr.selfplay.phases import Phases
+from tina_azr.selfplay.timing import Phases
 from tina_azr.selfplay.types import Episode
 from tina_azr.tasks.types import Role
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
 from tina_azr.train.assembly import Parts, assemble
-from tina_azr.train.checkpoint import Checkpoint, save_checkpoint
-from tina_azr.train.heads import HeadReport
-from tina_azr.train.measuring import heldout_metrics, step_metrics
-from tina_azr.train.metrics import Listener
-from tina_azr.train.metrics_file import read_metrics
-from tina_azr.train.rollouts import write_rollouts
-from tina_azr.train.run_folder import RunFolder
+from tina_azr.train.heads.learner import HeadReport
+from tina_azr.train.step_metrics import heldout_metrics, step_metrics
 from tina_azr.train.stopping import StopAsked, StopRequest
 
 _UNINTERRUPTED = frozenset({"learn", "heads", "checkpoint"})

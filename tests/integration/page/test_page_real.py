@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, expect
 from scripted_server import running
 from tina_azr.config import load_config
 from tina_azr.sandbox import Sandbox
-from tina_azr.serve.opening import describe, open_for_serving
+from tina_azr.serve.loading import describe, open_for_serving
 
 
 @pytest.fixture(scope="module")

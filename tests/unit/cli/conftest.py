@@ -8,17 +8,13 @@ import pytest
 
 from tina_azr.engine.types import (
     Answering,
-    BudgetDecision,
-    BudgetSource,
     Event,
     Failed,
     Finished,
     FinishReason,
-    Forecast,
     Generation,
     GenerationRequest,
     Listener,
-    Plan,
     Started,
     Thinking,
     ThinkStop,
@@ -26,6 +22,7 @@ from tina_azr.engine.types import (
     Ticket,
 )
 from tina_azr.errors import ServeError
+from tina_azr.introspection.types import BudgetDecision, BudgetSource, Forecast, Plan
 from tina_azr.rollout.types import Completion, StopCause
 
 FORECAST = Forecast(

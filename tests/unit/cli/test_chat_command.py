@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from tina_azr.cli import chat as command
-from tina_azr.cli import chat_reader
-from tina_azr.cli.chat_loop import Conversation, Sampling
-from tina_azr.cli.chat_state import Chat
+from tina_azr.cli.chat import command
+from tina_azr.cli.chat import reader as chat_reader
+from tina_azr.cli.chat.loop import Conversation, Sampling
+from tina_azr.cli.chat.state import Chat
 from tina_azr.cli.main import cli
 from tina_azr.engine.types import FinishReason, ThinkStop
 

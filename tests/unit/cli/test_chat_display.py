@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tina_azr.cli.chat_display import TurnDisplay
+from tina_azr.cli.chat.display import TurnDisplay
 from tina_azr.cli.turns import Turn, run_turn
-from tina_azr.engine.types import BudgetDecision, BudgetSource, FinishReason, GenerationRequest, Message, ThinkStop
+from tina_azr.engine.types import FinishReason, GenerationRequest, Message, ThinkStop
+from tina_azr.introspection.types import BudgetDecision, BudgetSource
 
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 

@@ -12,13 +12,13 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from tina_azr.cli import chat_reader
-from tina_azr.cli.chat_reader import COMPLETER, open_history, open_reader, state_folder
+from tina_azr.cli.chat import reader
+from tina_azr.cli.chat.reader import COMPLETER, open_history, open_reader, state_folder
 
 
 @pytest.fixture
 def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[PipeInput]:
-    monkeypatch.setattr(chat_reader, "create_output", lambda stdout: DummyOutput())
+    monkeypatch.setattr(reader, "create_output", lambda stdout: DummyOutput())
     with create_pipe_input() as keys, create_app_session(input=keys):
         yield keys
 

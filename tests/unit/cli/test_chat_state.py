@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tina_azr.cli.chat_state import COMMANDS, Chat, read_line
-from tina_azr.cli.speaking import budget_of
+from tina_azr.cli.chat.state import COMMANDS, Chat, read_line
+from tina_azr.cli.model_options import budget_of
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.errors import ConfigError
 

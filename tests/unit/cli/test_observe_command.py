@@ -11,17 +11,19 @@ from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
-from tina_azr.cli import observe as command
-from tina_azr.cli import observe_picture, saying
+from tina_azr.cli import console as console_module
 from tina_azr.cli.main import cli
-from tina_azr.cli.observe_panel import bar, number, observation_panel
-from tina_azr.cli.observe_picture import draw_observation
+from tina_azr.cli.observe import command
+from tina_azr.cli.observe import figure as observe_figure
+from tina_azr.cli.observe.figure import draw_observation
+from tina_azr.cli.observe.panel import bar, number, observation_panel
 from tina_azr.engine.engine import IntrospectiveEngine
-from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.observation import Observation
 from tina_azr.engine.settings import EngineSettings
-from tina_azr.engine.types import Plan, ThinkStop
-from tina_azr.model.metacog import HeadShape, build_heads
+from tina_azr.engine.types import ThinkStop
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.introspector import Introspector
+from tina_azr.introspection.types import Plan
 
 if TYPE_CHECKING:
     from tina_azr.model.loading import Policy
@@ -93,7 +95,7 @@ def test_a_terminal_shows_how_far_the_answer_is(further: tuple[str, ...], monkey
         told.append(words)
         yield told.append if shown else lambda words: None
 
-    monkeypatch.setattr(saying, "waiting", waiting)
+    monkeypatch.setattr(console_module, "waiting", waiting)
     assert call("8 + 9?", "--model", "m", *BRIEF, *further).exit_code == 0
     if further:
         assert told == ["reading the prompt"]
@@ -249,7 +251,7 @@ def test_no_line_of_text_leaves_the_picture(letters: str) -> None:
         "io": {**record_of_call().io.model_dump(), "prompt_preview": long},
         "text": {"full": None, "answer": long},
     }
-    figure = observe_picture._figure(Observation.model_validate({**record_of_call().model_dump(), **written}))
+    figure = observe_figure._figure(Observation.model_validate({**record_of_call().model_dump(), **written}))
     ends = [label.get_window_extent().x1 / figure.bbox.x1 for label in figure.texts]
     assert max(ends) < 0.98
     assert min(ends[:3]) > 0.8

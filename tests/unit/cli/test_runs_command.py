@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from tina_azr.cli.main import cli
 from tina_azr.config import load_config
-from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics
-from tina_azr.train.metrics_file import MetricsWriter
-from tina_azr.train.run_folder import RunFolder
-from tina_azr.train.status import RunState
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import HeldoutCell, HeldoutMetrics
+from tina_azr.runs.metrics_file import MetricsWriter
+from tina_azr.runs.status import RunState
 
 Runs = Callable[..., Result]
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tina_azr.benchmarks import sandbox as benchmark
+from tina_azr.benchmarks import sandbox_peers
 from tina_azr.cli.main import cli
 from tina_azr.cli.sandbox import FACTS
-from tina_azr.sandbox import Limits, Sandbox, Way, benchmark, peers
+from tina_azr.sandbox import Limits, Sandbox, Way
 
 OTHERS = ("prepared calls", "two threads", "in-process exec", "subprocess")
 KEYS = {"outcome", "value", "error", "stdout", "fuel", "wall_ms", "memory_bytes"}
@@ -167,7 +169,7 @@ def test_a_program_that_is_no_text_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_bench_compares_with_recorded_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = count()  # one more each time that a clock is looked at
-    for module in (benchmark, peers):
+    for module in (benchmark, sandbox_peers):
         monkeypatch.setattr(module, "perf_counter", lambda: next(seconds))
     rows = [
         {"snippet": "def f(a):\n    return a + 1", "imports": [], "input": "1", "output": "2"},
@@ -228,7 +230,7 @@ def test_bench_without_a_corpus_runs_the_seed_tasks() -> None:
 
 
 def test_the_subprocess_peer_says_that_it_ran_a_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "SUBPROCESS_LIMIT", 3)
+    monkeypatch.setattr(sandbox_peers, "SUBPROCESS_LIMIT", 3)
     result = call("bench", "--limit", "10", "--rounds", "1", "--peers")
     assert "subprocess ran 3 of the 10 programs" in result.stdout
     assert "share" in result.stdout

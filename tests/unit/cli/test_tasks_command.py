@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from tina_azr.cli.main import cli
 from tina_azr.config import load_config
 from tina_azr.rollout.types import Completion, StopCause
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.rollouts_file import write_rollouts
 from tina_azr.selfplay.types import Attempt, Episode, ProposalRecord, SolvedTask
-from tina_azr.tasks.browsing import ORDERS
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
+from tina_azr.tasks.queries import ORDERS
 from tina_azr.tasks.types import Example, Proposal, Task, Verdict
-from tina_azr.train.rollouts import write_rollouts
-from tina_azr.train.run_folder import RunFolder
 
 Tasks = Callable[..., Result]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tina_azr.cli import train_check, train_session
 from tina_azr.cli.main import cli
-from tina_azr.cli.run_paths import latest_run
-from tina_azr.cli.train_plan import Plan, plan_new, plan_resume, resume_command
+from tina_azr.cli.train import dry_run, session
+from tina_azr.cli.train.plan import Plan, plan_new, plan_resume, resume_command
 from tina_azr.config import Config, load_config
 from tina_azr.errors import ConfigError, ModelError, RunError
-from tina_azr.train.checkpoint import Checkpoint
-from tina_azr.train.metrics import HeldoutCell, HeldoutMetrics, Listener
-from tina_azr.train.run_folder import RunFolder
-from tina_azr.train.status import RunState
+from tina_azr.runs.checkpoint import Checkpoint
+from tina_azr.runs.find import latest_run
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import HeldoutCell, HeldoutMetrics, Listener
+from tina_azr.runs.status import RunState
 from tina_azr.train.trainer import EndReason, TrainingEnd
 
 Train = Callable[..., Result]
@@ -57,7 +57,7 @@ class Loop:
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """`tina-azr train ...` in an empty folder, with a loop that ends in the given way."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train_session, "Trainer", Loop)
+    monkeypatch.setattr(session, "Trainer", Loop)
 
     def train(*arguments: str, ending: EndReason | BaseException = EndReason.STEPS) -> Result:
         monkeypatch.setattr(Loop, "ending", ending)
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_step_0_is_a_checkpoint(train: Train, monkeypatch: pytes
     train("--name", "first", ending=EndReason.STOPPED)
     before = Checkpoint(path=Path("runs/first/checkpoints/step-0"), step=0, seconds=3.0, config_digest="", learner_state={})
     for found, said in ((before, "Going on from the checkpoint of step 0."), (None, "No checkpoint yet: from the beginning.")):
-        monkeypatch.setattr(train_session, "rewind", lambda run, config, step, found=found: found)
+        monkeypatch.setattr(session, "rewind", lambda run, config, step, found=found: found)
         output = train("--resume", "first", ending=EndReason.STOPPED).output
         assert output.splitlines()[1].endswith(f"every 10 steps. {said}")
 
@@ -194,12 +194,12 @@ def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) ->
         (tmp_path / "checkpoints" / f"step-{step}").mkdir(parents=True)
     for asked, looked_at in ((0, 0), (10, 10), (None, 10)):
         plan = Plan(path=tmp_path, config=load_config(), resume=True, from_step=asked)
-        assert train_check._model_folder(plan) == tmp_path / "checkpoints" / f"step-{looked_at}" / "model"
+        assert dry_run._model_folder(plan) == tmp_path / "checkpoints" / f"step-{looked_at}" / "model"
 
 
 def test_a_dry_run_shows_settings_as_they_may_be_typed_back() -> None:
     config = load_config(overrides=["run.max_minutes=null", "introspection.train_heads=false", "tasks.modes=[deduction]"])
-    said = list(train_check._changes(config))
+    said = list(dry_run._changes(config))
     assert "run.max_minutes = null (default 15.0)" in said
     assert "introspection.train_heads = false (default true)" in said
     assert "tasks.modes = [deduction] (default [deduction, abduction, induction])" in said

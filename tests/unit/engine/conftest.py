@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tina_azr.engine.engine import IntrospectiveEngine
-    from tina_azr.engine.introspector import Introspector
+    from tina_azr.introspection.introspector import Introspector
     from tina_azr.model.loading import Policy
 
 CLOSING = "so\n</think>\n\n"
@@ -24,8 +24,8 @@ def policy(byte_policy: "Policy") -> "Policy":
 @pytest.fixture
 def introspector(policy: "Policy") -> "Introspector":
     """Untrained: they forecast some 30 to 50 think tokens, and even odds."""
-    from tina_azr.engine.introspector import Introspector
-    from tina_azr.model.metacog import HeadShape, build_heads
+    from tina_azr.introspection.heads import HeadShape, build_heads
+    from tina_azr.introspection.introspector import Introspector
 
     shape = HeadShape(kind="linked", taps=(0, 1), hidden_size=policy.module.config.hidden_size, width=8)
     return Introspector(build_heads(shape, seed=3))
@@ -37,9 +37,9 @@ Make = Callable[..., "IntrospectiveEngine"]
 @pytest.fixture
 def make_engine(policy: "Policy", introspector: "Introspector") -> Make:
     """An engine with heads (`heads=False`: without); `budget` fields in a dictionary, the others are those of `EngineSettings`."""
-    from tina_azr.engine.budget import BudgetSettings
     from tina_azr.engine.engine import IntrospectiveEngine
     from tina_azr.engine.settings import EngineSettings
+    from tina_azr.introspection.budget import BudgetSettings
 
     def make(*, heads: bool = True, budget: dict[str, Any] | None = None, **settings: Any) -> "IntrospectiveEngine":
         limits = BudgetSettings(**({"answer_reserve": 16} | (budget or {})))

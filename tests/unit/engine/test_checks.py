@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models
 
 import tina_azr
 from tina_azr.engine import checks
-from tina_azr.engine.calibration import Calibration, ConfidenceCalibration, ConfidenceMap, tokenizer_digest
 from tina_azr.engine.checks import ModelShape, Problem
+from tina_azr.introspection.calibration import Calibration, ConfidenceCalibration, ConfidenceMap, tokenizer_digest
 
 TINY = Path(tina_azr.__file__).parent / "assets" / "tiny"
 SHAPE = ModelShape(layers=3, hidden_size=160, positions=1_024, vocabulary=576)

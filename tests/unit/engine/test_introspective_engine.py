@@ -8,20 +8,10 @@ import pytest
 import torch
 
 from tina_azr.engine.engine import IntrospectionWarning, IntrospectiveEngine
-from tina_azr.engine.introspector import Introspector, close_extras
-from tina_azr.engine.types import (
-    BudgetSource,
-    Event,
-    Failed,
-    Finished,
-    FinishReason,
-    Generation,
-    GenerationRequest,
-    Message,
-    Plan,
-    ThinkStop,
-)
+from tina_azr.engine.types import Event, Failed, Finished, FinishReason, Generation, GenerationRequest, Message, ThinkStop
 from tina_azr.errors import ConfigError, ModelError, ServeError
+from tina_azr.introspection.introspector import Introspector, close_extras
+from tina_azr.introspection.types import BudgetSource, Plan
 from tina_azr.model.loading import Policy
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams

@@ -7,13 +7,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from tina_azr.cli.observe import record_of
+from tina_azr.cli.observe.command import record_of
 from tina_azr.engine.engine import IntrospectiveEngine
-from tina_azr.engine.introspector import Introspector
 from tina_azr.engine.observation import Observation, observation_schema
 from tina_azr.engine.settings import EngineSettings
 from tina_azr.engine.types import GenerationRequest, Message
-from tina_azr.model.metacog import HeadKind, HeadShape, build_heads
+from tina_azr.introspection.heads import HeadKind, HeadShape, build_heads
+from tina_azr.introspection.introspector import Introspector
 
 if TYPE_CHECKING:
     from tina_azr.model.loading import Policy

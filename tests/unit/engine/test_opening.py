@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tina_azr.engine.calibration import CALIBRATION, Calibration
 from tina_azr.engine.engine import IntrospectionWarning
-from tina_azr.engine.opening import find_introspector, model_folder, open_engine
+from tina_azr.engine.loading import find_introspector, model_folder, open_engine
 from tina_azr.engine.settings import EngineSettings, resolve
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.errors import ModelError
-from tina_azr.model.heads_file import HeadFacts, save_heads, weights_digest
+from tina_azr.introspection.calibration import CALIBRATION, Calibration
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.heads_file import HeadFacts, save_heads, weights_digest
 from tina_azr.model.loading import load_policy
-from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.rollout.types import SamplingParams
 
 SHAPE = HeadShape(kind="tap", taps=(0, 1), hidden_size=32, width=8)

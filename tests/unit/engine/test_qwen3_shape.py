@@ -8,14 +8,14 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tina_azr.engine.budget import BudgetSettings
 from tina_azr.engine.engine import IntrospectiveEngine
-from tina_azr.engine.introspector import Introspector
-from tina_azr.engine.opening import open_engine
+from tina_azr.engine.loading import open_engine
 from tina_azr.engine.settings import EngineSettings
 from tina_azr.engine.types import GenerationRequest, Message, ThinkStop
+from tina_azr.introspection.budget import BudgetSettings
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.introspector import Introspector
 from tina_azr.model.loading import QWEN_CLOSING, Policy, load_policy
-from tina_azr.model.metacog import HeadShape, build_heads
 from tina_azr.model.taps import choose_taps
 from tina_azr.text.style import PromptStyle
 

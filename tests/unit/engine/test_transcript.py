@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tina_azr
-from tina_azr.engine.introspector import thought_extras
 from tina_azr.engine.transcript import Transcript
-from tina_azr.engine.types import BudgetDecision, BudgetSource, ThinkStop
+from tina_azr.engine.types import ThinkStop
+from tina_azr.introspection.introspector import thought_extras
+from tina_azr.introspection.types import BudgetDecision, BudgetSource
 from tina_azr.text.chat import ChatTokenizer
 
 TOKENIZER = ChatTokenizer.from_folder(Path(tina_azr.__file__).parent / "assets" / "tiny")

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from tina_azr.model.fused import fuse
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.layers import Rotary
 from tina_azr.rollout.prefill import Prefill, PromptCache
 from tina_azr.rollout.slot_cache import SlotCache
-from tina_azr.rollout.step import decode_step
+from tina_azr.rollout.step import Rotary, decode_step
 
 PROMPTS = ("a", "some longer words", "def f(x):")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tina_azr.engine.types import Forecast, Plan
-from tina_azr.selfplay.rewards.introspection import HIGHEST, LOWEST, calibration_surprise, centred, seed_legacy
+from tina_azr.introspection.types import Forecast, Plan
+from tina_azr.selfplay.introspection_rewards import HIGHEST, LOWEST, calibration_surprise, centred, seed_legacy
 
 DRAWS = 100_000
 GROUP = 8

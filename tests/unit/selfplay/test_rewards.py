@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tina_azr.config import RewardsConfig
 from tina_azr.errors import ConfigError
 from tina_azr.rollout.types import Completion, StopCause
-from tina_azr.selfplay.rewarding import Rewards, shuffle_rewards
-from tina_azr.selfplay.rewards import LEARNABILITY, GradedAttempt, SolvedProposal
+from tina_azr.selfplay.rewards import LEARNABILITY, GradedAttempt, Rewards, SolvedProposal, shuffle_rewards
 from tina_azr.selfplay.types import Sample
 from tina_azr.tasks.types import RejectReason, Role, Task, Verdict
 

@@ -9,7 +9,7 @@ import pytest
 
 from scripted_chat import ScriptedChatEngine
 from scripted_server import PATIENCE, RunningServer, running
-from tina_azr.serve.gate import HEADER_BYTES
+from tina_azr.serve.access.middleware import HEADER_BYTES
 
 KEY = "correct-horse-battery"
 ASK = {"messages": [{"role": "user", "content": "hello"}]}

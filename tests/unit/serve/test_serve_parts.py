@@ -15,11 +15,11 @@ from scripted_server import PATIENCE, running
 from tina_azr.config import ServeConfig, load_config
 from tina_azr.errors import ConfigError, SandboxError, ServeError
 from tina_azr.sandbox.types import Outcome, OutcomeKind
-from tina_azr.serve.addresses import OwnAddress, is_loopback, same_origin
-from tina_azr.serve.keys import VARIABLE, find_key
-from tina_azr.serve.listening import check_exposure, hint_of, listen, port_of, url_of
+from tina_azr.serve.access.api_key import VARIABLE, find_key
+from tina_azr.serve.access.hosts import OwnAddress, is_loopback, same_origin
+from tina_azr.serve.loading import describe, open_for_serving
 from tina_azr.serve.markdown import render
-from tina_azr.serve.opening import describe, open_for_serving
+from tina_azr.serve.server import check_exposure, hint_of, listen, port_of, url_of
 from tina_azr.text.style import PromptStyle
 
 
@@ -194,7 +194,7 @@ def test_a_server_at_every_address_says_how_other_machines_reach_it(host: str, s
 def test_other_machines_are_told_an_address_where_there_is_one(
     outward: str | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tina_azr.serve.listening._outward_address", lambda: outward)
+    monkeypatch.setattr("tina_azr.serve.server._outward_address", lambda: outward)
     assert said in (hint_of(ServeConfig(host="0.0.0.0"), 5) or "")
 
 

@@ -7,7 +7,7 @@ import httpx
 from pydantic import BaseModel
 
 from tina_azr.config import ServeConfig
-from tina_azr.serve.budgets import BudgetFields, ReasoningOptions, TemplateOptions, ThinkingOptions
+from tina_azr.serve.openai.request import BudgetFields, ReasoningOptions, TemplateOptions, ThinkingOptions
 
 PAGE = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ from tina_azr.config import load_config
 
 def test_settings_of_introspection_reach_the_engine() -> None:
     from tina_azr.engine.engine import IntrospectionWarning
-    from tina_azr.serve.opening import open_for_serving
+    from tina_azr.serve.loading import open_for_serving
 
     said = ["skip_below=0.2", "obey_stop_plan=true", "adapter_rank=2", "film=true", "gate_layer=1", "tags=[plan]"]
     with pytest.warns(IntrospectionWarning, match="nothing trains them yet"):

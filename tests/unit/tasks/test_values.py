@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tina_azr.tasks.constancy import is_constant, reads_arguments, varied_arguments
-from tina_azr.tasks.leaks import gives_away
+from tina_azr.tasks.constant_output import is_constant, reads_arguments, varied_arguments
+from tina_azr.tasks.message_leak import gives_away
 from tina_azr.tasks.values import same_value
 
 LITERALS = st.recursive(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from tina_azr.train.calibration_plots import BudgetView, ConfidenceView, calibration_figure, draw_calibration
+from tina_azr.train.calibration.plots import BudgetView, ConfidenceView, calibration_figure, draw_calibration
 
 
 def view(after: float) -> ConfidenceView:

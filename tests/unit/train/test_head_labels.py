@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tina_azr.selfplay.probing import PlanProbe
+from tina_azr.selfplay.plan_probes import PlanProbe
 from tina_azr.tasks.types import Task
-from tina_azr.train.head_labels import CLOSES, NO_LENGTH, HeadLabels, fold_of, is_calibration
+from tina_azr.train.heads.labels import CLOSES, NO_LENGTH, HeadLabels, fold_of, is_calibration
 
 Group = Callable[..., Any]
 STATES = np.ones((2, 32), dtype=np.float32)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tina_azr.config import Config, load_config
-from tina_azr.engine.scores import auroc
 from tina_azr.errors import CheckpointError
+from tina_azr.introspection.scores import auroc
 from tina_azr.model.loading import Policy
-from tina_azr.selfplay.probing import PlanProbe
-from tina_azr.train.head_labels import fold_of
-from tina_azr.train.heads import HeadLearner
+from tina_azr.selfplay.plan_probes import PlanProbe
+from tina_azr.train.heads.labels import fold_of
+from tina_azr.train.heads.learner import HeadLearner
 
 Group = Callable[..., Any]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tina_azr.model.metacog import QUANTILES
-from tina_azr.train.head_loss import budget_loss, confidence_loss, plan_loss
+from tina_azr.introspection.heads import QUANTILES
+from tina_azr.train.heads.losses import budget_loss, confidence_loss, plan_loss
 
 
 def no(lengths: torch.Tensor) -> torch.Tensor:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tina_azr.engine.types import Forecast, Plan
-from tina_azr.selfplay.probing import PlanProbe
+from tina_azr.introspection.types import Forecast, Plan
+from tina_azr.selfplay.plan_probes import PlanProbe
 from tina_azr.selfplay.types import Episode, SolvedTask
-from tina_azr.train.head_metrics import introspection_metrics
-from tina_azr.train.heads import HeadReport
+from tina_azr.train.heads.learner import HeadReport
+from tina_azr.train.heads.metrics import introspection_metrics
 
 Group = Callable[..., Any]
 REPORT = HeadReport(labels=64, c0_loss=0.6, cE_loss=0.5, budget_loss=0.2, plan_loss=1.1)

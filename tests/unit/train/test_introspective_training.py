@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from tina_azr.config import Config, load_config
-from tina_azr.model.heads_file import head_names, load_heads, weights_digest
+from tina_azr.introspection.heads_file import head_names, load_heads, weights_digest
 from tina_azr.model.loading import load_policy
+from tina_azr.runs.checkpoint import Checkpoint
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import deterministic
+from tina_azr.runs.metrics_file import MetricsWriter
+from tina_azr.runs.resume import rewind
 from tina_azr.selfplay.episode import SelfPlay
-from tina_azr.selfplay.insight import Insights
+from tina_azr.selfplay.introspection import Insights
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.types import Reference
 from tina_azr.train.assembly import Parts
-from tina_azr.train.checkpoint import Checkpoint
-from tina_azr.train.heads import HeadLearner
+from tina_azr.train.heads.learner import HeadLearner
 from tina_azr.train.learner import Learner
-from tina_azr.train.metrics import deterministic
-from tina_azr.train.metrics_file import MetricsWriter
-from tina_azr.train.resume import rewind
-from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.trainer import Trainer
 
 SEEDS = (Reference(program="def f(x):\n    return x + 1", input="2", output="3"),)

@@ -15,7 +15,7 @@ from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.selfplay.types import Sample
 from tina_azr.tasks.types import Role
 from tina_azr.train.learner import Learner, merge_equal
-from tina_azr.train.masters import MasterWeights
+from tina_azr.train.master_weights import MasterWeights
 
 
 def completion(policy: Policy, prompt: tuple[int, ...], ids: list[int], forced: Sequence[int] = ()) -> Completion:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tina_azr.train.learner import learning_rate
 from tina_azr.train.loss import clipped_policy_loss, token_weights
-from tina_azr.train.schedule import learning_rate
 
 
 def test_on_policy_gradient_is_plain_reinforce() -> None:

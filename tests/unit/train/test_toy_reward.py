@@ -9,7 +9,7 @@ from tina_azr.config import load_config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
-from tina_azr.selfplay.rewarding import shuffle_rewards
+from tina_azr.selfplay.rewards import shuffle_rewards
 from tina_azr.selfplay.types import Sample
 from tina_azr.tasks.types import Role
 from tina_azr.train.advantages import ADVANTAGES, RewardTable

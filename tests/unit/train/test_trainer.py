@@ -11,16 +11,16 @@ import pytest
 
 from tina_azr.config import Config, load_config
 from tina_azr.model.loading import load_policy
+from tina_azr.runs.checkpoint import Checkpoint
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.metrics import HeldoutMetrics, StepMetrics, deterministic
+from tina_azr.runs.metrics_file import MetricsWriter
+from tina_azr.runs.resume import rewind
 from tina_azr.selfplay.episode import SelfPlay
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.types import HeldoutTask, Reference, Task
 from tina_azr.train.assembly import Parts
-from tina_azr.train.checkpoint import Checkpoint
 from tina_azr.train.learner import Learner
-from tina_azr.train.metrics import HeldoutMetrics, StepMetrics, deterministic
-from tina_azr.train.metrics_file import MetricsWriter
-from tina_azr.train.resume import rewind
-from tina_azr.train.run_folder import RunFolder
 from tina_azr.train.trainer import EndReason, Trainer, TrainingEnd
 
 SEEDS = (Reference(program="def f(x):\n    return x + 1", input="2", output="3"),)

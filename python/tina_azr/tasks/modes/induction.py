@@ -8,11 +8,11 @@ from tina_azr.config import TasksConfig
 from tina_azr.sandbox.types import Executor, Outcome, OutcomeKind
 from tina_azr.tasks import compact_prompts
 from tina_azr.tasks.blocks import fence, find_blocks
-from tina_azr.tasks.constancy import is_constant
-from tina_azr.tasks.leaks import gives_away
+from tina_azr.tasks.constant_output import is_constant
+from tina_azr.tasks.message_leak import gives_away
 from tina_azr.tasks.modes.base import Draft
+from tina_azr.tasks.modes.prompts import DIFFICULTY, INPUT_FORM, PROGRAM_FORM, reference_blocks
 from tina_azr.tasks.modes.single_call import first_reference, last_block, only_block
-from tina_azr.tasks.modes.wording import DIFFICULTY, INPUT_FORM, PROGRAM_FORM, reference_blocks
 from tina_azr.tasks.types import Example, Proposal, Reference, RejectReason, Task, TaskRejected, Verdict
 from tina_azr.tasks.values import call_of, same_value
 from tina_azr.text.style import PromptStyle

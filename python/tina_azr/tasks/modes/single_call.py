@@ -6,9 +6,9 @@ from tina_azr.config import TasksConfig
 from tina_azr.errors import ConfigError
 from tina_azr.tasks.blocks import fence, find_blocks
 from tina_azr.tasks.canonical import canonical_program
-from tina_azr.tasks.constancy import is_constant, varied_arguments
+from tina_azr.tasks.constant_output import is_constant, varied_arguments
 from tina_azr.tasks.modes.base import Draft
-from tina_azr.tasks.modes.wording import (
+from tina_azr.tasks.modes.prompts import (
     DIFFICULTY,
     INPUT_FORM,
     PROGRAM_FORM,

@@ -1,0 +1,178 @@
+"""Is a predicted budget worth more than a fixed one? The same held-out prompts uncapped, under one fixed cap, and under their forecasts.
+
+    python -m tina_azr.benchmarks.budgets RUN [--per-cell N] [--samples S] [--shares .85,.7,.5] [--threads T]
+
+Two ways of using a forecast. *Quantile*: every prompt's wall is a quantile of its think tokens, however hopeless. *Worth*: prompts whose c0
+is below a threshold are answered without a thought (`EngineSettings.skip_below`), the others think under their .95 quantile and slack;
+the threshold is set so that a given share of the uncapped think tokens remains. The fixed cap beside each spends as many think tokens
+in the mean; cap and threshold are found on the uncapped rollouts. Differences are paired by task, with bootstrap intervals.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tina_azr.config import Config, load_config
+from tina_azr.engine.loading import find_introspector, model_folder
+from tina_azr.errors import ModelError
+from tina_azr.introspection.introspector import Introspector
+from tina_azr.introspection.scores import interval
+from tina_azr.introspection.types import Forecast
+from tina_azr.model.loading import Policy, load_policy
+from tina_azr.rollout.decode import DecodeEngine
+from tina_azr.rollout.types import PromptHook, SamplingParams
+from tina_azr.runs.folder import RunFolder
+from tina_azr.sandbox.opening import open_sandbox
+from tina_azr.sandbox.types import Executor
+from tina_azr.selfplay.seeding import Phase, request_seeds
+from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
+from tina_azr.tasks.heldout import load_heldout_sets
+from tina_azr.tasks.types import Task, Verdict
+
+AMPLE = 1.25
+"""Walls of thoughts that are worth it, over the .95 quantile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way of setting walls, over all tasks and samples. Axes: `_N` tasks, `_G` samples."""
+
+    correct_NG: NDArray[np.bool_]
+    tokens_NG: NDArray[np.int64]
+    """Think tokens, forced ones left out."""
+    forced: float
+    """Share of thoughts that the wall closed."""
+    c0_N: NDArray[np.float64]
+
+
+class Bench:
+    """Tries the same tasks with the same seeds under different walls."""
+
+    def __init__(
+        self, policy: Policy, introspector: Introspector, executor: Executor, tasks: Sequence[Task], config: Config, samples: int
+    ) -> None:
+        self._policy = policy
+        self._introspector = introspector
+        self._executor = executor
+        self._tasks = tasks
+        self._config = config
+        self._samples = samples
+        self._engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=introspector.taps)
+
+    def arm(self, wall: int | None = None, hook: PromptHook | None = None) -> Arm:
+        """One fixed wall, a wall for each prompt, or none."""
+        play = self._config.selfplay
+        tries = sample_tries(
+            self._policy,
+            self._engine,
+            self._tasks,
+            group_size=self._samples,
+            params=SamplingParams(max_tokens=play.max_tokens, temperature=1.0, think_wall=wall),
+            seeds=request_seeds(self._config.seed, 0, Phase.HELDOUT, len(self._tasks)),
+            on_prompts=hook,
+        )
+        correct = [[verdict is Verdict.CORRECT for verdict in verdicts] for verdicts in grade_tries(self._executor, tries)]
+        completions = [completion for group in tries for completion in group.completions_G]
+        tokens = [one.think_tokens - int(one.forced_T[: one.think_tokens].sum()) for one in completions]
+        return Arm(
+            correct_NG=np.array(correct),
+            tokens_NG=np.array(tokens).reshape(len(tries), -1),
+            forced=float(np.mean([one.forced_close for one in completions])),
+            c0_N=np.array(
+                [forecast.c0 for forecast in self._introspector.forecasts(_states(tries), [one.mode for one in self._tasks])]
+            ),
+        )
+
+    def by_quantile(self, quantile: float) -> PromptHook:
+        """Walls at a quantile of the forecasts."""
+        return self._walls(lambda forecast: forecast.budget_quantiles[quantile])
+
+    def by_worth(self, least_c0: float) -> PromptHook:
+        """No thought below this confidence, ample walls from it on."""
+        return self._walls(lambda forecast: AMPLE * forecast.budget_quantiles[0.95] if forecast.c0 >= least_c0 else 0.0)
+
+    def _walls(self, tokens: Callable[[Forecast], float]) -> PromptHook:
+        def walls(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
+            modes = [self._tasks[number].mode for number in numbers]
+            return [int(np.ceil(tokens(forecast))) for forecast in self._introspector.forecasts(states_NLH, modes)]
+
+        return walls
+
+
+def _states(tries: Sequence[Tries]) -> NDArray[np.float32]:
+    return np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
+
+
+def least_c0(free: Arm, share: float) -> float:
+    """The confidence from which thinking leaves this share of the uncapped think tokens."""
+    order_N = np.argsort(-free.c0_N)
+    spent_N = np.cumsum(free.tokens_NG.mean(axis=1)[order_N]) / free.tokens_NG.mean(axis=1).sum()
+    return float(free.c0_N[order_N[np.searchsorted(spent_N, share)]])
+
+
+def fixed_cap(lengths_NG: NDArray[np.int64], mean: float) -> int:
+    """The cap under which these lengths have at least this mean, as near as whole tokens allow."""
+    return next(
+        cap for cap in range(int(lengths_NG.max()) + 1) if np.minimum(lengths_NG, cap).mean() >= mean or cap == lengths_NG.max()
+    )
+
+
+def _gain(a: Arm, b: Arm) -> str:
+    """Mean difference of the tasks' accuracies, with its interval."""
+    difference_N = a.correct_NG.mean(axis=1) - b.correct_NG.mean(axis=1)
+    found = interval(lambda d_N: float(d_N.mean()), [difference_N], seed=0)
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def _row(name: str, arm: Arm, free: Arm) -> str:
+    share = arm.tokens_NG.mean() / free.tokens_NG.mean()
+    return (
+        f"{name:<24} {100 * arm.correct_NG.mean():5.1f} %  {arm.tokens_NG.mean():6.1f} tokens ({100 * share:3.0f} %)  "
+        f"{100 * arm.forced:3.0f} % forced"
+    )
+
+
+@click.command()
+@click.argument("run_name", metavar="RUN")
+@click.option("--per-cell", default=32, show_default=True, type=click.IntRange(min=1), help="Held-out tasks a mode and stratum.")
+@click.option("--samples", default=4, show_default=True, type=click.IntRange(min=1))
+@click.option("--quantiles", default="0.8", show_default=True, help="Of the forecast, as walls.")
+@click.option("--shares", default="0.85,0.7,0.5", show_default=True, help="Of the uncapped think tokens, for budgets by worth.")
+@click.option("--threads", default=0, show_default=True, help="Threads of torch; 0: its own choice.")
+def main(run_name: str, per_cell: int, samples: int, quantiles: str, shares: str, threads: int) -> None:
+    """Accuracy and think tokens of RUN's newest checkpoint: uncapped, predicted walls, and a fixed wall of the same mean."""
+    if threads:
+        torch.set_num_threads(threads)
+    run = RunFolder.open(Path(run_name))
+    config = load_config(run.config_file, [f"heldout.per_cell={per_cell}"])
+    policy = load_policy(model_folder(str(run.path)))
+    introspector, _ = find_introspector(policy)
+    if introspector is None:
+        raise ModelError(f"there are no heads beside {run_name}'s checkpoint: train with introspection.train_heads")
+    heldout, _ = load_heldout_sets(config)
+    with open_sandbox(config.sandbox) as sandbox:
+        bench = Bench(policy, introspector, sandbox, [one.task for one in heldout], config, samples)
+        free = bench.arm()
+        click.echo(f"{len(heldout)} tasks, {samples} samples each")
+        click.echo(_row("(a) no cap", free, free))
+        hooks = {f"(c) quantile {quantile}": bench.by_quantile(float(quantile)) for quantile in filter(None, quantiles.split(","))}
+        for share in filter(None, shares.split(",")):
+            threshold = least_c0(free, float(share))
+            hooks[f"(c) worth, c0 >= {threshold:.2f}"] = bench.by_worth(threshold)
+        for name, hook in hooks.items():
+            predicted = bench.arm(hook=hook)
+            cap = fixed_cap(free.tokens_NG, float(predicted.tokens_NG.mean()))
+            fixed = bench.arm(wall=cap)
+            click.echo(_row(name, predicted, free))
+            click.echo(_row(f"(b) fixed at {cap}", fixed, free))
+            against_fixed, against_free = (_gain(predicted, other) for other in (fixed, free))
+            click.echo(f"    accuracy in points: (c) - (b) {against_fixed}, (c) - (a) {against_free}")
+
+
+if __name__ == "__main__":
+    main()

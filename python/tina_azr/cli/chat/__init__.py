@@ -1,0 +1,1 @@
+"""`tina-azr chat`."""

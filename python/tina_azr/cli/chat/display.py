@@ -1,0 +1,113 @@
+"""A turn on a terminal, as it happens: a line that counts the thought, the answer as it comes, one line of introspection.
+
+Text of the model goes to the terminal with its control characters spelled out, and never through rich's markup.
+"""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tina_azr.cli.console import say
+from tina_azr.cli.summaries import STOPS, footer, thought_line, tokens_words, warnings
+from tina_azr.cli.turns import Turn
+from tina_azr.engine.types import Answering, Event, Started, Thinking, ThinkStop, ThoughtEnded
+from tina_azr.formatting import visible
+
+_REFRESH_SECONDS = 0.08
+
+
+class TurnDisplay:
+    """Shows one turn; give it the turn's events, then the turn. As a context it leaves no half line behind."""
+
+    def __init__(self, console: Console, *, show_answer: bool = True) -> None:
+        """`show_answer` False: the answer goes elsewhere, only what belongs to it is shown."""
+        self._console = console
+        self._show_answer = show_answer
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._budget = 0
+        self._began = time.perf_counter()
+        self._open_line = False
+        """The cursor stands behind text of the model."""
+        self._answered = False
+
+    def __enter__(self) -> Self:
+        self._draw("reading", now=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._fold()
+        self._end_line()
+
+    def on_event(self, event: Event) -> None:
+        """Show what has come."""
+        match event:
+            case Started(decision=decision):
+                self._budget = decision.budget
+                self._began = time.perf_counter()
+                self._draw(f"thinking 0/{self._budget} tokens", now=True)
+            case Thinking(text=None, think_tokens=used):
+                self._draw(f"thinking {used}/{self._budget} tokens")
+            case Thinking(text=text):
+                self._write(text or "", style="dim italic")
+            case ThoughtEnded(think_tokens=used, think_stop=stop):
+                self._thought_ended(used, stop)
+            case Answering(text=text) if self._show_answer:
+                # The template's own newlines stand between tag and answer.
+                self._write(text if self._answered else text.lstrip("\n"))
+                self._answered = self._answered or bool(text.strip("\n"))
+            case _:
+                pass
+
+    def finish(self, turn: Turn) -> None:
+        """The lines below the answer."""
+        self._fold()
+        self._end_line()
+        generation = turn.generation
+        if generation.think_stop is ThinkStop.UNFINISHED:
+            self._say(f"{thought_line(generation, turn.clock)}; no answer", style="dim")
+        for warning in warnings(generation):
+            self._say(warning, style="yellow")
+        self._say(footer(turn), style="dim")
+
+    def _thought_ended(self, used: int, stop: ThinkStop) -> None:
+        self._fold()
+        self._end_line()
+        seconds = time.perf_counter() - self._began
+        self._say(f"Thought for {seconds:.1f} s, {tokens_words(used)}, {STOPS[stop]}", style="dim")
+
+    def _draw(self, line: str, *, now: bool = False) -> None:
+        """The live line; on something that is no terminal there is none."""
+        if not self._console.is_terminal or self._open_line:
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        if now or time.perf_counter() - self._drawn > _REFRESH_SECONDS:
+            self._drawn = time.perf_counter()
+            self._live.update(Text(line, style="dim"), refresh=True)
+
+    def _fold(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _write(self, text: str, style: str | None = None) -> None:
+        if not text:
+            return
+        self._fold()
+        self._console.out(visible(text), style=style, end="", highlight=False)
+        self._console.file.flush()
+        self._open_line = not text.endswith("\n")
+
+    def _end_line(self) -> None:
+        if self._open_line:
+            self._console.out("")
+            self._open_line = False
+
+    def _say(self, line: str, style: str) -> None:
+        say(self._console, visible(line), style)

@@ -1,0 +1,161 @@
+"""The two ways to hold a conversation: one prompt through a pipe, and turn after turn at a terminal."""
+
+import json
+import secrets
+from dataclasses import dataclass
+
+import click
+from rich.console import Console
+
+from tina_azr.cli.chat.display import TurnDisplay
+from tina_azr.cli.chat.reader import Reader
+from tina_azr.cli.chat.record import turn_record
+from tina_azr.cli.chat.state import Chat, read_line
+from tina_azr.cli.console import held_keys, say
+from tina_azr.cli.main import INTERRUPTED
+from tina_azr.cli.summaries import FINISHES, STOPS, warnings
+from tina_azr.cli.turns import Interrupts, Turn, run_turn
+from tina_azr.engine.types import Answering, ChatEngine, Event, FinishReason, Generation, GenerationRequest, Thinking, ThoughtEnded
+from tina_azr.errors import ServeError
+from tina_azr.formatting import visible
+
+OK = 0
+_SEEDS = 1 << 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What the command line says about every turn."""
+
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    seed: int | None
+    """None: another one each turn."""
+
+    def request(self) -> GenerationRequest:
+        """A request with everything but the conversation."""
+        seed = secrets.randbelow(_SEEDS) if self.seed is None else self.seed
+        return GenerationRequest(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=seed)
+
+
+def answer_once(engine: ChatEngine, chat: Chat, prompt: str, sampling: Sampling, *, as_json: bool) -> int:
+    """The answer to one prompt on standard output and nothing else there. Returns the exit status; raises ServeError for no answer."""
+    request = chat.request(prompt, sampling.request())
+    begun = open_line = False
+
+    def write(event: Event) -> None:
+        nonlocal begun, open_line
+        if isinstance(event, Thinking) and event.text:
+            click.echo(visible(event.text), nl=False, err=True)
+        if isinstance(event, ThoughtEnded) and request.visible:
+            click.echo(err=True)
+        if isinstance(event, Answering) and not as_json:
+            text = event.text if begun else event.text.lstrip("\n")
+            begun = begun or bool(text)
+            open_line = not text.endswith("\n") if text else open_line
+            click.echo(visible(text), nl=False)
+
+    with Interrupts() as interrupts:
+        turn = run_turn(engine, request, on_event=write, interrupts=interrupts)
+    if as_json:
+        click.echo(json.dumps(turn_record(turn, model=chat.model, prompt=prompt, seed=request.seed)))
+    elif open_line:
+        click.echo()
+    for warning in warnings(turn.generation):
+        click.echo(visible(warning), err=True)
+    if interrupts.came:
+        return INTERRUPTED
+    _check(turn.generation)
+    return OK
+
+
+def _check(generation: Generation) -> None:
+    if not generation.answer.strip():
+        raise ServeError(
+            f"no answer: the thought was {STOPS[generation.think_stop]} after {generation.think_tokens} tokens, and the completion was "
+            f"{FINISHES[generation.finish_reason]}; --max-tokens, --budget and --seed change that"
+        )
+    if generation.finish_reason is FinishReason.LENGTH:
+        click.echo(f"the answer is {FINISHES[generation.finish_reason]}: --max-tokens allows more", err=True)
+
+
+class Conversation:
+    """Turn after turn, until the user leaves."""
+
+    def __init__(
+        self,
+        engine: ChatEngine,
+        chat: Chat,
+        sampling: Sampling,
+        *,
+        reader: Reader,
+        console: Console,
+        as_json: bool = False,
+        plain_output: bool = False,
+    ) -> None:
+        """`console` shows everything that is not an answer. `plain_output`: answers go to standard output as text alone."""
+        self.chat = chat
+        self._engine = engine
+        self._sampling = sampling
+        self._reader = reader
+        self._console = console
+        self._as_json = as_json
+        self._plain_output = plain_output
+
+    def run(self) -> int:
+        """Returns the exit status."""
+        pressed = False
+        while True:
+            try:
+                line = self._reader()
+            except EOFError:
+                return OK
+            except KeyboardInterrupt:
+                if pressed:
+                    return INTERRUPTED
+                pressed = True
+                self._say("Ctrl-C again leaves; so does Ctrl-D")
+                continue
+            pressed = False
+            reply = read_line(self.chat, line)
+            self.chat = reply.chat
+            if reply.say:
+                self._say(reply.say)
+            if reply.leave:
+                return OK
+            if reply.ask is None:
+                continue
+            try:
+                pressed = self._turn(reply.ask)
+            except ServeError as error:
+                # One request cannot be done, such as one that is too long; the conversation goes on.
+                self._say(str(error), style="red")
+            except KeyboardInterrupt:
+                return INTERRUPTED
+
+    def _turn(self, prompt: str) -> bool:
+        """Ask and show; True if the user stopped it."""
+        request = self.chat.request(prompt, self._sampling.request())
+        show_answer = not (self._as_json or self._plain_output)
+        # Again, for each answer: Ctrl-Z and `fg` leave the modes that the shell likes.
+        with held_keys(), Interrupts() as interrupts, TurnDisplay(self._console, show_answer=show_answer) as display:
+            turn = run_turn(self._engine, request, on_event=display.on_event, interrupts=interrupts)
+            if self._as_json:
+                click.echo(json.dumps(turn_record(turn, model=self.chat.model, prompt=prompt, seed=request.seed)))
+            elif self._plain_output:
+                click.echo(visible(turn.generation.answer))
+            display.finish(turn)
+        self._keep(prompt, turn)
+        if interrupts.came:
+            self._say("stopped; Ctrl-C again leaves")
+        return interrupts.came
+
+    def _keep(self, prompt: str, turn: Turn) -> None:
+        if turn.generation.answer.strip():
+            self.chat = self.chat.answered(prompt, turn.generation.answer)
+        else:
+            self._say("without an answer, this turn is forgotten")
+
+    def _say(self, text: str, style: str = "dim") -> None:
+        say(self._console, visible(text), style)

@@ -1,0 +1,177 @@
+"""What a conversation in the terminal is, apart from the terminal: messages, settings, and the commands that change them.
+
+Everything here is a value: a command takes a conversation and returns another.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tina_azr.cli.chat.file import SavedChat, load_chat, save_chat
+from tina_azr.cli.model_options import EXAMPLE, budget_of
+from tina_azr.engine.types import GenerationRequest, Message
+from tina_azr.errors import ConfigError, TinaError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """A conversation and how its next turn is to be answered."""
+
+    model: str
+    system: str | None = None
+    messages: tuple[Message, ...] = ()
+    """User and assistant in turn; thoughts are never kept."""
+    visible: bool = False
+    budget: str = "auto"
+    """As the user gave it; see `budget_of`."""
+
+    def request(self, user: str, sampling: GenerationRequest) -> GenerationRequest:
+        """The request of the next turn; `sampling` says everything that the conversation does not."""
+        tokens, quantile = budget_of(self.budget)
+        system = () if self.system is None else (Message(role="system", content=self.system),)
+        return replace(
+            sampling,
+            messages=(*system, *self.messages, Message(role="user", content=user)),
+            visible=self.visible,
+            budget_tokens=tokens,
+            budget_quantile=quantile,
+        )
+
+    def answered(self, user: str, answer: str) -> "Chat":
+        """The conversation with one more turn."""
+        return replace(
+            self,
+            messages=(*self.messages, Message(role="user", content=user), Message(role="assistant", content=answer)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of a line that the user typed."""
+
+    chat: Chat
+    say: str = ""
+    """For the user, one paragraph."""
+    ask: str | None = None
+    """For the model."""
+    leave: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A line that begins with `/`."""
+
+    usage: str
+    summary: str
+    act: Callable[[Chat, str], Reply]
+
+
+def read_line(chat: Chat, line: str) -> Reply:
+    """A command's effect, or the message to send. A message that begins with `/` is written with two."""
+    if not line.strip():
+        return Reply(chat=chat)
+    if not line.startswith("/") or line.startswith("//"):
+        return Reply(chat=chat, ask=line[1:] if line.startswith("//") else line)
+    name, argument = (*line.split(maxsplit=1), "")[:2]
+    command = COMMANDS.get(name)
+    if command is None:
+        return Reply(chat=chat, say=f"there is no command {name}; /help lists them (a message that begins with / needs two)")
+    try:
+        return command.act(chat, argument.strip())
+    except TinaError as error:
+        return Reply(chat=chat, say=str(error))
+
+
+def _help(chat: Chat, _: str) -> Reply:
+    width = max(len(command.usage) for command in COMMANDS.values())
+    lines = [f"{command.usage:{width}}  {command.summary}" for command in COMMANDS.values()]
+    keys = "Enter sends; a new line: Alt-Enter, Ctrl-J, or \\ at the end of a line. Ctrl-C stops an answer, twice leaves; Ctrl-D leaves."
+    return Reply(chat=chat, say="\n".join([*lines, keys]))
+
+
+def _reset(chat: Chat, _: str) -> Reply:
+    return Reply(chat=replace(chat, messages=()), say="forgotten; a system message stays")
+
+
+def _system(chat: Chat, text: str) -> Reply:
+    if not text:
+        return Reply(chat=chat, say=f"system message: {chat.system or 'none'}")
+    if text == "none":
+        return Reply(chat=replace(chat, system=None), say="no system message")
+    return Reply(chat=replace(chat, system=text), say="system message set")
+
+
+def _visible(chat: Chat, _: str) -> Reply:
+    return Reply(chat=replace(chat, visible=True), say="thoughts are shown from now on")
+
+
+def _hidden(chat: Chat, _: str) -> Reply:
+    return Reply(chat=replace(chat, visible=False), say="thoughts are folded from now on")
+
+
+def _budget(chat: Chat, text: str) -> Reply:
+    if not text:
+        return Reply(chat=chat, say=f"budget: {chat.budget}")
+    budget_of(text)
+    return Reply(chat=replace(chat, budget=text), say=f"budget: {text}")
+
+
+def _save(chat: Chat, text: str) -> Reply:
+    path = _path("/save", text)
+    save_chat(
+        path,
+        SavedChat(model=chat.model, system=chat.system, visible=chat.visible, budget=chat.budget, messages=chat.messages),
+    )
+    return Reply(chat=chat, say=f"saved {_turns(chat)} in {path}")
+
+
+def _load(chat: Chat, text: str) -> Reply:
+    path = _path("/load", text)
+    saved = load_chat(path)
+    budget_of(saved.budget)
+    loaded = replace(chat, system=saved.system, visible=saved.visible, budget=saved.budget, messages=tuple(saved.messages))
+    other = "" if saved.model == chat.model else f"; it was held with {saved.model}"
+    return Reply(chat=loaded, say=f"loaded {_turns(loaded)} from {path}{other}")
+
+
+def _example(chat: Chat, _: str) -> Reply:
+    # The embedded model answers single tasks: after other turns it would answer nonsense.
+    begun = "begun anew: the conversation so far is forgotten\n" if chat.messages else ""
+    return Reply(chat=replace(chat, messages=()), say=begun + EXAMPLE.rstrip(), ask=EXAMPLE)
+
+
+def _exit(chat: Chat, _: str) -> Reply:
+    return Reply(chat=chat, leave=True)
+
+
+def _path(command: str, text: str) -> Path:
+    if not text:
+        raise ConfigError(f"{command} needs the name of a file")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: {error}") from error
+
+
+def _turns(chat: Chat) -> str:
+    count = len(chat.messages) // 2
+    return f"{count} turn{'' if count == 1 else 's'}"
+
+
+COMMANDS: dict[str, Command] = {
+    "/help": Command(usage="/help", summary="this list", act=_help),
+    "/reset": Command(usage="/reset", summary="forget the conversation", act=_reset),
+    "/system": Command(
+        usage="/system TEXT", summary="set the system message (`none` removes it; without TEXT: show it)", act=_system
+    ),
+    "/visible": Command(usage="/visible", summary="show thoughts", act=_visible),
+    "/hidden": Command(usage="/hidden", summary="fold thoughts into one line", act=_hidden),
+    "/budget": Command(
+        usage="/budget N|auto|low|medium|high", summary="think tokens to aim at, or which quantile of the forecast", act=_budget
+    ),
+    "/save": Command(usage="/save FILE", summary="keep the conversation, without its thoughts", act=_save),
+    "/load": Command(usage="/load FILE", summary="go on with a kept one", act=_load),
+    "/example": Command(usage="/example", summary="begin anew with a task that the embedded model was made for", act=_example),
+    "/exit": Command(usage="/exit", summary="leave", act=_exit),
+}
+"""Every command by its name, in the order of /help."""

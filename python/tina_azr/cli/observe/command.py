@@ -1,0 +1,222 @@
+"""`tina-azr observe`: one prompt, answered, with everything that is known of the answer."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import click
+
+from tina_azr.cli.main import INTERRUPTED
+from tina_azr.cli.model_options import (
+    BUDGET,
+    DEVICE,
+    DTYPE,
+    EMBEDDED,
+    EMBEDDED_NOTE,
+    MODEL,
+    MOST_SEED,
+    SYSTEM,
+    budget_of,
+    example_for,
+    open_speaker,
+    sampling_options,
+)
+from tina_azr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tina_azr.cli.turns import Interrupts
+    from tina_azr.engine.engine import IntrospectiveEngine
+    from tina_azr.engine.observation import Observation
+    from tina_azr.engine.types import GenerationRequest
+
+EPILOG = """\b
+Examples:
+  tina-azr observe                                    a small task for the embedded model
+  tina-azr observe --model runs/first                 the same, for what a run has made of it
+  tina-azr observe 'How many primes are below 100?' --model FOLDER --png answer.png
+  tina-azr observe - --json < task.txt | jq '.heads, .cE'
+  tina-azr observe PROMPT --jsonl-out records.jsonl   one more line in that file
+  tina-azr observe --schema > schema.json             JSON Schema (2020-12) of the record
+
+\b
+Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot be used, 2 wrong flag or empty prompt, 130 Ctrl-C.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("prompt", required=False)
+@MODEL
+@SYSTEM
+@BUDGET
+@click.option("--visible", is_flag=True, help="Keep and show the thought.")
+@sampling_options
+@click.option("--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="Also count tokens between <NAME> and </NAME>; repeatable.")
+@DEVICE
+@DTYPE
+@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the panel.")
+@click.option("--png", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also draw it.")
+@click.option("--jsonl-out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also append the record.")
+@click.option("--schema", is_flag=True, help="Print the record's JSON Schema and end.")
+def observe(
+    prompt: str | None,
+    model: str | None,
+    system: str | None,
+    budget: str,
+    visible: bool,
+    temperature: float | None,
+    top_p: float | None,
+    max_tokens: int | None,
+    seed: int,
+    tags: tuple[str, ...],
+    device: str,
+    dtype: str,
+    as_json: bool,
+    png: Path | None,
+    jsonl_out: Path | None,
+    schema: bool,
+) -> None:
+    """Answer PROMPT (`-`: standard input) and show what the model forecast, what it did, and what went on inside.
+
+    Plan, think budget against what was used, confidence before and after, attention over layers, state norms and attention entropies at
+    the last token of the prompt.
+    """
+    if schema:
+        from tina_azr.engine.observation import observation_schema
+
+        click.echo(json.dumps(observation_schema(), indent=2))
+        return
+    budget_tokens, budget_quantile = budget_of(budget)
+    asked = _prompt(prompt, model or EMBEDDED, shown=not as_json)
+
+    from tina_azr.cli.console import waiting
+    from tina_azr.cli.turns import Interrupts
+    from tina_azr.engine.types import GenerationRequest, Message
+
+    if model is None:
+        click.echo(EMBEDDED_NOTE, err=True)
+    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True), tags=tags, shown=not as_json)
+    first = () if system is None else (Message(role="system", content=system),)
+    request = GenerationRequest(
+        messages=(*first, Message(role="user", content=asked)),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        budget_tokens=budget_tokens,
+        budget_quantile=budget_quantile,
+        visible=visible,
+        logprobs=True,
+    )
+    with Interrupts() as interrupts, waiting("reading the prompt", shown=not as_json) as tell:
+        record = record_of(engine, request, interrupts, tell)
+    _deliver(record, asked, as_json=as_json, png=png, jsonl_out=jsonl_out)
+    if interrupts.came:
+        raise click.exceptions.Exit(INTERRUPTED)
+
+
+def _prompt(given: str | None, model: str, *, shown: bool) -> str:
+    if given is None:
+        from tina_azr.cli.console import loading
+
+        with loading(model, shown=shown):
+            example = example_for(model)
+        if example is None:
+            raise ConfigError(
+                "there is no prompt: give PROMPT, or `-` and text on standard input. Only models that were trained from the embedded one "
+                f"have an example, and {model} is none that is known to be"
+            )
+        return example
+    if given == "-":
+        try:
+            given = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"standard input is not UTF-8 text: {error}") from error
+    if not given.strip():
+        raise ConfigError("there is no prompt: give PROMPT, or `-` and text on standard input")
+    return given
+
+
+def record_of(
+    engine: "IntrospectiveEngine",
+    request: "GenerationRequest",
+    interrupts: "Interrupts | None" = None,
+    tell: Callable[[str], None] = lambda words: None,
+) -> "Observation":
+    """Answer the request and observe it; `tell` hears again and again how far it is."""
+    from tina_azr.cli.turns import run_turn
+    from tina_azr.engine.observation import Decode, Gates, Timing, observe_generation, read_activations
+    from tina_azr.engine.types import Answering, Event, Thinking
+
+    def tell_count(event: Event) -> None:
+        if isinstance(event, Thinking):
+            tell(f"thinking: {event.think_tokens:,} tokens")
+        elif isinstance(event, Answering):
+            tell(f"answering: {event.tokens:,} tokens")
+
+    policy, settings, modulator = engine.policy, engine.settings, engine.modulator
+    begun_ms = time.time_ns() // 1_000_000
+    turn = run_turn(engine, request, on_event=tell_count, interrupts=interrupts)
+    tell("looking inside")
+    prompt_ids = policy.tokenizer.render_chat([(message.role, message.content) for message in request.messages])
+    generation, clock = turn.generation, turn.clock
+    stops = policy.tokenizer.stop_ids
+    said = [index for index in generation.completion.ids_T.tolist() if index not in stops]
+
+    def chosen(given: Any, default: Any) -> Any:
+        return default if given is None else given
+
+    return observe_generation(
+        generation,
+        read_activations(policy, prompt_ids),
+        request_id=f"obs-{uuid4().hex}",
+        ts_ms=begun_ms,
+        model=policy.name,
+        device=str(policy.device),
+        decode=Decode(
+            temperature=chosen(request.temperature, settings.temperature),
+            top_p=chosen(request.top_p, settings.top_p),
+            top_k=chosen(request.top_k, settings.top_k),
+            max_new_tokens=chosen(request.max_tokens, settings.max_tokens),
+            seed=request.seed,
+        ),
+        timing=Timing(
+            latency_s=clock.total,
+            time_to_first_token_s=clock.first_token,
+            think_s=clock.think,
+            tokens_per_sec=clock.tokens_per_second,
+        ),
+        gates=Gates(
+            num_gated_modules=modulator.modules_on if modulator else 0,
+            mean_gate_activity=modulator.activity() if modulator else 0.0,
+        ),
+        prompt=request.messages[-1].content,
+        full_text=None if generation.thought is None else policy.tokenizer.decode(said),
+    )
+
+
+def _deliver(record: "Observation", prompt: str, *, as_json: bool, png: Path | None, jsonl_out: Path | None) -> None:
+    """To the files first: what was asked to be kept is kept, whatever becomes of the terminal."""
+    line = record.model_dump_json()
+    try:
+        if jsonl_out is not None:
+            with jsonl_out.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        if png is not None:
+            from tina_azr.cli.observe.figure import draw_observation
+
+            draw_observation(record, png)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or png} cannot be written: {error.strerror or error}") from error
+    if as_json:
+        click.echo(line)
+        return
+    from rich.console import Console
+
+    from tina_azr.cli.observe.panel import observation_panel
+
+    Console(highlight=False, markup=False).print(observation_panel(record, prompt))

@@ -1,0 +1,67 @@
+"""How the engine's introspection is put into words, for the footer of a chat and the panel of an observation."""
+
+from tina_azr.cli.turns import Clock, Turn
+from tina_azr.engine.types import FinishReason, Generation, ThinkStop
+from tina_azr.formatting import percent, rate
+from tina_azr.introspection.types import BudgetDecision, BudgetSource
+
+STOPS: dict[ThinkStop, str] = {
+    ThinkStop.CLOSED: "closed by itself",
+    ThinkStop.SLACK: "closed by itself, over budget",
+    ThinkStop.WALL: "closed at the wall",
+    ThinkStop.ANSWER_NOW: "closed on request",
+    ThinkStop.UNFINISHED: "not finished",
+}
+"""Why a thought ended."""
+SOURCES: dict[BudgetSource, str] = {
+    BudgetSource.PREDICTED: "predicted",
+    BudgetSource.REQUESTED: "asked for",
+    BudgetSource.DEFAULT: "default",
+}
+FINISHES: dict[FinishReason, str] = {
+    FinishReason.STOP: "complete",
+    FinishReason.LENGTH: "cut off at the most tokens allowed",
+    FinishReason.CANCELLED: "stopped",
+}
+"""Why a completion ended."""
+
+
+def budget_words(decision: BudgetDecision) -> str:
+    """`budget 52 predicted`."""
+    return f"budget {decision.budget} {SOURCES[decision.source]}"
+
+
+def tokens_words(count: int) -> str:
+    """`1 token`, `34 tokens`."""
+    return f"{count} token{'' if count == 1 else 's'}"
+
+
+def thought_line(generation: Generation, clock: Clock) -> str:
+    """`Thought for 0.4 s, 34 tokens, closed by itself`: what a folded thought leaves behind."""
+    return f"Thought for {clock.think:.1f} s, {tokens_words(generation.think_tokens)}, {STOPS[generation.think_stop]}"
+
+
+def footer(turn: Turn) -> str:
+    """One line of introspection: plan, budget, used, why it stopped, confidence before and after, speed."""
+    generation = turn.generation
+    forecast = generation.forecast
+    parts = []
+    if forecast is not None:
+        parts.append(f"plan {forecast.plan_choice} {percent(forecast.plan[forecast.plan_choice], 0)}")
+    parts += [budget_words(generation.decision), f"used {generation.think_tokens}", STOPS[generation.think_stop]]
+    if generation.finish_reason is not FinishReason.STOP:
+        parts.append(FINISHES[generation.finish_reason])
+    if forecast is not None:
+        parts.append(f"confidence {percent(forecast.c0, 0)} -> {percent(generation.cE, 0)}")
+    parts.append(f"{rate(turn.clock.tokens_per_second)} tokens/s")
+    return " · ".join(parts)
+
+
+def warnings(generation: Generation) -> list[str]:
+    """What the user should not overlook."""
+    found = [] if generation.decision.warning is None else [generation.decision.warning]
+    if generation.abstain:
+        found.append("the model does not trust this answer: check it before you use it")
+    if generation.leak:
+        found.append("the answer holds a think tag: its end may be a part of the thought")
+    return found

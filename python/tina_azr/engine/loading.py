@@ -1,0 +1,109 @@
+"""From a model's name to an engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
+
+import re
+from pathlib import Path
+
+from tina_azr.config import RUNS
+from tina_azr.engine.engine import IntrospectiveEngine
+from tina_azr.engine.settings import EngineSettings
+from tina_azr.errors import ModelError
+from tina_azr.introspection.calibration import CALIBRATION, Calibration, tokenizer_digest
+from tina_azr.introspection.heads_file import load_heads, weights_digest
+from tina_azr.introspection.introspector import Introspector
+from tina_azr.model.loading import EMBEDDED, Policy, load_policy
+from tina_azr.text.style import PromptStyle
+
+_STEP = re.compile(r"step-(\d+)")
+IDENTITY = (
+    "side adapters, FiLM and gate are new, hence the identity, and nothing trains them yet: they change no number and cost time. "
+    "Leave introspection.adapter_rank, film and gate_layer as they are by default"
+)
+
+
+def open_engine(
+    model: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    style: PromptStyle | None = None,
+    settings: EngineSettings | None = None,
+    calibration: Path | None = None,
+    heads: bool = True,
+) -> IntrospectiveEngine:
+    """An engine for `tiny`, a model folder, a run by its folder or its name below `./runs`, or a hub name.
+
+    `style` of None is the prompt set that the model's folder names. Heads and calibration are those that lie beside the policy
+    (`heads=False` leaves them out; `calibration` names another file).
+    Raises ModelError or ConfigError for files that cannot be used; what can be used but may be wrong is a warning.
+    """
+    policy = load_policy(model_folder(model), device=device, dtype=dtype, style=style)
+    introspector, notes = find_introspector(policy, calibration) if heads else (None, [])
+    if settings is not None and settings.modulates:
+        notes.append(IDENTITY)
+    return IntrospectiveEngine(policy, introspector=introspector, settings=settings, notes=notes)
+
+
+def model_folder(model: str) -> str:
+    """The name itself, or the newest checkpoint's model where it names a run: by its folder, or by one word as one below `./runs`.
+
+    What is embedded, or lies here under that name, goes before a run.
+    """
+    folder = Path(model).expanduser()
+    if model not in EMBEDDED and not folder.exists() and folder.name == model:
+        folder = RUNS / model
+    checkpoints = folder / "checkpoints"
+    if not checkpoints.is_dir():
+        return model
+    steps = _steps(checkpoints, "model")
+    if not steps:
+        raise ModelError(f"{model} is a run without a checkpoint yet: let it go on, or name a model")
+    return str(checkpoints / f"step-{steps[-1]}" / "model")
+
+
+def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[Introspector | None, list[str]]:
+    """Heads and calibration beside a policy, and what speaks against using them with it."""
+    stored = load_heads(policy.folder)
+    if stored is None:
+        return None, []
+    shape, config = stored.heads.shape, policy.module.config
+    if shape.hidden_size != config.hidden_size or shape.taps[-1] >= config.num_hidden_layers:
+        raise ModelError(
+            f"the heads in {policy.folder} read layers {list(shape.taps)} of {shape.hidden_size} features, the model has "
+            f"{config.num_hidden_layers} layers of {config.hidden_size}: they belong to another model. Remove them, or fit new ones"
+        )
+    path = calibration or policy.folder / CALIBRATION
+    fitted = Calibration.load(path) if calibration or path.is_file() else None
+    digest = weights_digest(policy.module)
+    notes = []
+    if not stored.facts.labels:
+        notes.append(f"the heads in {policy.folder} have learned from nothing yet: forecasts mean nothing. Let the run go on")
+    if stored.facts.policy_digest != digest:
+        notes.append(
+            f"the heads in {policy.folder} were fitted to other weights (policy {stored.facts.policy_digest}, this one is {digest}): "
+            "forecasts may be wrong. Fit them again with `tina-azr calibrate --refit`"
+        )
+    if fitted is not None:
+        notes += fitted.mismatches(
+            policy_digest=digest, heads_digest=stored.digest, tokenizer_digest=tokenizer_digest(policy.folder)
+        )
+    elif older := _calibrated_before(policy.folder):
+        names = ", ".join(f"step-{step}" for step in older)
+        notes.append(
+            f"the heads in {policy.folder} are not calibrated, though those of {names} are: the run has gone on since. "
+            "Fit a calibration with `tina-azr calibrate`"
+        )
+    return Introspector(stored.heads, fitted), notes
+
+
+def _calibrated_before(folder: Path) -> list[int]:
+    """Steps of the run's earlier checkpoints that hold a calibration; none where the folder is no checkpoint's."""
+    own = _STEP.fullmatch(folder.parent.name)
+    if own is None:
+        return []
+    return [step for step in _steps(folder.parent.parent, f"{folder.name}/{CALIBRATION}") if step < int(own[1])]
+
+
+def _steps(checkpoints: Path, held: str) -> list[int]:
+    """Of the checkpoints that hold a file or folder of that name, rising."""
+    named = ((_STEP.fullmatch(path.name), path) for path in checkpoints.glob("step-*"))
+    return sorted(int(step[1]) for step, path in named if step is not None and (path / held).exists())

@@ -1,0 +1,1 @@
+"""Metacognitive heads and their use: forecasts, think budgets, calibration and scores."""

@@ -1,0 +1,58 @@
+"""Types of introspection: plans, forecasts and budget decisions. Axes: `_L` tapped layers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Plan(StrEnum):
+    """The one taxonomy of plans; the order is that of the plan head's logits."""
+
+    OUTLINE = "outline"
+    VERIFY = "verify"
+    DECOMPOSE = "decompose"
+    STOP = "stop"
+    """Answering without a thought is as good."""
+
+
+class BudgetSource(StrEnum):
+    """Who set the budget."""
+
+    PREDICTED = "predicted"
+    """A quantile of the budget head."""
+    REQUESTED = "requested"
+    """The caller's number."""
+    DEFAULT = "default"
+    """No heads: the engine's `max_think_tokens`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What the heads say of a prompt before any thinking."""
+
+    plan: Mapping[Plan, float]
+    """Probabilities, sum 1."""
+    plan_choice: Plan
+    budget_quantiles: Mapping[float, float]
+    """Think tokens of a correct answer, at .5, .8 and .95; rising."""
+    c0: float
+    """Probability of a correct answer, in [0, 1], calibrated where a calibration was given."""
+    alpha_L: tuple[float, ...] | None
+    """Attention over tapped layers, sum 1; None for heads that have none."""
+    layers_L: tuple[int, ...]
+    """Tapped decoder layers, counted from 0."""
+    plan_by_layer_L: tuple[Plan, ...] | None
+    """What each layer's state alone would choose; None for heads that cannot say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetDecision:
+    """What came of forecast, request and settings."""
+
+    budget: int
+    """Think tokens aimed at."""
+    wall: int
+    """Think tokens after which the closing ids are forced; at least `budget`."""
+    source: BudgetSource
+    warning: str | None = None
+    """For people: the budget is far below what the prompt needs, or had to be cut to leave room for an answer."""

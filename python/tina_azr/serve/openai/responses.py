@@ -1,0 +1,355 @@
+"""Events of a run as `/v1/responses` streams them: each block has a name and a number, and an item opens, grows and closes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from tina_azr.engine.types import (
+    Answering,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Generation,
+    GenerationRequest,
+    Message,
+    Started,
+    Thinking,
+    ThoughtEnded,
+)
+from tina_azr.serve.in_flight import Run
+from tina_azr.serve.openai.request import (
+    Body,
+    Content,
+    RequestFields,
+    RequestLimits,
+    Role,
+    Text,
+    TextFormat,
+    Tokens,
+    check_model,
+    message,
+    unsupported,
+)
+from tina_azr.serve.openai.sse import block
+from tina_azr.serve.tina_object import Tina, at_end, at_start, at_thought_end, completion_tokens
+from tina_azr.serve.types import ServedModel
+
+
+class OutputText(TypedDict):
+    """The answer's text."""
+
+    type: str
+    text: str
+    annotations: list[str]
+    logprobs: list[str]
+
+
+class ReasoningText(TypedDict):
+    """The thought's text."""
+
+    type: str
+    text: str
+
+
+class MessageItem(TypedDict):
+    """The answer."""
+
+    id: str
+    type: str
+    status: str
+    role: str
+    content: list[OutputText]
+
+
+class ReasoningItem(TypedDict):
+    """The thought, where it is visible."""
+
+    id: str
+    type: str
+    status: str
+    summary: list[str]
+    content: list[ReasoningText]
+
+
+class InputDetails(TypedDict):
+    """What input tokens are made of."""
+
+    cached_tokens: int
+
+
+class OutputDetails(TypedDict):
+    """What output tokens are made of."""
+
+    reasoning_tokens: int
+
+
+class ResponseUsage(TypedDict):
+    """Tokens of the request."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class IncompleteDetails(TypedDict):
+    """Why a response is not complete."""
+
+    reason: str
+
+
+class ResponseError(TypedDict):
+    """Why there is none."""
+
+    code: str
+    message: str
+
+
+class ResponseObject(TypedDict):
+    """The response."""
+
+    id: str
+    object: str
+    created_at: int
+    status: str
+    error: ResponseError | None
+    incomplete_details: IncompleteDetails | None
+    instructions: None
+    model: str
+    output: list[ReasoningItem | MessageItem]
+    parallel_tool_calls: bool
+    previous_response_id: None
+    store: bool
+    temperature: float
+    text: dict[str, dict[str, str]]
+    tool_choice: str
+    tools: list[str]
+    top_p: float
+    usage: ResponseUsage | None
+    tina: NotRequired[Tina]
+
+
+def response_object(run: Run, model: ServedModel, created: int, *, status: str) -> ResponseObject:
+    """A response without output."""
+    request = run.request
+    return {
+        "id": run.id,
+        "object": "response",
+        "created_at": created,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "model": model.name,
+        "output": [],
+        "parallel_tool_calls": False,
+        "previous_response_id": None,
+        "store": False,
+        "temperature": model.defaults.temperature if request.temperature is None else request.temperature,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "none",
+        "tools": [],
+        "top_p": model.defaults.top_p if request.top_p is None else request.top_p,
+        "usage": None,
+    }
+
+
+def finished_response(run: Run, model: ServedModel, created: int, generation: Generation) -> ResponseObject:
+    """The response with everything in it."""
+    whole = generation.finish_reason is FinishReason.STOP
+    response = response_object(run, model, created, status="completed" if whole else "incomplete")
+    response["incomplete_details"] = None if whole else {"reason": "max_output_tokens"}
+    response["output"] = output_items(run, generation)
+    response["usage"] = response_usage(generation)
+    response["tina"] = at_end(generation, run, model)
+    return response
+
+
+def output_items(run: Run, generation: Generation) -> list[ReasoningItem | MessageItem]:
+    """The thought, where it is visible, and the answer."""
+    items: list[ReasoningItem | MessageItem] = []
+    if run.request.visible and generation.thought is not None:
+        items.append(reasoning_item(run, generation.thought))
+    status = "completed" if generation.finish_reason is FinishReason.STOP else "incomplete"
+    return [*items, message_item(run, generation.answer, status=status)]
+
+
+def reasoning_item(run: Run, text: str | None, *, status: str = "completed") -> ReasoningItem:
+    """A thought; None: one that has begun."""
+    content: Sequence[ReasoningText] = () if text is None else ({"type": "reasoning_text", "text": text},)
+    return {"id": f"rs_{run.id}", "type": "reasoning", "status": status, "summary": [], "content": list(content)}
+
+
+def message_item(run: Run, text: str | None, *, status: str = "completed") -> MessageItem:
+    """An answer; None: one that has begun."""
+    content = [] if text is None else [output_text(text)]
+    return {"id": f"msg_{run.id}", "type": "message", "status": status, "role": "assistant", "content": content}
+
+
+def output_text(text: str) -> OutputText:
+    """The one part of an answer."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def response_usage(generation: Generation) -> ResponseUsage:
+    """Tokens of the one completion."""
+    tokens = completion_tokens(generation)
+    return {
+        "input_tokens": generation.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": tokens,
+        "output_tokens_details": {"reasoning_tokens": generation.think_tokens},
+        "total_tokens": generation.prompt_tokens + tokens,
+    }
+
+
+class ResponsesTeller:
+    """The blocks of a stream."""
+
+    def __init__(self, run: Run, model: ServedModel, created: int) -> None:
+        self._run = run
+        self._model = model
+        self._created = created
+        self._number = -1
+        self._position = -1
+        """Of the newest output item."""
+        self._thought: str | None = None
+        """So far; None: none is shown, or it is closed."""
+        self._answer: str | None = None
+        """So far; None: it has not begun."""
+
+    def opening(self) -> Iterator[str]:
+        yield self._block("response.created", {"response": self._response()})
+
+    def tell(self, event: Event) -> Iterator[str]:
+        match event:
+            case Started():
+                yield self._block("response.in_progress", {"response": {**self._response(), "tina": at_start(event, self._model)}})
+            case Thinking(text=text):
+                if text and self._run.request.visible:
+                    yield from self._think(text)
+            case ThoughtEnded():
+                yield from self._close_thought(at_thought_end(event))
+            case Answering(text=text):
+                if text:
+                    yield from self._say(text)
+            case Finished(generation=generation):
+                yield from self._finish(generation)
+            case Failed(message=message):
+                response = self._response(status="failed")
+                response["error"] = {"code": "server_error", "message": message}
+                yield self._block("response.failed", {"response": response})
+
+    def closing(self) -> Iterable[str]:
+        return ()
+
+    def _think(self, text: str) -> Iterator[str]:
+        if self._thought is None:
+            self._thought = ""
+            self._position += 1
+            item = reasoning_item(self._run, None, status="in_progress")
+            yield self._block("response.output_item.added", {"output_index": self._position, "item": item})
+        self._thought += text
+        yield self._block("response.reasoning_text.delta", {**self._place(f"rs_{self._run.id}"), "delta": text})
+
+    def _close_thought(self, tina: Tina) -> Iterator[str]:
+        if self._thought is not None:
+            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._thought})
+            item = reasoning_item(self._run, self._thought)
+            yield self._block("response.output_item.done", {"output_index": self._position, "item": item})
+            self._thought = None
+        yield self._block("response.in_progress", {"response": {**self._response(), "tina": tina}})
+
+    def _say(self, text: str) -> Iterator[str]:
+        if self._answer is None:
+            yield from self._open_answer()
+        self._answer = (self._answer or "") + text
+        yield self._block("response.output_text.delta", {**self._place(f"msg_{self._run.id}"), "delta": text, "logprobs": []})
+
+    def _open_answer(self) -> Iterator[str]:
+        self._answer = ""
+        self._position += 1
+        item = message_item(self._run, None, status="in_progress")
+        yield self._block("response.output_item.added", {"output_index": self._position, "item": item})
+        yield self._block("response.content_part.added", {**self._place(f"msg_{self._run.id}"), "part": output_text("")})
+
+    def _finish(self, generation: Generation) -> Iterator[str]:
+        response = finished_response(self._run, self._model, self._created, generation)
+        if self._thought is not None:
+            # It ended inside the thought.
+            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._thought})
+            item = reasoning_item(self._run, self._thought, status="incomplete")
+            yield self._block("response.output_item.done", {"output_index": self._position, "item": item})
+        if self._answer is None:
+            yield from self._open_answer()
+        place = self._place(f"msg_{self._run.id}")
+        yield self._block("response.output_text.done", {**place, "text": generation.answer, "logprobs": []})
+        yield self._block("response.content_part.done", {**place, "part": output_text(generation.answer)})
+        yield self._block("response.output_item.done", {"output_index": self._position, "item": response["output"][-1]})
+        yield self._block(f"response.{response['status']}", {"response": response})
+
+    def _response(self, *, status: str = "in_progress") -> ResponseObject:
+        return response_object(self._run, self._model, self._created, status=status)
+
+    def _place(self, item: str) -> dict[str, object]:
+        return {"item_id": item, "output_index": self._position, "content_index": 0}
+
+    def _block(self, name: str, fields: Mapping[str, object]) -> str:
+        self._number += 1
+        return block({"type": name, "sequence_number": self._number, **fields}, name)
+
+
+class InputMessage(Body):
+    """A turn of the conversation."""
+
+    type: Literal["message"] = "message"
+    role: Role
+    content: Content
+
+
+class InputReasoning(Body):
+    """A thought of an earlier response that a client sends back. It is not read."""
+
+    type: Literal["reasoning"]
+
+
+class TextOptions(Body):
+    """`text`."""
+
+    format: TextFormat | None = None
+
+
+class ResponsesRequest(RequestFields):
+    """The body."""
+
+    input: Text | list[InputMessage | InputReasoning] = Field(min_length=1)
+    instructions: Text | None = None
+    """A system message before the others."""
+    max_output_tokens: Tokens | None = None
+    """Thought and answer together."""
+    text: TextOptions | None = None
+    background: bool | None = None
+    previous_response_id: Text | None = None
+    """Only null: responses are not stored."""
+
+    def to_engine(self, model: ServedModel, limits: RequestLimits) -> GenerationRequest:
+        """The engine's request. Raises ApiError for what this server does not have or does not do."""
+        check_model(self.model, model)
+        unsupported(
+            {
+                "tools": self.wants_tools(),
+                "background": bool(self.background),
+                "previous_response_id": self.previous_response_id is not None,
+                "text.format": self.text is not None and self.text.format is not None and self.text.format.type != "text",
+            }
+        )
+        return self.asked(self._turns(), "input", self.max_output_tokens, model, limits)
+
+    def _turns(self) -> list[Message]:
+        given = [InputMessage(role="user", content=self.input)] if isinstance(self.input, str) else self.input
+        system = [Message(role="system", content=self.instructions)] if self.instructions else []
+        return system + [message(turn.role, turn.content) for turn in given if isinstance(turn, InputMessage)]

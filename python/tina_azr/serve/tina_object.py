@@ -1,0 +1,160 @@
+"""The `tina` object: what the model knows of itself, on responses and chunks. The same names everywhere."""
+
+import time
+
+from typing_extensions import TypedDict
+
+from tina_azr.engine.types import Generation, Started, ThoughtEnded
+from tina_azr.introspection.types import BudgetDecision, Forecast
+from tina_azr.serve.in_flight import Run
+from tina_azr.serve.types import CalibrationCard, ServedModel
+
+
+class PlanView(TypedDict):
+    """The plan head's choice before thinking."""
+
+    choice: str
+    probabilities: dict[str, float]
+
+
+class BudgetView(TypedDict):
+    """Think tokens: forecast, aim and limit."""
+
+    predicted: dict[str, int] | None
+    budget: int
+    wall: int
+    source: str
+    warning: str | None
+
+
+class CalibrationView(TypedDict):
+    """What the confidence was calibrated on; nulls where it was not."""
+
+    digest: str | None
+    n: int | None
+    ece: float | None
+    date: str | None
+
+
+class Timing(TypedDict):
+    """Counts and seconds of one completion."""
+
+    prompt_tokens: int
+    think_tokens: int
+    answer_tokens: int
+    seconds: float
+    think_seconds: float
+    tokens_per_second: float
+    time_to_first_token: float
+
+
+class ContextView(TypedDict):
+    """How full the context is, in tokens."""
+
+    used: int
+    limit: int
+
+
+class Tina(TypedDict, total=False):
+    """The object. A chunk holds what is new, the last one and a whole response hold everything."""
+
+    plan: PlanView | None
+    budget: BudgetView
+    used: int
+    think_stop: str | None
+    forced_close: bool
+    leak: bool
+    c0: float | None
+    cE: float | None
+    abstain: bool
+    calibration: CalibrationView
+    context: ContextView
+    timing: Timing
+    tag_tokens: dict[str, int]
+    ended_by: str | None
+
+
+def calibration_view(card: CalibrationCard) -> CalibrationView:
+    """The card as clients see it."""
+    return {"digest": card.digest, "n": card.n, "ece": card.ece, "date": card.date}
+
+
+def at_start(started: Started, model: ServedModel) -> Tina:
+    """What is known before the first token."""
+    return {
+        **_forecast(started.forecast, started.decision),
+        "used": 0,
+        "think_stop": None,
+        "forced_close": False,
+        "leak": False,
+        "cE": None,
+        "abstain": False,
+        "calibration": calibration_view(model.calibration),
+        "context": {"used": started.prompt_tokens, "limit": model.context_limit},
+    }
+
+
+def at_thought_end(ended: ThoughtEnded) -> Tina:
+    """What `</think>` adds."""
+    return {
+        "used": ended.think_tokens,
+        "think_stop": ended.think_stop.value,
+        "forced_close": ended.forced_close,
+        "cE": ended.cE,
+    }
+
+
+def at_end(generation: Generation, run: Run, model: ServedModel) -> Tina:
+    """Everything, once a completion is over."""
+    card = model.calibration if generation.calibration_digest == model.calibration.digest else CalibrationCard()
+    tina: Tina = {
+        **_forecast(generation.forecast, generation.decision),
+        "used": generation.think_tokens,
+        "think_stop": generation.think_stop.value,
+        "forced_close": generation.forced_close,
+        "leak": generation.leak,
+        "cE": generation.cE,
+        "abstain": generation.abstain,
+        "calibration": {**calibration_view(card), "digest": generation.calibration_digest},
+        "context": {"used": generation.prompt_tokens + completion_tokens(generation), "limit": model.context_limit},
+        "timing": _timing(generation, run),
+        "tag_tokens": dict(generation.tag_tokens),
+        "ended_by": None if run.ended_by is None else run.ended_by.value,
+    }
+    return tina
+
+
+def completion_tokens(generation: Generation) -> int:
+    """Every id after the prompt: thought, `</think>`, answer, stop id."""
+    return len(generation.completion.ids_T)
+
+
+def _forecast(forecast: Forecast | None, decision: BudgetDecision) -> Tina:
+    budget: BudgetView = {
+        "predicted": None if forecast is None else {f"{q:g}": round(n) for q, n in forecast.budget_quantiles.items()},
+        "budget": decision.budget,
+        "wall": decision.wall,
+        "source": decision.source.value,
+        "warning": decision.warning,
+    }
+    if forecast is None:
+        return {"plan": None, "budget": budget, "c0": None}
+    probabilities = {plan.value: probability for plan, probability in forecast.plan.items()}
+    return {"plan": {"choice": forecast.plan_choice.value, "probabilities": probabilities}, "budget": budget, "c0": forecast.c0}
+
+
+def _timing(generation: Generation, run: Run) -> Timing:
+    now = time.monotonic()
+    first = now if run.first_token is None else run.first_token
+    thought_ended = run.thought_ended.get(generation.index, now)
+    tokens = completion_tokens(generation)
+    spent = now - first
+    return {
+        "prompt_tokens": generation.prompt_tokens,
+        "think_tokens": generation.think_tokens,
+        "answer_tokens": generation.answer_tokens,
+        "seconds": round(now - run.submitted, 4),
+        "think_seconds": round(max(thought_ended - first, 0.0), 4),
+        "tokens_per_second": round(tokens / spent, 2) if spent > 0 else 0.0,
+        "time_to_first_token": round(first - run.submitted, 4),
+    }

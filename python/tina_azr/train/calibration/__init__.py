@@ -1,0 +1,1 @@
+"""Calibration of a model's heads on held-out labels."""

@@ -1,0 +1,199 @@
+"""What heads say beside what the sandbox says, on tasks that they never learned from: labels, the fit, and the scores.
+
+Axes: `_N` labels, `_L` tapped layers, `_H` hidden.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tina_azr.config import Config
+from tina_azr.errors import ScoreError
+from tina_azr.introspection.calibration import Calibration, ConfidenceCalibration
+from tina_azr.introspection.fitting import (
+    ConfidenceLabels,
+    Method,
+    cross_fitted_budget,
+    cross_fitted_confidence,
+    fit_budget,
+    fit_confidence,
+)
+from tina_azr.introspection.introspector import Introspector, close_extras
+from tina_azr.introspection.scores import Interval, auroc, brier, ece, interval, quantile_coverage, spearman
+from tina_azr.model.loading import Policy
+from tina_azr.rollout.decode import DecodeEngine
+from tina_azr.rollout.types import SamplingParams
+from tina_azr.sandbox.types import Executor
+from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
+from tina_azr.tasks.types import Task, Verdict
+from tina_azr.train.heads.labels import program_digest
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedTries:
+    """Rollouts of some tasks, sampled once and read by as many heads as there are."""
+
+    tries: Sequence[Tries]
+    correct: Sequence[Sequence[bool]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What one set of heads says of them, and what is true."""
+
+    c0: ConfidenceLabels
+    """A label for each task: the share of its rollouts that are right."""
+    cE: ConfidenceLabels
+    """A label for each rollout whose thought closed."""
+    forecasts: Mapping[float, Floats]
+    """Think tokens by quantile, for each right rollout that closed by itself."""
+    used_N: Floats
+    """Think tokens that it took."""
+    used_group_N: NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What a calibration belongs to."""
+
+    policy: str
+    heads: str
+    tokenizer: str
+
+
+def try_tasks(
+    policy: Policy,
+    executor: Executor,
+    tasks: Sequence[Task],
+    taps: Sequence[int],
+    config: Config,
+    *,
+    samples: int,
+    seeds: Sequence[int],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> GradedTries:
+    """`samples` rollouts of each task as self-play samples them, without a predicted wall."""
+    play = config.selfplay
+    tries = sample_tries(
+        policy,
+        DecodeEngine(policy, slots=play.slots, taps=taps),
+        tasks,
+        group_size=samples,
+        params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_wall=play.think_wall),
+        seeds=seeds,
+        on_progress=on_progress,
+    )
+    correct = [[verdict is Verdict.CORRECT for verdict in verdicts] for verdicts in grade_tries(executor, tries)]
+    return GradedTries(tries=tries, correct=correct)
+
+
+def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
+    """Read the states of graded rollouts. Pass heads without calibration for a fit, with one for scores after it.
+
+    Raises ScoreError where there are no tasks, or no thought closed.
+    """
+    if not graded.tries:
+        raise ScoreError("there are no tasks to calibrate on: train the run longer, or raise introspection.calibration_share")
+    tries, modes = graded.tries, [group.task.mode for group in graded.tries]
+    states = np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
+    forecasts = introspector.forecasts(states, modes)
+    # Tasks of one program are alike: they are drawn and left out together.
+    names = [program_digest(group.task) for group in tries]
+    closed = [
+        (name, mode, completion.close_states_LH, close_extras(completion), right)
+        for name, mode, group, rights in zip(names, modes, tries, graded.correct, strict=True)
+        for completion, right in zip(group.completions_G, rights, strict=True)
+        if completion.close_states_LH is not None
+    ]
+    if not closed:
+        raise ScoreError(
+            "no thought closed, so nothing can be said of confidence after one: raise selfplay.max_tokens or set a wall"
+        )
+    close_names, close_modes, close_states, extras, rights_M = zip(*closed, strict=True)
+    confidences = introspector.close_confidences(np.stack(close_states), np.stack(extras), close_modes)
+    lengths = [
+        (name, forecast.budget_quantiles, completion.think_tokens)
+        for name, forecast, group, rights in zip(names, forecasts, tries, graded.correct, strict=True)
+        for completion, right in zip(group.completions_G, rights, strict=True)
+        if right and not completion.forced_close
+    ]
+    levels = tuple(forecasts[0].budget_quantiles)
+    return Claimed(
+        c0=ConfidenceLabels(
+            p_N=np.array([forecast.c0 for forecast in forecasts]),
+            y_N=np.array([np.mean(rights) for rights in graded.correct]),
+            mode_N=np.array(modes),
+            group_N=np.array(names),
+        ),
+        cE=ConfidenceLabels(
+            p_N=np.array(confidences),
+            y_N=np.array(rights_M, dtype=np.float64),
+            mode_N=np.array(close_modes),
+            group_N=np.array(close_names),
+        ),
+        forecasts={level: np.array([quantiles[level] for _, quantiles, _ in lengths]) for level in levels},
+        used_N=np.array([used for *_, used in lengths], dtype=np.float64),
+        used_group_N=np.array([name for name, *_ in lengths]),
+    )
+
+
+def fit_calibration(
+    claimed: Claimed, *, method: Method, digests: Digests, today: date, seed: int = 0, draws: int = 1_000
+) -> Calibration:
+    """Maps of both confidences and factors of the budget. Raises ScoreError where there are too few labels, or of one kind."""
+    return Calibration(
+        date=today,
+        c0=fit_confidence(claimed.c0, method=method, seed=seed, draws=draws),
+        cE=fit_confidence(claimed.cE, method=method, seed=seed, draws=draws),
+        budget=fit_budget(claimed.forecasts, claimed.used_N, claimed.used_group_N, seed=seed, draws=draws),
+        policy_digest=digests.policy,
+        heads_digest=digests.heads,
+        tokenizer_digest=digests.tokenizer,
+    )
+
+
+def cross_fitted(claimed: Claimed, calibration: Calibration, *, method: Method, seed: int = 0) -> Claimed:
+    """What the calibrated heads say of the labels that `calibration` was fitted to: each label by a fit without its program."""
+
+    def confidence(labels: ConfidenceLabels, fitted: ConfidenceCalibration) -> ConfidenceLabels:
+        return replace(labels, p_N=cross_fitted_confidence(labels, method=method, modes=fitted.by_mode, seed=seed))
+
+    return replace(
+        claimed,
+        c0=confidence(claimed.c0, calibration.c0),
+        cE=confidence(claimed.cE, calibration.cE),
+        forecasts={
+            level: cross_fitted_budget(forecast_N, claimed.used_N, claimed.used_group_N, level, seed=seed)
+            for level, forecast_N in claimed.forecasts.items()
+        },
+    )
+
+
+def scores_of(claimed: Claimed, *, seed: int = 0, draws: int = 1_000) -> dict[str, Interval]:
+    """Every figure that is claimed of heads, with a 95 % bootstrap interval that draws programs whole.
+
+    `c0_*`, `cE_*`: AUROC, ECE (15 bins of equal mass), Brier. `spearman`: predicted median against used think tokens of right
+    answers. `coverage_*`: share of those within the quantile. nan where the labels do not decide a score; raises ScoreError where no
+    answer is right.
+    """
+    if not claimed.used_N.size:
+        raise ScoreError(
+            "no answer is right whose thought ended by itself, so nothing can be said of budgets: try more tasks, or none with --heldout 0"
+        )
+    found = {}
+    for name, labels in (("c0", claimed.c0), ("cE", claimed.cE)):
+        for score, function in (("auroc", auroc), ("ece", ece), ("brier", brier)):
+            found[f"{name}_{score}"] = interval(function, [labels.p_N, labels.y_N], seed=seed, draws=draws, groups=labels.group_N)
+    groups = claimed.used_group_N
+    levels = sorted(claimed.forecasts)
+    found["spearman"] = interval(spearman, [claimed.forecasts[levels[0]], claimed.used_N], seed=seed, draws=draws, groups=groups)
+    for level in levels:
+        found[f"coverage_{round(100 * level)}"] = interval(
+            quantile_coverage, [claimed.forecasts[level], claimed.used_N], seed=seed, draws=draws, groups=groups
+        )
+    return found

@@ -1,0 +1,58 @@
+"""Heads for a policy that stands still: the same labels and losses as in self-play, without learning in between.
+
+For a model that was trained elsewhere, or a checkpoint whose heads lag behind its weights.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tina_azr.config import Config
+from tina_azr.model.loading import Policy
+from tina_azr.rollout.decode import DecodeEngine
+from tina_azr.rollout.types import SamplingParams
+from tina_azr.sandbox.types import Executor
+from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.records import solved_task
+from tina_azr.selfplay.rewards import Rewards
+from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.solving import grade_tries, sample_tries
+from tina_azr.selfplay.timing import Phases
+from tina_azr.tasks.types import Task
+from tina_azr.train.heads.learner import HeadLearner
+
+CHUNK = 64
+"""Tasks tried between two updates of the heads."""
+
+
+def refit_heads(
+    policy: Policy,
+    executor: Executor,
+    tasks: Sequence[Task],
+    config: Config,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> HeadLearner:
+    """New heads, trained on one group of rollouts of every task. All labels stay in the window: the policy does not move."""
+    whole = config.introspection.model_copy(update={"window_steps": len(tasks) + 1})
+    config = config.model_copy(update={"introspection": whole})
+    learner = HeadLearner(policy, config)
+    engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=learner.taps)
+    insights, rewards = Insights(policy, engine, executor, learner.introspector, config), Rewards(config.rewards)
+    play = config.selfplay
+    params = SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_wall=play.think_wall)
+    order = generator(config.seed, 0, Phase.HEADS).permutation(len(tasks))
+    for step, start in enumerate(range(0, len(tasks), CHUNK), start=1):
+        chosen = [tasks[number] for number in order[start : start + CHUNK]]
+        tries = sample_tries(
+            policy,
+            engine,
+            chosen,
+            group_size=play.group_size,
+            params=params,
+            seeds=request_seeds(config.seed, step, Phase.HEADS, len(chosen)),
+        )
+        seen = insights.of_groups(step, tries, frozenset(), Phases())
+        graded = zip(tries, grade_tries(executor, tries), seen, strict=True)
+        learner.update(step, [solved_task(group, verdicts, rewards, insight) for group, verdicts, insight in graded])
+        if on_progress is not None:
+            on_progress(min(start + CHUNK, len(tasks)), len(tasks))
+    return learner

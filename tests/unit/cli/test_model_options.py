@@ -1,0 +1,38 @@
+"""Opening the model that a command speaks with: doubts about its heads are said to a person, once."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tina_azr.cli.model_options import open_speaker
+from tina_azr.errors import ConfigError
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.heads_file import HeadFacts, save_heads
+
+
+def test_heads_of_other_weights_are_a_word_and_no_python_warning(byte_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(byte_model, folder)
+    heads = build_heads(HeadShape(kind="linear", taps=(1,), hidden_size=32), seed=0)
+    save_heads(heads, HeadFacts(policy_digest="0" * 16, labels=10, step=0), folder)
+    said: list[str] = []
+    engine = open_speaker(str(folder), "cpu", "float32", said.append)  # a warning would be an error here
+    assert engine.introspector is not None
+    assert len(said) == 1
+    assert "fitted to other weights" in said[0]
+
+
+def test_a_model_without_heads_is_opened_without_a_word(byte_model: Path) -> None:
+    said: list[str] = []
+    engine = open_speaker(str(byte_model), "cpu", "bfloat16", said.append)
+    assert (engine.introspector, said) == (None, [])
+    assert engine.settings.allow_visible
+    assert engine.policy.module.dtype == torch.bfloat16
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_the_model_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="torch sees no GPU"):
+        open_speaker("./none", "cuda", "float32", print)

@@ -1,0 +1,210 @@
+"""From a forecast and a request to budget and wall."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tina_azr.errors import ConfigError, ServeError
+from tina_azr.introspection.budget import BudgetSettings, SmallBudget, decide_budget
+from tina_azr.introspection.types import BudgetDecision, BudgetSource
+
+FORECAST = {0.5: 100.0, 0.8: 200.0, 0.95: 260.0}
+ROOMY = 100_000
+
+
+def decide(
+    quantiles: dict[float, float] | None = FORECAST, *, max_tokens: int = ROOMY, closing: int = 3, **given: Any
+) -> BudgetDecision:
+    request = {key: given.pop(key) for key in ("budget_tokens", "budget_quantile") if key in given}
+    return decide_budget(quantiles, max_tokens=max_tokens, closing_tokens=closing, settings=BudgetSettings(**given), **request)
+
+
+def test_the_forecasts_tail_is_the_wall_of_a_predicted_budget() -> None:
+    assert decide() == BudgetDecision(budget=200, wall=260, source=BudgetSource.PREDICTED)
+
+
+def test_learned_slack_stays_within_its_bounds() -> None:
+    assert decide({**FORECAST, 0.95: 5_000.0}).wall == 400
+    assert decide({**FORECAST, 0.95: 200.0}).wall == 220
+    assert decide({**FORECAST, 0.95: 200.0}, slack_min=0.0).wall == 200
+
+
+def test_slack_is_the_setting_where_the_forecast_does_not_say() -> None:
+    assert decide(slack_quantile=None).wall == 300
+    assert decide({0.8: 200.0}).wall == 300
+
+
+def test_a_request_may_choose_the_quantile() -> None:
+    assert decide(budget_quantile=0.5).budget == 100
+    assert decide(budget_quantile=0.95).budget == 260
+
+
+def test_a_requested_number_is_kept_with_the_constant_slack() -> None:
+    assert decide(budget_tokens=80) == BudgetDecision(budget=80, wall=120, source=BudgetSource.REQUESTED)
+    assert decide(None, budget_tokens=5).budget == 5
+
+
+def test_the_wall_is_rounded_up_and_not_further() -> None:
+    assert decide(budget_tokens=101).wall == 152
+    assert decide(budget_tokens=100, slack=0.1).wall == 110
+
+
+def test_without_heads_the_budget_is_the_most_there_is() -> None:
+    assert decide(None) == BudgetDecision(budget=4_096, wall=6_144, source=BudgetSource.DEFAULT)
+    assert "no heads" in str(decide(None, budget_quantile=0.5).warning)
+
+
+def test_nothing_is_thought_where_nothing_is_asked_for() -> None:
+    assert decide(budget_tokens=0, min_think_tokens=10) == BudgetDecision(budget=0, wall=0, source=BudgetSource.REQUESTED)
+
+
+def test_budgets_are_held_between_least_and_most() -> None:
+    assert decide(None, budget_tokens=3, min_think_tokens=10).budget == 10
+    assert decide(budget_tokens=9_999).budget == 4_096
+    assert decide({0.5: 0.2, 0.8: 0.3, 0.95: 0.4}).budget == 1
+    assert decide({0.5: 9e9, 0.8: 9e9, 0.95: math.inf}).budget == 4_096
+
+
+def test_the_clip_holds_for_predictions_alone() -> None:
+    assert decide(budget_clip=150).budget == 150
+    assert decide(budget_clip=150, budget_tokens=180).budget == 180
+
+
+def test_a_small_request_is_raised_warned_about_or_kept() -> None:
+    raised = decide(budget_tokens=14)
+    assert (raised.budget, raised.wall) == (15, 23)
+    assert raised.warning == "A budget of 14 think tokens is below 15% of the 100 that are predicted: it was raised to 15."
+    warned = decide(budget_tokens=14, small_budget=SmallBudget.WARN)
+    assert warned.budget == 14
+    assert str(warned.warning).endswith("the answer may suffer, and hold thoughts.")
+    kept = decide(budget_tokens=14, small_budget=SmallBudget.KEEP)
+    assert (kept.budget, kept.warning) == (14, None)
+    assert decide(budget_tokens=15).warning is None
+
+
+def test_settings_that_hold_a_prediction_far_below_what_is_needed_are_told_of() -> None:
+    far = decide({0.5: 40_000.0, 0.8: 60_000.0, 0.95: 90_000.0})
+    assert far.budget == 4_096
+    assert str(far.warning).startswith("The settings allow 4096 think tokens, below 15% of the 40000 that are predicted")
+    assert decide({0.5: 20_000.0, 0.8: 60_000.0, 0.95: 90_000.0}).warning is None
+
+
+def test_a_request_beyond_the_most_is_lowered_and_told_so() -> None:
+    assert decide(budget_tokens=4_096).warning is None
+    lowered = decide(budget_tokens=5_000)
+    assert (lowered.budget, lowered.source) == (4_096, BudgetSource.REQUESTED)
+    assert lowered.warning == "5000 think tokens were asked for; 4096 is the most here: it was lowered to that."
+
+
+def test_few_tokens_are_shared_by_thought_and_answer() -> None:
+    shared = decide(max_tokens=100, answer_reserve=128, closing=3)
+    assert (shared.budget, shared.wall) == (47, 47)
+    assert "of 100 tokens in all, 50 are kept for the answer and 3 for closing" in str(shared.warning)
+
+
+def test_an_answer_keeps_its_room() -> None:
+    cut = decide(max_tokens=400, answer_reserve=150, closing=24)
+    assert (cut.budget, cut.wall) == (200, 226)
+    assert cut.warning == (
+        "The wall was cut from 260 to 226 think tokens: of 400 tokens in all, 150 are kept for the answer and 24 for closing the thought. "
+        "More max_tokens leave more room."
+    )
+    tight = decide(max_tokens=300, answer_reserve=150, closing=24)
+    assert (tight.budget, tight.wall) == (126, 126)
+    none = decide(max_tokens=6, answer_reserve=150, closing=3)
+    assert (none.budget, none.wall) == (0, 0)
+    assert "cut from 260 to 0" in str(none.warning)
+
+
+def test_two_warnings_are_both_given() -> None:
+    both = str(decide(budget_tokens=14, max_tokens=20, answer_reserve=10, closing=3).warning)
+    assert "raised to 15" in both and "cut from 23 to 7" in both
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"budget_tokens": -1}, "budget_tokens is -1, but must be 0"),
+        ({"budget_tokens": 5, "budget_quantile": 0.5}, "not both"),
+        ({"budget_quantile": 0.9}, r"no budget quantile 0\.9; the heads forecast 0\.5, 0\.8, 0\.95"),
+    ],
+)
+def test_requests_that_contradict_themselves_are_refused(request_: dict[str, Any], said: str) -> None:
+    with pytest.raises(ServeError, match=said):
+        decide(**request_)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"quantile": 1.0}, "quantile is 1, but must lie between 0 and 1"),
+        ({"slack_quantile": 0.0}, "slack_quantile is 0"),
+        ({"slack": -0.1}, "slack is -0.1"),
+        ({"slack": math.nan}, "slack is nan"),
+        ({"slack_min": 2.0}, "slack_min 2 and slack_max 1"),
+        ({"min_think_tokens": 9_000}, "min_think_tokens 9000 is above max_think_tokens 4096"),
+        ({"min_think_tokens": -1}, "min_think_tokens is -1, but must be at least 0"),
+        ({"budget_clip": 0}, "budget_clip is 0, but must be at least 1"),
+        ({"answer_reserve": -1}, "answer_reserve is -1"),
+        ({"small_share": 1.0}, "small_share is 1"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        BudgetSettings(**wrong)
+
+
+TOKENS = st.integers(0, 20_000)
+SETTINGS = st.builds(
+    BudgetSettings,
+    slack=st.floats(0, 3),
+    slack_min=st.floats(0, 0.5),
+    slack_max=st.floats(0.5, 3),
+    slack_quantile=st.sampled_from([None, 0.95]),
+    min_think_tokens=st.integers(0, 100),
+    max_think_tokens=st.integers(100, 8_192),
+    budget_clip=st.none() | st.integers(1, 8_192),
+    answer_reserve=st.integers(0, 1_000),
+    small_budget=st.sampled_from(SmallBudget),
+    small_share=st.floats(0, 0.9),
+)
+FORECASTS = st.none() | st.lists(st.floats(0, 1e6), min_size=3, max_size=3).map(
+    lambda q: dict(zip((0.5, 0.8, 0.95), sorted(q), strict=True))
+)
+
+
+@given(FORECASTS, st.none() | TOKENS, TOKENS, st.integers(0, 40), SETTINGS)
+def test_wall_and_budget_hold_their_promises(
+    quantiles: dict[float, float] | None, tokens: int | None, max_tokens: int, closing: int, settings: BudgetSettings
+) -> None:
+    found = decide_budget(quantiles, budget_tokens=tokens, max_tokens=max_tokens, closing_tokens=closing, settings=settings)
+    room = max(max_tokens - min(settings.answer_reserve, (max_tokens + 1) // 2) - closing, 0)
+    assert 0 <= found.budget <= found.wall <= room
+    assert found.budget <= settings.max_think_tokens
+    if room > 0 and tokens != 0:
+        assert found.budget >= min(settings.min_think_tokens, room)
+
+
+@given(FORECASTS, TOKENS, TOKENS, TOKENS, SETTINGS)
+def test_more_is_never_less(
+    quantiles: dict[float, float] | None, one: int, other: int, max_tokens: int, settings: BudgetSettings
+) -> None:
+    low, high = (
+        decide_budget(quantiles, budget_tokens=tokens, max_tokens=max_tokens, closing_tokens=3, settings=settings)
+        for tokens in sorted((one, other))
+    )
+    assert low.budget <= high.budget
+    assert low.wall <= high.wall
+
+
+@given(FORECASTS.filter(bool), TOKENS, SETTINGS)
+def test_a_higher_quantile_is_never_less(quantiles: dict[float, float], max_tokens: int, settings: BudgetSettings) -> None:
+    found = [
+        decide_budget(quantiles, budget_quantile=q, max_tokens=max_tokens, closing_tokens=3, settings=settings)
+        for q in (0.5, 0.8, 0.95)
+    ]
+    assert [f.budget for f in found] == sorted(f.budget for f in found)
+    assert [f.wall for f in found] == sorted(f.wall for f in found)

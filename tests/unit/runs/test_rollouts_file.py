@@ -1,0 +1,106 @@
+"""Rollouts on file: text that a person can read, and that joins to tasks by key."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from tina_azr.rollout.types import Completion, StopCause
+from tina_azr.runs.folder import RunFolder
+from tina_azr.runs.rollouts_file import cut_rollouts, rollouts_of, write_rollouts
+from tina_azr.selfplay.types import Attempt, Episode, ProposalRecord, SolvedTask
+from tina_azr.tasks.types import Proposal, RejectReason, Task, Verdict
+
+KEY = "ab" * 32
+
+
+class Letters:
+    """A tokenizer of one letter a token."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+def _completion(text: str, think_tokens: int) -> Completion:
+    ids = np.array([ord(c) for c in text], dtype=np.int64)
+    return Completion(
+        ids_T=ids,
+        logprobs_T=np.zeros(len(ids), dtype=np.float32),
+        forced_T=np.zeros(len(ids), dtype=np.bool_),
+        stop_cause=StopCause.STOP_ID,
+        think_tokens=think_tokens,
+        forced_close=False,
+    )
+
+
+def _episode(step: int) -> Episode:
+    task = Task(key=KEY, mode="deduction", program="def f(x):\n    return x + 1", input="1", output="2")
+    prompt = tuple(map(ord, "prompt"))
+    good = ProposalRecord(
+        mode="deduction",
+        references=(),
+        prompt_ids=prompt,
+        completion=_completion("idea/program", 4),
+        answer="program",
+        proposal=Proposal(mode="deduction", program=task.program, inputs=("1",)),
+        task=task,
+        reject=None,
+        detail="",
+        pass_rate=0.5,
+        reward=0.5,
+    )
+    bad = ProposalRecord(
+        mode="abduction",
+        references=(),
+        prompt_ids=prompt,
+        completion=_completion("hm", 2),
+        answer=None,
+        proposal=None,
+        task=None,
+        reject=RejectReason.NO_ANSWER,
+        detail="the thought never closed",
+        pass_rate=None,
+        reward=-1.0,
+    )
+    attempts = (
+        Attempt(completion=_completion("1+1=2/2", 5), answer="2", verdict=Verdict.CORRECT, reward=1.0),
+        Attempt(completion=_completion("é/3", 1), answer="3", verdict=Verdict.WRONG, reward=-0.5),
+    )
+    return Episode(
+        step=step,
+        proposals=(good, bad),
+        solved=(SolvedTask(task=task, prompt_ids=prompt, attempts=attempts),),
+        samples=(),
+    )
+
+
+def test_every_proposal_and_attempt_is_there_as_text(run: RunFolder) -> None:
+    write_rollouts(run, _episode(3), Letters())
+    lines = [json.loads(line) for line in (run.rollouts / "step-3.jsonl").read_text().splitlines()]
+    good, bad, task = lines
+    assert (good["kind"], good["became"], good["thought"], good["answer"]) == ("proposal", "task", "idea", "program")
+    assert (bad["became"], bad["detail"], bad["answer"], bad["key"]) == ("no_answer", "the thought never closed", None, None)
+    assert (task["kind"], task["prompt"], task["pass_rate"]) == ("task", "prompt", 0.5)
+    assert [(a["thought"], a["answer"], a["verdict"], a["reward"]) for a in task["attempts"]] == [
+        ("1+1=2", "2", "correct", 1.0),
+        ("é", "3", "wrong", -0.5),
+    ]
+
+
+def test_a_tasks_rollouts_are_found_by_its_key_in_the_order_of_steps(run: RunFolder) -> None:
+    for step in (2, 10):
+        write_rollouts(run, _episode(step), Letters())
+    assert [(line["kind"], line["step"]) for line in rollouts_of(run, KEY)] == [
+        ("proposal", 2),
+        ("task", 2),
+        ("proposal", 10),
+        ("task", 10),
+    ]
+    assert list(rollouts_of(run, "cd" * 32)) == []
+
+
+def test_cutting_drops_later_steps_alone(run: RunFolder) -> None:
+    for step in (2, 9, 10):
+        write_rollouts(run, _episode(step), Letters())
+    cut_rollouts(run, 9)
+    assert sorted(path.name for path in run.rollouts.iterdir()) == ["step-2.jsonl", "step-9.jsonl"]

@@ -1,0 +1,84 @@
+"""One piece of work at a time, few waiting, whoever leaves."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tina_azr.serve.types import ApiError
+from tina_azr.serve.work_queue import Turnstile
+
+
+class Work:
+    """Lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.begun.set()
+        assert self.may_end.wait(60)
+        return "done"
+
+
+def with_one_at_work(scenario: Callable[[Turnstile, Work, "asyncio.Task[str]"], Awaitable[None]]) -> None:
+    """Run a scenario on a turnstile for two, through which one piece of work is going."""
+
+    async def main() -> None:
+        turnstile, work = Turnstile(2), Work()
+        going = asyncio.create_task(turnstile.through(work))
+        assert await asyncio.to_thread(work.begun.wait, 60)
+        try:
+            await scenario(turnstile, work, going)
+        finally:
+            work.may_end.set()
+
+    asyncio.run(main())
+
+
+async def cancel(task: "asyncio.Task[str]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_work_that_nobody_waits_for_any_more_keeps_its_turn_and_its_place() -> None:
+    async def scenario(turnstile: Turnstile, work: Work, going: "asyncio.Task[str]") -> None:
+        await cancel(going)
+        second = Work()
+        second.may_end.set()
+        waiting = asyncio.create_task(turnstile.through(second))
+        assert not await asyncio.to_thread(second.begun.wait, 0.05)
+        with pytest.raises(ApiError):
+            await turnstile.through(second)
+        work.may_end.set()
+        assert await waiting == "done"
+
+    with_one_at_work(scenario)
+
+
+def test_who_leaves_while_waiting_gives_the_place_up_and_the_work_is_not_done() -> None:
+    async def scenario(turnstile: Turnstile, work: Work, going: "asyncio.Task[str]") -> None:
+        never, third = Work(), Work()
+        third.may_end.set()
+        waiting = asyncio.create_task(turnstile.through(never))
+        await asyncio.sleep(0)
+        await cancel(waiting)
+        after = asyncio.create_task(turnstile.through(third))
+        await asyncio.sleep(0)
+        work.may_end.set()
+        assert (await going, await after) == ("done", "done")
+        assert not never.begun.is_set()
+
+    with_one_at_work(scenario)
+
+
+def test_work_that_fails_gives_its_place_back() -> None:
+    async def main() -> None:
+        turnstile = Turnstile(1)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await turnstile.through(lambda: 1 // 0)
+
+    asyncio.run(main())

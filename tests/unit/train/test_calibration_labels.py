@@ -1,0 +1,106 @@
+"""Labels for a calibration: what has none says so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tina_azr.errors import ScoreError
+from tina_azr.introspection.fitting import ConfidenceLabels
+from tina_azr.introspection.heads import HeadShape, build_heads
+from tina_azr.introspection.introspector import Introspector
+from tina_azr.introspection.scores import brier, quantile_coverage
+from tina_azr.selfplay.solving import Tries
+from tina_azr.tasks.types import Verdict
+from tina_azr.train.calibration.labels import (
+    Claimed,
+    Digests,
+    GradedTries,
+    claims_of,
+    cross_fitted,
+    fit_calibration,
+    scores_of,
+)
+
+Group = Callable[..., Any]
+STATES = np.ones((2, 32), dtype=np.float32)
+SHAPE = HeadShape(kind="tap", taps=(0, 1), hidden_size=32, width=8)
+
+
+@pytest.fixture
+def introspector() -> Introspector:
+    """New heads."""
+    return Introspector(build_heads(SHAPE, seed=0))
+
+
+def test_no_tasks_are_refused(introspector: Introspector) -> None:
+    with pytest.raises(ScoreError, match="there are no tasks to calibrate on"):
+        claims_of(introspector, GradedTries(tries=[], correct=[]))
+
+
+def graded(*groups: Any) -> GradedTries:
+    """These groups, as they are after sampling and grading."""
+    return GradedTries(
+        tries=[
+            Tries(
+                task=group.task,
+                prompt_ids=group.prompt_ids,
+                completions_G=tuple(one.completion for one in group.attempts),
+                answers_G=("",) * len(group.attempts),
+                prompt_states_LH=group.prompt_states_LH,
+            )
+            for group in groups
+        ],
+        correct=[[one.verdict is Verdict.CORRECT for one in group.attempts] for group in groups],
+    )
+
+
+def test_thoughts_that_never_close_are_refused(introspector: Introspector, solved: Group, attempt: Group) -> None:
+    with pytest.raises(ScoreError, match="no thought closed"):
+        claims_of(introspector, graded(solved([attempt(False, closed=False)])))
+
+
+def test_nothing_can_be_said_of_budgets_where_no_answer_is_right(introspector: Introspector, solved: Group, attempt: Group) -> None:
+    wrong = claims_of(introspector, graded(solved([attempt(False, states=STATES)])))
+    with pytest.raises(ScoreError, match="no answer is right whose thought ended by itself"):
+        scores_of(wrong)
+
+
+def test_calibrated_claims_of_the_labels_are_fitted_without_their_own_program() -> None:
+    draw = np.random.default_rng(0)
+    claimed = Claimed(
+        c0=noise(draw, 1_200),
+        cE=noise(draw, 1_200),
+        forecasts={0.5: np.full(60, 10.0)},
+        used_N=draw.integers(1, 20, 60).astype(float),
+        used_group_N=np.arange(60).astype(str),
+    )
+    digests = Digests(policy="", heads="", tokenizer="")
+    calibration = fit_calibration(claimed, method="isotonic", digests=digests, today=date(2026, 1, 1), draws=20)
+    after = cross_fitted(claimed, calibration, method="isotonic")
+    for labels, found in ((claimed.c0, calibration.c0), (claimed.cE, calibration.cE)):
+        seen = brier(found.pooled.apply(labels.p_N), labels.y_N)
+        unseen = brier((after.c0 if labels is claimed.c0 else after.cE).p_N, labels.y_N)
+        assert seen < 0.25 < unseen == found.scores["brier"].after.value
+    assert quantile_coverage(after.forecasts[0.5], after.used_N) == calibration.budget[0].coverage.after.value
+
+
+def noise(draw: np.random.Generator, n: int) -> ConfidenceLabels:
+    """Confidences that say nothing: only a fit that has seen the labels does better than a coin."""
+    return ConfidenceLabels(
+        p_N=draw.random(n),
+        y_N=draw.permutation(np.tile([0.0, 1.0], n // 2)),
+        mode_N=np.full(n, "a"),
+        group_N=np.arange(n).astype(str),
+    )
+
+
+def test_tasks_of_one_program_are_never_parted(introspector: Introspector, solved: Group, attempt: Group) -> None:
+    first, second = (solved([attempt(True, states=STATES)], key=key) for key in ("a", "b"))
+    same = replace(second, task=replace(second.task, program=first.task.program.replace("x", "n"), mode="abduction"))
+    claimed = claims_of(introspector, graded(first, second, same))
+    for groups in (claimed.c0.group_N, claimed.cE.group_N, claimed.used_group_N):
+        assert groups[0] == groups[2] != groups[1]
