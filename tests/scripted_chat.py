@@ -23,10 +23,10 @@ from tina_azr.engine.types import (
     Generation,
     GenerationRequest,
     Listener,
+    ReasoningEnded,
     Started,
     Thinking,
     ThinkStop,
-    ThoughtEnded,
     Ticket,
 )
 from tina_azr.errors import ServeError
@@ -45,7 +45,7 @@ MARKUP = 'Text with <script>alert("x")</script>, **bold** and a [link](https://e
 class Script:
     """What one completion thinks and says."""
 
-    thought: str
+    reasoning: str
     answer: str
     fails: str | None = None
     """The request fails with this message after its first token."""
@@ -58,7 +58,7 @@ def usual(request: GenerationRequest, index: int) -> Script:
     """An answer that depends on the prompt, the seed and the index; words of the prompt ask for more."""
     prompt = request.messages[-1].content if request.messages else ""
     words = 400 if "think long" in prompt else 24
-    thought = f"{SENTINEL} " + " ".join(f"step-{number}" for number in range(words))
+    reasoning = f"{SENTINEL} " + " ".join(f"step-{number}" for number in range(words))
     if "code" in prompt:
         answer = CODE
     elif "markup" in prompt:
@@ -67,7 +67,7 @@ def usual(request: GenerationRequest, index: int) -> Script:
         answer = " ".join(f"word-{number}" for number in range(400))
     else:
         answer = f"You said {len(prompt)} characters; seed {request.seed % 1000}, choice {index}. Žluťoučký 🐎."
-    return Script(thought=thought, answer=answer, fails="the script says so" if "fail now" in prompt else None)
+    return Script(reasoning=reasoning, answer=answer, fails="the script says so" if "fail now" in prompt else None)
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -83,7 +83,7 @@ class Running:
     """One completion on its way."""
 
     index: int
-    thought: list[str]
+    reasoning: list[str]
     answer: list[str]
     said: str = ""
     shown: int = 0
@@ -199,7 +199,7 @@ class ScriptedChatEngine:
         ):
             job = self._waiting.pop(0)
             job.running = [
-                Running(index=index, thought=list(pieces(script.thought)), answer=list(pieces(script.answer)))
+                Running(index=index, reasoning=list(pieces(script.reasoning)), answer=list(pieces(script.answer)))
                 for index, script in enumerate(job.scripts)
             ]
             self._jobs[job.ticket] = job
@@ -224,25 +224,25 @@ class ScriptedChatEngine:
         stop = None
         if job.answer_now:
             stop = ThinkStop.ANSWER_NOW
-        elif one.think_tokens >= len(one.thought):
+        elif one.think_tokens >= len(one.reasoning):
             stop = ThinkStop.CLOSED if one.think_tokens <= job.decision.budget else ThinkStop.SLACK
-        elif one.think_tokens >= job.decision.wall:
-            stop = ThinkStop.WALL
+        elif one.think_tokens >= job.decision.think_limit:
+            stop = ThinkStop.THINK_LIMIT
         if stop is None:
-            text = one.thought[one.think_tokens]
+            text = one.reasoning[one.think_tokens]
             one.think_tokens += 1
             visible = self.allow_visible and job.request.visible
             job.listener(Thinking(index=one.index, think_tokens=one.think_tokens, text=text if visible else None))
             return
         one.think_stop = stop
-        forced = stop in (ThinkStop.WALL, ThinkStop.ANSWER_NOW)
+        forced = stop in (ThinkStop.THINK_LIMIT, ThinkStop.ANSWER_NOW)
         job.listener(
-            ThoughtEnded(
+            ReasoningEnded(
                 index=one.index,
                 think_tokens=one.think_tokens,
                 think_stop=stop,
                 forced_close=forced,
-                cE=self._confidence(job),
+                confidence_after=self._confidence(job),
             )
         )
 
@@ -272,14 +272,14 @@ class ScriptedChatEngine:
         one.over = True
         if one.think_stop is not None and one.shown < len(one.said):
             job.listener(Answering(index=one.index, text=one.said[one.shown :], tokens=one.answer_tokens))
-        forced = one.think_stop in (ThinkStop.WALL, ThinkStop.ANSWER_NOW)
+        forced = one.think_stop in (ThinkStop.THINK_LIMIT, ThinkStop.ANSWER_NOW)
         confidence = self._confidence(job)
         count = one.think_tokens + (one.think_stop is not None) + one.answer_tokens
         visible = self.allow_visible and job.request.visible
         generation = Generation(
             index=one.index,
             answer=one.said,
-            thought="".join(one.thought[: one.think_tokens]) if visible else None,
+            reasoning="".join(one.reasoning[: one.think_tokens]) if visible else None,
             completion=Completion(
                 ids_T=np.arange(count),
                 logprobs_T=np.zeros(count, np.float32),
@@ -290,7 +290,7 @@ class ScriptedChatEngine:
             ),
             forecast=job.forecast,
             decision=job.decision,
-            cE=confidence if one.think_stop is not None else None,
+            confidence_after=confidence if one.think_stop is not None else None,
             think_tokens=one.think_tokens,
             think_stop=one.think_stop or ThinkStop.UNFINISHED,
             forced_close=forced,
@@ -313,14 +313,14 @@ class ScriptedChatEngine:
         else:
             budget, source = DEFAULT_BUDGET, BudgetSource.DEFAULT
         warning = f"{budget} think tokens are far below what this prompt needs" if 0 < budget < 5 else None
-        return BudgetDecision(budget=budget, wall=budget + budget // 2, source=source, warning=warning)
+        return BudgetDecision(budget=budget, think_limit=budget + budget // 2, source=source, warning=warning)
 
     def _forecast(self, request: GenerationRequest) -> Forecast:
         return Forecast(
             plan={Plan.OUTLINE: 0.5, Plan.VERIFY: 0.25, Plan.DECOMPOSE: 0.15, Plan.STOP: 0.1},
             plan_choice=Plan.OUTLINE,
             budget_quantiles={0.5: 20.0, 0.8: 32.0, 0.95: 80.0},
-            c0=0.62,
+            confidence_before=0.62,
             alpha_L=(0.25, 0.75),
             layers_L=(1, 3),
             plan_by_layer_L=(Plan.OUTLINE, Plan.VERIFY),

@@ -27,7 +27,7 @@ from tina_azr.rollout.types import RolloutRequest, SamplingParams
 def requests_of(policy: Policy, slots: int, tokens: int, temperature: float) -> list[RolloutRequest]:
     """Prompts of different lengths."""
     texts = [f"Solve task {number}." + " Think about it well." * (number % 7) for number in range(slots)]
-    params = SamplingParams(max_tokens=tokens, temperature=temperature, think_wall=tokens // 2)
+    params = SamplingParams(max_tokens=tokens, temperature=temperature, think_limit=tokens // 2)
     return [
         RolloutRequest(prompt_ids=policy.tokenizer.render(text), group_size=1, params=params, seed=number)
         for number, text in enumerate(texts)
@@ -68,7 +68,7 @@ class FixedSlots:
         )
         self.rotary, self.weights = Rotary(weights, room), weights
         occupants = [Occupant(ticket=number, index=0, request=one) for number, one in enumerate(requests)]
-        self.slots.seat(occupants, [one.params.think_wall for one in requests])
+        self.slots.seat(occupants, [one.params.think_limit for one in requests])
         self.slots.last_ids_B.copy_(torch.tensor([one.prompt_ids[-1] for one in requests]))
         self.cache = SlotCache(weights, self.slots.positions_B, positions=room)
         prefill = Prefill(weights, self.rotary, [one.prompt_ids for one in requests], piece_tokens=8_192)

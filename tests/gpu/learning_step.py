@@ -42,7 +42,7 @@ def main() -> None:
     request = RolloutRequest(
         prompt_ids=prompt,
         group_size=given.rollouts,
-        params=SamplingParams(max_tokens=given.tokens, think_wall=given.tokens * 7 // 8),
+        params=SamplingParams(max_tokens=given.tokens, think_limit=given.tokens * 7 // 8),
         seed=0,
     )
     began = perf_counter()

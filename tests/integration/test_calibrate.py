@@ -33,7 +33,7 @@ SETTINGS = (
     "selfplay.group_size=4",
     "introspection.updates_per_step=150",  # heads that know a little after so few tasks
     "introspection.averaging=0.9",
-    "introspection.stretch_share=1",
+    "introspection.chained_share=1",
     "heldout.per_cell=1",
     "run.threads=1",
 )

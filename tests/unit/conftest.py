@@ -74,7 +74,7 @@ class TappedEngine(ScriptedEngine):
         super().__init__(policy.tokenizer, script)
         self._policy = policy
         self._taps = tuple(taps)
-        self.walls: list[int | None] = []
+        self.think_limits: list[int | None] = []
         """What the hook said, prompt by prompt."""
 
     def generate(
@@ -87,7 +87,7 @@ class TappedEngine(ScriptedEngine):
         groups = [self._tapped(group) for group in super().generate(requests, on_progress)]
         if on_prompts is not None:
             states = [group.prompt_states_LH for group in groups]
-            self.walls += on_prompts(range(len(groups)), np.stack([one for one in states if one is not None]))
+            self.think_limits += on_prompts(range(len(groups)), np.stack([one for one in states if one is not None]))
         return groups
 
     def _tapped(self, group: RolloutGroup) -> RolloutGroup:

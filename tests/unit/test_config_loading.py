@@ -159,7 +159,9 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None
     assert refusal("tasks: {induction_visible: 5}", tmp_path).startswith(
         "a.yaml line 1: `tasks`: induction_visible (5) must be below "
     )
-    assert refusal("selfplay: {think_wall: 160}", tmp_path).startswith("a.yaml line 1: `selfplay`: think_wall (160) must be below ")
+    assert refusal("selfplay: {think_limit: 160}", tmp_path).startswith(
+        "a.yaml line 1: `selfplay`: think_limit (160) must be below "
+    )
     assert refusal("tasks: {modes: [induction, induction]}", tmp_path).startswith(
         "a.yaml line 1: `tasks`: modes names one mode twice"
     )

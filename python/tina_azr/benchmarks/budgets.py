@@ -64,7 +64,7 @@ class Bench:
         self._samples = samples
         self._engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=introspector.taps)
 
-    def arm(self, wall: int | None = None, hook: PromptHook | None = None) -> Arm:
+    def arm(self, think_limit: int | None = None, hook: PromptHook | None = None) -> Arm:
         """One fixed wall, a wall for each prompt, or none."""
         play = self._config.selfplay
         tries = sample_tries(
@@ -72,7 +72,7 @@ class Bench:
             self._engine,
             self._tasks,
             group_size=self._samples,
-            params=SamplingParams(max_tokens=play.max_tokens, temperature=1.0, think_wall=wall),
+            params=SamplingParams(max_tokens=play.max_tokens, temperature=1.0, think_limit=think_limit),
             seeds=request_seeds(self._config.seed, 0, Phase.HELDOUT, len(self._tasks)),
             on_prompts=hook,
         )
@@ -84,31 +84,36 @@ class Bench:
             tokens_NG=np.array(tokens).reshape(len(tries), -1),
             forced=float(np.mean([one.forced_close for one in completions])),
             c0_N=np.array(
-                [forecast.c0 for forecast in self._introspector.forecasts(_states(tries), [one.mode for one in self._tasks])]
+                [
+                    forecast.confidence_before
+                    for forecast in self._introspector.forecasts(_states(tries), [one.mode for one in self._tasks])
+                ]
             ),
         )
 
     def by_quantile(self, quantile: float) -> PromptHook:
         """Walls at a quantile of the forecasts."""
-        return self._walls(lambda forecast: forecast.budget_quantiles[quantile])
+        return self._think_limits(lambda forecast: forecast.budget_quantiles[quantile])
 
-    def by_worth(self, least_c0: float) -> PromptHook:
+    def by_confidence(self, least_confidence: float) -> PromptHook:
         """No thought below this confidence, ample walls from it on."""
-        return self._walls(lambda forecast: AMPLE * forecast.budget_quantiles[0.95] if forecast.c0 >= least_c0 else 0.0)
+        return self._think_limits(
+            lambda forecast: AMPLE * forecast.budget_quantiles[0.95] if forecast.confidence_before >= least_confidence else 0.0
+        )
 
-    def _walls(self, tokens: Callable[[Forecast], float]) -> PromptHook:
-        def walls(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
+    def _think_limits(self, tokens: Callable[[Forecast], float]) -> PromptHook:
+        def think_limits(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
             modes = [self._tasks[number].mode for number in numbers]
             return [int(np.ceil(tokens(forecast))) for forecast in self._introspector.forecasts(states_NLH, modes)]
 
-        return walls
+        return think_limits
 
 
 def _states(tries: Sequence[Tries]) -> NDArray[np.float32]:
     return np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
 
 
-def least_c0(free: Arm, share: float) -> float:
+def least_confidence(free: Arm, share: float) -> float:
     """The confidence from which thinking leaves this share of the uncapped think tokens."""
     order_N = np.argsort(-free.c0_N)
     spent_N = np.cumsum(free.tokens_NG.mean(axis=1)[order_N]) / free.tokens_NG.mean(axis=1).sum()
@@ -162,12 +167,12 @@ def main(run_name: str, per_cell: int, samples: int, quantiles: str, shares: str
         click.echo(_row("(a) no cap", free, free))
         hooks = {f"(c) quantile {quantile}": bench.by_quantile(float(quantile)) for quantile in filter(None, quantiles.split(","))}
         for share in filter(None, shares.split(",")):
-            threshold = least_c0(free, float(share))
-            hooks[f"(c) worth, c0 >= {threshold:.2f}"] = bench.by_worth(threshold)
+            threshold = least_confidence(free, float(share))
+            hooks[f"(c) worth, c0 >= {threshold:.2f}"] = bench.by_confidence(threshold)
         for name, hook in hooks.items():
             predicted = bench.arm(hook=hook)
             cap = fixed_cap(free.tokens_NG, float(predicted.tokens_NG.mean()))
-            fixed = bench.arm(wall=cap)
+            fixed = bench.arm(think_limit=cap)
             click.echo(_row(name, predicted, free))
             click.echo(_row(f"(b) fixed at {cap}", fixed, free))
             against_fixed, against_free = (_gain(predicted, other) for other in (fixed, free))

@@ -55,10 +55,10 @@ def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int
         request = GenerationRequest(messages=messages, n=each, max_tokens=MAX_TOKENS, temperature=1.0, seed=number)
         for one in engine.generate([request])[0]:
             counts["completions"] += 1
-            counts["over the wall"] += one.think_tokens > one.decision.wall
+            counts["over the wall"] += one.think_tokens > one.decision.think_limit
             counts["forced"] += one.forced_close
             counts["slack"] += one.think_stop is ThinkStop.SLACK
-            counts["thoughts shown"] += one.thought is not None or "</think>" in one.answer or "<think>" in one.answer
+            counts["thoughts shown"] += one.reasoning is not None or "</think>" in one.answer or "<think>" in one.answer
             counts["tag in the answer (flagged)"] += one.leak
     return counts
 

@@ -25,7 +25,7 @@ Examples:
 
 \b
 The labels are fresh rollouts of tasks that the run has kept from the heads (introspection.calibration_share), and of up to as
-many chained ones (as introspection.stretch_share has them), so that hopeless tasks are among them; or, with --on choose, of
+many chained ones (as introspection.chained_share has them), so that hopeless tasks are among them; or, with --on choose, of
 frozen tasks that no model is trained on, whose spread of lengths is that of the held-out set.
 Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
 

@@ -8,7 +8,7 @@ from tina_azr.introspection.types import BudgetDecision, BudgetSource
 STOPS: dict[ThinkStop, str] = {
     ThinkStop.CLOSED: "closed by itself",
     ThinkStop.SLACK: "closed by itself, over budget",
-    ThinkStop.WALL: "closed at the wall",
+    ThinkStop.THINK_LIMIT: "closed at the wall",
     ThinkStop.ANSWER_NOW: "closed on request",
     ThinkStop.UNFINISHED: "not finished",
 }
@@ -36,7 +36,7 @@ def tokens_words(count: int) -> str:
     return f"{count} token{'' if count == 1 else 's'}"
 
 
-def thought_line(generation: Generation, clock: Clock) -> str:
+def reasoning_line(generation: Generation, clock: Clock) -> str:
     """`Thought for 0.4 s, 34 tokens, closed by itself`: what a folded thought leaves behind."""
     return f"Thought for {clock.think:.1f} s, {tokens_words(generation.think_tokens)}, {STOPS[generation.think_stop]}"
 
@@ -52,7 +52,7 @@ def footer(turn: Turn) -> str:
     if generation.finish_reason is not FinishReason.STOP:
         parts.append(FINISHES[generation.finish_reason])
     if forecast is not None:
-        parts.append(f"confidence {percent(forecast.c0, 0)} -> {percent(generation.cE, 0)}")
+        parts.append(f"confidence {percent(forecast.confidence_before, 0)} -> {percent(generation.confidence_after, 0)}")
     parts.append(f"{rate(turn.clock.tokens_per_second)} tokens/s")
     return " · ".join(parts)
 

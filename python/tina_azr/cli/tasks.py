@@ -174,26 +174,26 @@ def _print_rollout(line: dict[str, Any], console: "Console", *, full: bool) -> N
 
     if line["kind"] == "proposal":
         console.print(Text(f"\nproposed at step {line['step']}, reward {signed(line['reward'])}", style="bold"))
-        console.print(_thought(line, full=full))
+        console.print(_reasoning(line, full=full))
         return
     console.print(Text(f"\ntried at step {line['step']}: {percent(line['pass_rate'], 0)} correct", style="bold"))
     colors = {"correct": "green", "wrong": "red", "malformed": "yellow"}
     for attempt in line["attempts"]:
         verdict = attempt["verdict"]
         console.print(Text(f"{verdict:9}  {attempt['think_tokens']} think tokens", style=colors.get(verdict, "")))
-        console.print(_thought(attempt, full=full))
+        console.print(_reasoning(attempt, full=full))
 
 
-def _thought(part: dict[str, Any], *, full: bool) -> "Padding":
+def _reasoning(part: dict[str, Any], *, full: bool) -> "Padding":
     from rich.padding import Padding
     from rich.text import Text
 
     from tina_azr.formatting import visible
 
-    thought, answer = visible(part["thought"]), visible(part["answer"] or "(no answer)")
+    reasoning, answer = visible(part["thought"]), visible(part["answer"] or "(no answer)")
     if not full:
-        thought, answer = _one_line(thought), _one_line(answer)
-    text = Text.assemble((thought, "dim italic"), "\n" if thought else "", answer, overflow="fold" if full else "ellipsis")
+        reasoning, answer = _one_line(reasoning), _one_line(answer)
+    text = Text.assemble((reasoning, "dim italic"), "\n" if reasoning else "", answer, overflow="fold" if full else "ellipsis")
     text.no_wrap = not full
     return Padding(text, (0, 0, 0, 2))
 

@@ -19,8 +19,8 @@ from tina_azr.engine.types import (
     Finished,
     Generation,
     GenerationRequest,
+    ReasoningEnded,
     Started,
-    ThoughtEnded,
 )
 from tina_azr.errors import ServeError
 
@@ -89,7 +89,7 @@ def run_turn(
         for event in came:
             if isinstance(event, Started):
                 started = now
-            elif isinstance(event, (ThoughtEnded, Answering)) and ended is None:
+            elif isinstance(event, (ReasoningEnded, Answering)) and ended is None:
                 ended = now
             on_event(event)
             if isinstance(event, Failed):

@@ -98,7 +98,7 @@ class SelfplayConfig(Section):
     """Solver rollouts of each task: they measure its learnability and are trained on as well."""
     max_tokens: int = setting(160, unit="tokens", ge=8, le=262_144)
     """Longest completion, thought and answer together."""
-    think_wall: int | None = setting(None, unit="tokens", ge=1, le=262_144)
+    think_limit: int | None = setting(None, unit="tokens", ge=1, le=262_144)
     """After this many think tokens the thought is closed by force; null: no wall. Forced tokens are out of the loss."""
     temperature: float = setting(1.0, unit="number", gt=0, le=10)
     """Sampling temperature; log-probabilities in the loss are taken at the same one."""
@@ -117,9 +117,9 @@ class SelfplayConfig(Section):
 
     @model_validator(mode="after")
     def _room_for_an_answer(self) -> Self:
-        if self.think_wall is not None and self.think_wall >= self.max_tokens:
+        if self.think_limit is not None and self.think_limit >= self.max_tokens:
             raise ValueError(
-                f"think_wall ({self.think_wall}) must be below max_tokens ({self.max_tokens}), to leave room for an answer"
+                f"think_limit ({self.think_limit}) must be below max_tokens ({self.max_tokens}), to leave room for an answer"
             )
         return self
 
@@ -215,7 +215,7 @@ class IntrospectionConfig(Section):
     """Share of tasks that are also tried without a thought, and with each plan as a hint: the labels of the plan head. Not trained on."""
     probe_size: int = setting(4, unit="rollouts", ge=1, le=1_024)
     """Rollouts of such a task without a thought, and of each hint."""
-    stretch_share: float = setting(0.2, unit="share", ge=0, le=4)
+    chained_share: float = setting(0.2, unit="share", ge=0, le=4)
     """Tasks beyond reach, two known programs chained, that are tried for the heads alone; as a share of a step's tasks."""
     reward: Literal["off", "calibration_surprise", "seed_legacy"] = choice("off")
     """What introspection adds to a proposer's reward: the debiased error of its forecast, the founding document's formula, or nothing."""
@@ -223,7 +223,7 @@ class IntrospectionConfig(Section):
     """Weight of that term; 0 is the same to the bit as `off`."""
     reward_min_labels: int = setting(512, unit="prompts", ge=0, le=1_000_000_000)
     """`calibration_surprise` counts for nothing before the heads have seen this many labels."""
-    sample_by_c0: bool = switch(False)
+    sample_by_confidence: bool = switch(False)
     """Try known tasks again with weight 0.1 + 4 c0 (1 - c0) of their last forecast, not by their pass rate."""
     budget_share: float = setting(0.0, unit="share", ge=0, le=0.25)
     """Share of solver groups that think under the predicted wall. Their unfinished thoughts are censored labels."""
@@ -263,9 +263,9 @@ class IntrospectionConfig(Section):
             raise ValueError(f"heads names one form twice: {', '.join(self.heads)}")
         if self.min_think_tokens > self.max_think_tokens:
             raise ValueError(f"min_think_tokens ({self.min_think_tokens}) is above max_think_tokens ({self.max_think_tokens})")
-        acts = self.sample_by_c0 or self.budget_share > 0 or (self.reward != "off" and self.coeff > 0)
+        acts = self.sample_by_confidence or self.budget_share > 0 or (self.reward != "off" and self.coeff > 0)
         if acts and not self.train_heads:
-            raise ValueError("reward, sample_by_c0 and budget_share need heads: set train_heads to true")
+            raise ValueError("reward, sample_by_confidence and budget_share need heads: set train_heads to true")
         return self
 
 

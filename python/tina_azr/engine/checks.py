@@ -217,9 +217,9 @@ def _check_stop_ids(folder: Path, tokenizer: ChatTokenizer, vocabulary: int) -> 
 
 def _check_template(folder: Path, tokenizer: ChatTokenizer) -> list[Problem]:
     where = f"chat template of {folder}"
-    thought = f"{THINK_OPEN}\n{_SECRET}\n{THINK_CLOSE}\n\n{_ANSWER}"
+    reasoning = f"{THINK_OPEN}\n{_SECRET}\n{THINK_CLOSE}\n\n{_ANSWER}"
     try:
-        ids = list(tokenizer.render_chat([("user", "a"), ("assistant", thought), ("user", "b")]))
+        ids = list(tokenizer.render_chat([("user", "a"), ("assistant", reasoning), ("user", "b")]))
     except ModelError as error:
         return [Problem(where=where, what=str(error), advice="Use the template that came with a Qwen3-Thinking model")]
     problems = []

@@ -125,9 +125,9 @@ class IntrospectiveEngine:
                 top_p=settings.top_p if request.top_p is None else request.top_p,
                 top_k=settings.top_k if request.top_k is None else request.top_k,
                 min_p=settings.min_p if request.min_p is None else request.min_p,
-                min_think=min(settings.budget.min_think_tokens, decision.wall),
+                min_think=min(settings.budget.min_think_tokens, decision.think_limit),
                 tagless_answer=True,
-                think_wall=decision.wall,
+                think_limit=decision.think_limit,
             )
             ticket = self._session.submit(
                 RolloutRequest(prompt_ids=prompt_ids, group_size=request.n, params=params, seed=request.seed), follow=True
@@ -160,7 +160,7 @@ class IntrospectiveEngine:
 
     def answer_now(self, ticket: Ticket) -> bool:
         """Close the thoughts of a running request at the next step. False if it does not think (any more)."""
-        if ticket not in self._running or not self._session.close_thoughts(ticket):
+        if ticket not in self._running or not self._session.close_reasoning(ticket):
             return False
         for transcript in self._running[ticket].transcripts:
             # A completion that has no slot yet is not asked, and one that was asked before stays so.
@@ -199,7 +199,7 @@ class IntrospectiveEngine:
         for ticket, _ in report.prompts:
             one = self._running[ticket]
             one.listener(Started(prompt_tokens=one.prompt_tokens, forecast=one.forecast, decision=one.decision))
-        self._tell_closed([(t, index, states_LH) for t, index, states_LH in report.closed if t in self._running])
+        self._notify_closed([(t, index, states_LH) for t, index, states_LH in report.closed if t in self._running])
         for token in report.tokens:
             if token.ticket in self._running:
                 self._take(token)
@@ -238,20 +238,20 @@ class IntrospectiveEngine:
 
     def _decide(self, tickets: Sequence[Ticket], states_NLH: NDArray[np.float32]) -> list[int | None]:
         assert self.introspector is not None  # without heads nothing is tapped, and the session does not ask
-        walls: list[int | None] = []
+        think_limits: list[int | None] = []
         for ticket, forecast in zip(tickets, self.introspector.forecasts(states_NLH), strict=True):
             one = self._running.get(ticket)
             if one is None:
-                walls.append(None)
+                think_limits.append(None)
                 continue
             one.forecast = forecast
             one.decision = self._budget(one.request, one.max_tokens, forecast.budget_quantiles)
             asked = one.request.budget_tokens is not None or one.request.budget_quantile is not None
             stops = self.settings.obey_stop_plan and forecast.plan_choice is Plan.STOP
-            if not asked and (stops or forecast.c0 < self.settings.skip_below):
-                one.decision = BudgetDecision(budget=0, wall=0, source=BudgetSource.PREDICTED)
-            walls.append(one.decision.wall)
-        return walls
+            if not asked and (stops or forecast.confidence_before < self.settings.skip_below):
+                one.decision = BudgetDecision(budget=0, think_limit=0, source=BudgetSource.PREDICTED)
+            think_limits.append(one.decision.think_limit)
+        return think_limits
 
     def _budget(self, request: GenerationRequest, max_tokens: int, quantiles: Mapping[float, float] | None) -> BudgetDecision:
         settings = self.settings.budget
@@ -265,7 +265,7 @@ class IntrospectiveEngine:
             settings=settings if slack is None else replace(settings, slack=slack),
         )
 
-    def _tell_closed(self, closed: Sequence[tuple[Ticket, int, NDArray[np.float32]]]) -> None:
+    def _notify_closed(self, closed: Sequence[tuple[Ticket, int, NDArray[np.float32]]]) -> None:
         """`</think>` was read: what do the heads say now?"""
         if not closed or self.introspector is None:
             return
@@ -274,20 +274,20 @@ class IntrospectiveEngine:
         for (ticket, index, _), confidence in zip(closed, confidences, strict=True):
             one = self._running[ticket]
             one.confidence[index] = confidence
-            one.tell_thought_ended(index)
+            one.notify_reasoning_ended(index)
 
     def _take(self, token: Token) -> None:
         one = self._running[token.ticket]
         transcript = one.transcripts[token.index]
         was_closed, answered = transcript.closed, len(transcript.logprobs)
-        thought, answer = transcript.push(token.id, token.logprob, token.forced)
+        reasoning, answer = transcript.push(token.id, token.logprob, token.forced)
         if not was_closed:
-            text = thought if transcript.thought is not None else None
+            text = reasoning if transcript.reasoning is not None else None
             one.listener(Thinking(index=token.index, think_tokens=transcript.think_tokens, text=text))
             if transcript.closed and self.introspector is None:
-                one.tell_thought_ended(token.index)
+                one.notify_reasoning_ended(token.index)
         elif not token.forced:
-            one.tell_answer(token.index, answer, answered)
+            one.notify_answer(token.index, answer, answered)
             if transcript.stopped:
                 # A stop string ends this completion; the others of its request go on.
                 for ended in self._session.cancel(token.ticket, token.index):
@@ -299,8 +299,8 @@ class IntrospectiveEngine:
             return
         transcript = one.transcripts[ended.index]
         rest = transcript.finish()
-        one.tell_thought_ended(ended.index)
-        one.tell_answer(ended.index, rest, len(transcript.logprobs))
+        one.notify_reasoning_ended(ended.index)
+        one.notify_answer(ended.index, rest, len(transcript.logprobs))
         generation = one.generation(
             ended.index,
             ended.completion,

@@ -26,7 +26,7 @@ class HeadModulator:
     @torch.inference_mode()
     def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
         """Claims of each prompt as numbers [C]."""
-        return list(condition_of(self._introspector.heads.claims(torch.from_numpy(states_NLH))).to(self._like))
+        return list(condition_of(self._introspector.heads.predict(torch.from_numpy(states_NLH))).to(self._like))
 
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
         """The stream behind a layer; rows that do not think are returned as they came."""

@@ -310,7 +310,7 @@ def observe_generation(
         forecast=None if forecast is None else _forecast(forecast),
         decision=DecisionPart(
             budget=generation.decision.budget,
-            wall=generation.decision.wall,
+            wall=generation.decision.think_limit,
             source=generation.decision.source,
             warning=generation.decision.warning,
         ),
@@ -318,7 +318,7 @@ def observe_generation(
         finish_reason=generation.finish_reason,
         forced_close=generation.forced_close,
         leak=generation.leak,
-        cE=generation.cE,
+        cE=generation.confidence_after,
         abstain=generation.abstain,
         calibration_digest=generation.calibration_digest,
     )
@@ -333,7 +333,7 @@ def _summary(forecast: Forecast) -> HeadSummary:
     layers = forecast.plan_by_layer_L
     return HeadSummary(
         plan=dict(forecast.plan),
-        confidence=forecast.c0,
+        confidence=forecast.confidence_before,
         budget=forecast.budget_quantiles[0.5],
         alpha_summary=None if forecast.alpha_L is None else _alpha_summary(forecast.alpha_L),
         plan_agreement=None if layers is None else layers.count(forecast.plan_choice) / len(layers),
@@ -353,7 +353,7 @@ def _forecast(forecast: Forecast) -> ForecastPart:
         plan_choice=forecast.plan_choice,
         plan=dict(forecast.plan),
         budget_quantiles={str(quantile): tokens for quantile, tokens in forecast.budget_quantiles.items()},
-        c0=forecast.c0,
+        c0=forecast.confidence_before,
         layers=list(forecast.layers_L),
         alpha=None if forecast.alpha_L is None else list(forecast.alpha_L),
         plan_by_layer=None if forecast.plan_by_layer_L is None else list(forecast.plan_by_layer_L),

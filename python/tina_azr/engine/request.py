@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from tina_azr.engine.settings import ResolvedSettings
 from tina_azr.engine.transcript import Transcript, count_tagged_tokens
-from tina_azr.engine.types import Answering, FinishReason, Generation, GenerationRequest, Listener, ThoughtEnded
+from tina_azr.engine.types import Answering, FinishReason, Generation, GenerationRequest, Listener, ReasoningEnded
 from tina_azr.introspection.types import BudgetDecision, Forecast
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.text.chat import ChatTokenizer
@@ -23,27 +23,27 @@ class Running:
     transcripts: list[Transcript]
     confidence: dict[int, float] = field(default_factory=dict)
     """cE by completion."""
-    told_closed: set[int] = field(default_factory=set)
+    notified_closed: set[int] = field(default_factory=set)
     open: int
     """Completions that have not ended."""
 
-    def tell_thought_ended(self, index: int) -> None:
+    def notify_reasoning_ended(self, index: int) -> None:
         """Once, and only where the thought is closed."""
         transcript = self.transcripts[index]
-        if index in self.told_closed or not transcript.closed:
+        if index in self.notified_closed or not transcript.closed:
             return
-        self.told_closed.add(index)
+        self.notified_closed.add(index)
         self.listener(
-            ThoughtEnded(
+            ReasoningEnded(
                 index=index,
                 think_tokens=transcript.think_tokens,
                 think_stop=transcript.think_stop(self.decision),
                 forced_close=transcript.forced_close,
-                cE=self.confidence.get(index),
+                confidence_after=self.confidence.get(index),
             )
         )
 
-    def tell_answer(self, index: int, text: str, answered: int) -> None:
+    def notify_answer(self, index: int, text: str, answered: int) -> None:
         """New text, and the log-probabilities from number `answered` on; nothing where there is neither."""
         transcript = self.transcripts[index]
         logprobs = tuple(transcript.logprobs[answered:])
@@ -62,15 +62,15 @@ class Running:
         """Everything about a completion that has ended."""
         transcript, forecast = self.transcripts[index], self.forecast
         confidence = self.confidence.get(index)
-        known = confidence if confidence is not None else forecast.c0 if forecast else None
+        known = confidence if confidence is not None else forecast.confidence_before if forecast else None
         return Generation(
             index=index,
             answer=transcript.answer,
-            thought=transcript.thought,
+            reasoning=transcript.reasoning,
             completion=completion,
             forecast=forecast,
             decision=self.decision,
-            cE=confidence,
+            confidence_after=confidence,
             think_tokens=transcript.think_tokens,
             think_stop=transcript.think_stop(self.decision),
             forced_close=transcript.forced_close,

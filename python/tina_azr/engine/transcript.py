@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tina_azr.engine.types import ThinkStop
-from tina_azr.introspection.introspector import thought_extras
+from tina_azr.introspection.introspector import reasoning_extras
 from tina_azr.introspection.types import BudgetDecision
 from tina_azr.text.chat import ChatTokenizer
 
@@ -24,9 +24,9 @@ class Transcript:
         self._stop = tuple(stop)
         self._longest_stop = max(map(len, stop), default=0)
         self._keep_logprobs = keep_logprobs
-        self._thought_decoder = tokenizer.stream_decoder()
+        self._reasoning_decoder = tokenizer.stream_decoder()
         self._answer_decoder = tokenizer.stream_decoder()
-        self._thought: list[str] = []
+        self._reasoning: list[str] = []
         self._answer: list[str] = []
         self._held = ""
         """Answer text that may turn out to be a part of a stop string, or line ends that may turn out to be the last."""
@@ -48,27 +48,27 @@ class Transcript:
     def push(self, token: int, logprob: float, forced: bool) -> tuple[str, str]:
         """One token. Returns new thought text (empty where hidden) and new answer text that may be sent."""
         if not self.closed:
-            return self._push_thought(token, logprob, forced), ""
+            return self._push_reasoning(token, logprob, forced), ""
         if forced or token in self._tokenizer.stop_ids:
             return "", ""
         return "", self._push_answer(token, logprob)
 
-    def _push_thought(self, token: int, logprob: float, forced: bool) -> str:
+    def _push_reasoning(self, token: int, logprob: float, forced: bool) -> str:
         self.forced_close |= forced
         if token == self._tokenizer.think_close_id:
             self.closed = True
-            return self._keep(self._thought_decoder.flush())
+            return self._keep(self._reasoning_decoder.flush())
         if token in self._tokenizer.stop_ids:
             return ""
         # The words that close it at the wall are no thought: what is used never exceeds the wall.
         self.think_tokens += not forced
         self._think_logprobs.append(logprob)
         self._think_forced.append(forced)
-        return self._keep(self._thought_decoder.push(token)) if self._visible else ""
+        return self._keep(self._reasoning_decoder.push(token)) if self._visible else ""
 
     def _keep(self, text: str) -> str:
         if self._visible:
-            self._thought.append(text)
+            self._reasoning.append(text)
         return text if self._visible else ""
 
     def _push_answer(self, token: int, logprob: float) -> str:
@@ -111,7 +111,7 @@ class Transcript:
     def finish(self) -> str:
         """The last of the answer, to be sent before the end is told."""
         if not self.closed:
-            self._keep(self._thought_decoder.flush())
+            self._keep(self._reasoning_decoder.flush())
             return ""
         return "" if self.stopped else self._release(self._answer_decoder.flush(), last=True)
 
@@ -121,20 +121,20 @@ class Transcript:
         return "".join(self._answer)
 
     @property
-    def thought(self) -> str | None:
+    def reasoning(self) -> str | None:
         """So far; None where hidden."""
-        return "".join(self._thought).strip("\n") if self._visible else None
+        return "".join(self._reasoning).strip("\n") if self._visible else None
 
     def extras(self) -> NDArray[np.float32]:
         """What the heads get beside the states at `</think>`."""
-        return thought_extras(np.array(self._think_logprobs, dtype=np.float32), np.array(self._think_forced, dtype=np.bool_))
+        return reasoning_extras(np.array(self._think_logprobs, dtype=np.float32), np.array(self._think_forced, dtype=np.bool_))
 
     def think_stop(self, decision: BudgetDecision) -> ThinkStop:
         """Why the thought ended."""
         if not self.closed:
             return ThinkStop.UNFINISHED
         if self.forced_close:
-            return ThinkStop.ANSWER_NOW if self.asked_for_answer else ThinkStop.WALL
+            return ThinkStop.ANSWER_NOW if self.asked_for_answer else ThinkStop.THINK_LIMIT
         return ThinkStop.CLOSED if self.think_tokens <= decision.budget else ThinkStop.SLACK
 
 

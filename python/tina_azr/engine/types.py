@@ -23,7 +23,7 @@ class ThinkStop(StrEnum):
     """The model closed it by itself, within the budget."""
     SLACK = "slack"
     """It closed it by itself, between the budget and the wall."""
-    WALL = "wall"
+    THINK_LIMIT = "wall"
     """The closing ids were forced at the wall."""
     ANSWER_NOW = "answer_now"
     """They were forced because somebody asked for the answer."""
@@ -86,14 +86,14 @@ class Generation:
     """Which of the request's `n`."""
     answer: str
     """Text after the thought, up to the stop; empty if the thought never closed."""
-    thought: str | None
+    reasoning: str | None
     """None where hidden."""
     completion: "Completion"
     """The ids. Not for clients: it holds the thought."""
     forecast: Forecast | None
     """None without heads."""
     decision: BudgetDecision
-    cE: float | None  # the literature's name
+    confidence_after: float | None
     """Probability that this answer is correct, read at `</think>`; None without heads or without a close."""
     think_tokens: int
     """Ids before `</think>`, forced ones included."""
@@ -134,14 +134,14 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ThoughtEnded:
+class ReasoningEnded:
     """`</think>` came; what follows is the answer."""
 
     index: int
     think_tokens: int
     think_stop: ThinkStop
     forced_close: bool
-    cE: float | None
+    confidence_after: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Failed:
     message: str
 
 
-Event: TypeAlias = Started | Thinking | ThoughtEnded | Answering | Finished | Failed
+Event: TypeAlias = Started | Thinking | ReasoningEnded | Answering | Finished | Failed
 Listener: TypeAlias = Callable[[Event], None]
 Ticket: TypeAlias = int
 

@@ -127,21 +127,21 @@ def decide_budget(
         if wanted > settings.max_think_tokens:
             warning = f"{wanted} think tokens were asked for; {settings.max_think_tokens} is the most here: it was lowered to that."
         wanted = min(max(wanted, settings.min_think_tokens), settings.max_think_tokens)
-    wall = math.ceil(_exactly(wanted * (1 + _slack(quantiles, wanted, source, settings))))
+    think_limit = math.ceil(_exactly(wanted * (1 + _slack(quantiles, wanted, source, settings))))
     # Few tokens in all are shared: a reserve that takes them whole would leave no thought.
     reserve = min(settings.answer_reserve, (max_tokens + 1) // 2)
     room = max(max_tokens - reserve - closing_tokens, 0)
-    if wall > room:
+    if think_limit > room:
         cut = (
-            f"The wall was cut from {wall} to {room} think tokens: of {max_tokens} tokens in all, {reserve} are kept for "
+            f"The wall was cut from {think_limit} to {room} think tokens: of {max_tokens} tokens in all, {reserve} are kept for "
             f"the answer and {closing_tokens} for closing the thought. More max_tokens leave more room."
         )
         warning = cut if warning is None else f"{warning} {cut}"
-    wall = min(wall, room)
-    budget = min(wanted, wall)
+    think_limit = min(think_limit, room)
+    budget = min(wanted, think_limit)
     if warning is None and source is BudgetSource.PREDICTED and settings.small_budget is not SmallBudget.KEEP:
         warning = _bounded_far_below(budget, quantiles, settings)
-    return BudgetDecision(budget=budget, wall=wall, source=source, warning=warning)
+    return BudgetDecision(budget=budget, think_limit=think_limit, source=source, warning=warning)
 
 
 def _wanted(

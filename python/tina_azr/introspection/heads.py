@@ -43,7 +43,7 @@ class HeadShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class HeadOutputs:
     """What heads say of N prompts."""
 
     plan_logits_NP: Tensor
@@ -63,7 +63,7 @@ class Heads(Protocol):
 
     shape: HeadShape
 
-    def claims(self, states_NLH: Tensor) -> Claims:
+    def predict(self, states_NLH: Tensor) -> HeadOutputs:
         """From states at the last prompt token."""
         ...
 
@@ -111,9 +111,9 @@ class LinearHeads(nn.Module):
         self.outputs = _Outputs(shape.hidden_size)
         self.close = nn.Linear(shape.hidden_size + EXTRAS, 1)
 
-    def claims(self, states_NLH: Tensor) -> Claims:
+    def predict(self, states_NLH: Tensor) -> HeadOutputs:
         plan, quantiles, c0 = self.outputs(self._norm(states_NLH[:, -1]))
-        return Claims(plan_logits_NP=plan, log_quantiles_NQ=quantiles, c0_logits_N=c0)
+        return HeadOutputs(plan_logits_NP=plan, log_quantiles_NQ=quantiles, c0_logits_N=c0)
 
     def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
         logits: Tensor = self.close(torch.cat([self._norm(states_NLH[:, -1]), extras_NX], dim=-1))[:, 0]
@@ -133,9 +133,9 @@ class TapHeads(nn.Module):
         self.close_pool = nn.Linear(features + EXTRAS, shape.width)
         self.close = nn.Linear(shape.width, 1)
 
-    def claims(self, states_NLH: Tensor) -> Claims:
+    def predict(self, states_NLH: Tensor) -> HeadOutputs:
         plan, quantiles, c0 = self.outputs(F.silu(self.pool(self._norm(states_NLH).flatten(1))))
-        return Claims(plan_logits_NP=plan, log_quantiles_NQ=quantiles, c0_logits_N=c0)
+        return HeadOutputs(plan_logits_NP=plan, log_quantiles_NQ=quantiles, c0_logits_N=c0)
 
     def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
         features = torch.cat([self._norm(states_NLH).flatten(1), extras_NX], dim=-1)
@@ -182,12 +182,12 @@ class LinkedHeads(nn.Module):
         self.close_trunk = _Trunk(shape, EXTRAS)
         self.close = nn.Linear(shape.width, 1)
 
-    def claims(self, states_NLH: Tensor) -> Claims:
+    def predict(self, states_NLH: Tensor) -> HeadOutputs:
         z_NLD, pooled_ND, alpha_NL = self.trunk(states_NLH)
         experts_NE = self.selector(pooled_ND).softmax(-1) if self.selector is not None else None
         plan, quantiles, c0 = self._mixed(pooled_ND, experts_NE)
         layers, _, _ = self._mixed(z_NLD, experts_NE[:, None] if experts_NE is not None else None)
-        return Claims(
+        return HeadOutputs(
             plan_logits_NP=plan,
             log_quantiles_NQ=quantiles,
             c0_logits_N=c0,

@@ -17,7 +17,7 @@ from tina_azr.introspection.types import Forecast, Plan
 from tina_azr.rollout.types import Completion
 
 PLANS = tuple(Plan)
-LONG_THOUGHT = 10.0
+LONG_REASONING = 10.0
 """log(1 + 22,000 tokens): brings a thought's length to about 0 to 1."""
 
 
@@ -26,15 +26,15 @@ def close_extras(completion: Completion) -> NDArray[np.float32]:
 
     Length of the thought (log1p, scaled), mean log-probability of its sampled tokens, and whether it was closed by force.
     """
-    thought = slice(0, completion.think_tokens)
-    return thought_extras(completion.logprobs_T[thought], completion.forced_T[thought])
+    reasoning = slice(0, completion.think_tokens)
+    return reasoning_extras(completion.logprobs_T[reasoning], completion.forced_T[reasoning])
 
 
-def thought_extras(logprobs_T: NDArray[np.float32], forced_T: NDArray[np.bool_]) -> NDArray[np.float32]:
+def reasoning_extras(logprobs_T: NDArray[np.float32], forced_T: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The same of a thought's tokens before `</think>`."""
     sampled = logprobs_T[~forced_T]
     mean = float(sampled.mean()) if len(sampled) else 0.0
-    return np.array([np.log1p(len(sampled)) / LONG_THOUGHT, mean, float(forced_T.any())], dtype=np.float32)
+    return np.array([np.log1p(len(sampled)) / LONG_REASONING, mean, float(forced_T.any())], dtype=np.float32)
 
 
 def _check_finite(*arrays: NDArray[np.float32]) -> None:
@@ -61,16 +61,20 @@ class Introspector:
         Raises ModelError for states that are no numbers, as `close_confidences` does.
         """
         _check_finite(states_NLH)
-        claims = self.heads.claims(torch.from_numpy(states_NLH))
-        plans_NP = claims.plan_logits_NP.softmax(-1).tolist()
-        tokens_NQ = claims.log_quantiles_NQ.clamp(max=LONG_THOUGHT + 4).expm1().clamp(min=0.0).tolist()
-        c0_N = claims.c0_logits_N.sigmoid().tolist()
-        alpha_NL = claims.alpha_NL.tolist() if claims.alpha_NL is not None else [None] * len(c0_N)
-        layers_NL = claims.plan_logits_NLP.argmax(-1).tolist() if claims.plan_logits_NLP is not None else [None] * len(c0_N)
+        predictions = self.heads.predict(torch.from_numpy(states_NLH))
+        plans_NP = predictions.plan_logits_NP.softmax(-1).tolist()
+        tokens_NQ = predictions.log_quantiles_NQ.clamp(max=LONG_REASONING + 4).expm1().clamp(min=0.0).tolist()
+        confidence_N = predictions.c0_logits_N.sigmoid().tolist()
+        alpha_NL = predictions.alpha_NL.tolist() if predictions.alpha_NL is not None else [None] * len(confidence_N)
+        layers_NL = (
+            predictions.plan_logits_NLP.argmax(-1).tolist()
+            if predictions.plan_logits_NLP is not None
+            else [None] * len(confidence_N)
+        )
         return [
-            self._forecast(plan_P, tokens_Q, c0, alpha_L, layers_L, mode)
-            for plan_P, tokens_Q, c0, alpha_L, layers_L, mode in zip(
-                plans_NP, tokens_NQ, c0_N, alpha_NL, layers_NL, modes or [None] * len(c0_N), strict=True
+            self._forecast(plan_P, tokens_Q, confidence, alpha_L, layers_L, mode)
+            for plan_P, tokens_Q, confidence, alpha_L, layers_L, mode in zip(
+                plans_NP, tokens_NQ, confidence_N, alpha_NL, layers_NL, modes or [None] * len(confidence_N), strict=True
             )
         ]
 
@@ -78,7 +82,7 @@ class Introspector:
         self,
         plan_P: list[float],
         tokens_Q: list[float],
-        c0: float,
+        confidence: float,
         alpha_L: list[float] | None,
         layers_L: list[int] | None,
         mode: str | None,
@@ -88,7 +92,7 @@ class Introspector:
             plan=plan,
             plan_choice=self.calibration.choose_plan(plan),
             budget_quantiles=self.calibration.apply_budget(dict(zip(QUANTILES, tokens_Q, strict=True))),
-            c0=self.calibration.apply_confidence(c0, mode, moment="c0"),
+            confidence_before=self.calibration.apply_confidence(confidence, mode, moment="c0"),
             alpha_L=tuple(alpha_L) if alpha_L is not None else None,
             layers_L=self.taps,
             plan_by_layer_L=tuple(PLANS[index] for index in layers_L) if layers_L is not None else None,

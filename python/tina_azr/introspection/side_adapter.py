@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tina_azr.errors import ConfigError
-from tina_azr.introspection.heads import PLANS, QUANTILES, Claims
+from tina_azr.introspection.heads import PLANS, QUANTILES, HeadOutputs
 
 CONDITION = PLANS + len(QUANTILES) + 1
 """Numbers that condition FiLM and gate: plan probabilities, log quantiles, c0."""
@@ -119,8 +119,9 @@ class Modulator(nn.Module):
         return x_BH if changed is x_BH else torch.where(thinking_B[:, None], changed, x_BH)
 
 
-def condition_of(claims: Claims) -> Tensor:
+def condition_of(predictions: HeadOutputs) -> Tensor:
     """Claims of N prompts as numbers [N, C] of about unit size."""
     return torch.cat(
-        [claims.plan_logits_NP.softmax(-1), claims.log_quantiles_NQ / 10.0, claims.c0_logits_N.sigmoid()[:, None]], dim=-1
+        [predictions.plan_logits_NP.softmax(-1), predictions.log_quantiles_NQ / 10.0, predictions.c0_logits_N.sigmoid()[:, None]],
+        dim=-1,
     )

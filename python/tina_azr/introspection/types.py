@@ -35,7 +35,7 @@ class Forecast:
     plan_choice: Plan
     budget_quantiles: Mapping[float, float]
     """Think tokens of a correct answer, at .5, .8 and .95; rising."""
-    c0: float
+    confidence_before: float
     """Probability of a correct answer, in [0, 1], calibrated where a calibration was given."""
     alpha_L: tuple[float, ...] | None
     """Attention over tapped layers, sum 1; None for heads that have none."""
@@ -51,7 +51,7 @@ class BudgetDecision:
 
     budget: int
     """Think tokens aimed at."""
-    wall: int
+    think_limit: int
     """Think tokens after which the closing ids are forced; at least `budget`."""
     source: BudgetSource
     warning: str | None = None

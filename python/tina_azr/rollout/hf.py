@@ -52,8 +52,8 @@ class HFEngine:
 
     def _batch(self, requests: Sequence[RolloutRequest]) -> list[RolloutGroup]:
         params, tokenizer, module = requests[0].params, self._policy.tokenizer, self._policy.module
-        if params.think_wall is not None:
-            raise ModelError("backend hf has no think wall: use backend native, or selfplay.think_wall null")
+        if params.think_limit is not None:
+            raise ModelError("backend hf has no think wall: use backend native, or selfplay.think_limit null")
         if params.min_think:
             raise ModelError("backend hf cannot hold a thought open: use backend native, or min_think 0")
         if params.tagless_answer:

@@ -20,7 +20,7 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout.kv_batch import Wave
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slots import Occupant, Slots
-from tina_azr.rollout.step import Modulate, Rotary, ThoughtModulator, decode_step
+from tina_azr.rollout.step import Modulate, ReasoningModulator, Rotary, decode_step
 from tina_azr.rollout.types import Completion, Ended, PromptHook, RolloutRequest, StepReport, StopCause, Token
 
 DROP_SHARE = 0.25
@@ -58,7 +58,7 @@ class DecodeSession:
         patience: int = 0,
         piece_tokens: int = PIECE_TOKENS,
         kv_tokens: int | None = None,
-        modulator: ThoughtModulator | None = None,
+        modulator: ReasoningModulator | None = None,
         tickets_after: int = 0,
     ) -> None:
         """`on_prompts` gets tickets, which count from `tickets_after`: a session that takes another's place shares none with it.
@@ -96,7 +96,7 @@ class DecodeSession:
         self._open: dict[int, int] = {}
         """Completions of each request that have not ended."""
         self._followed: set[int] = set()
-        self._walls: dict[int, int | None] = {}
+        self._think_limits: dict[int, int | None] = {}
         """What the hook said of each request."""
         self.newest_ticket = tickets_after
 
@@ -139,9 +139,9 @@ class DecodeSession:
         return ended
 
     @torch.inference_mode()
-    def close_thoughts(self, ticket: int) -> bool:
+    def close_reasoning(self, ticket: int) -> bool:
         """Force the end of a request's thoughts from the next token on. False if none of its completions is thinking."""
-        return self._slots.close_thoughts(self._slots.rows_of(ticket))
+        return self._slots.close_reasoning(self._slots.rows_of(ticket))
 
     @property
     def busy(self) -> bool:
@@ -251,7 +251,7 @@ class DecodeSession:
         positions = torch.tensor([len(block.request.prompt_ids) - 1 for block in blocks], device=device)
         logits, tapped = decode_step(self._weights, self._rotary, [wave], last_ids, positions, self._taps)
         states_NLH = torch.stack(tapped, 1).float().cpu().numpy() if tapped else None
-        walls = self._decide(blocks, states_NLH, report)
+        think_limits = self._decide(blocks, states_NLH, report)
         sources = [number for number, block in enumerate(blocks) for _ in block.indices]
         if not sources:
             return
@@ -267,7 +267,7 @@ class DecodeSession:
             for block, condition in zip(blocks, conditions, strict=True)
             for index in block.indices
         ]
-        self._slots.seat(occupants, [walls[source] for source in sources])
+        self._slots.seat(occupants, [think_limits[source] for source in sources])
         self._collect(self._slots.advance(logits[sources_R], first), first, report)
         while len(self._waves) > MAX_WAVES:
             self._join_neighbours()
@@ -278,11 +278,14 @@ class DecodeSession:
         said: Sequence[int | None] = [None] * len(new)
         if self._on_prompts is not None and states_NLH is not None and new:
             said = self._on_prompts([blocks[number].ticket for number in new], states_NLH[new])
-        for number, wall in zip(new, said, strict=True):
-            self._walls[blocks[number].ticket] = wall
+        for number, think_limit in zip(new, said, strict=True):
+            self._think_limits[blocks[number].ticket] = think_limit
             report.prompts.append((blocks[number].ticket, None if states_NLH is None else states_NLH[number]))
-        walls = [self._walls.get(block.ticket) for block in blocks]
-        return [block.request.params.think_wall if wall is None else wall for block, wall in zip(blocks, walls, strict=True)]
+        think_limits = [self._think_limits.get(block.ticket) for block in blocks]
+        return [
+            block.request.params.think_limit if think_limit is None else think_limit
+            for block, think_limit in zip(blocks, think_limits, strict=True)
+        ]
 
     def _read_closes(self, tapped: list[Tensor], report: StepReport) -> None:
         """Keep the states of rows whose last token was `</think>`: it has just been read."""
@@ -319,7 +322,7 @@ class DecodeSession:
         if not self._open[ticket]:
             del self._open[ticket]
             self._followed.discard(ticket)
-            self._walls.pop(ticket, None)
+            self._think_limits.pop(ticket, None)
         return Ended(ticket=ticket, index=index, completion=completion)
 
     def _count_ended(self, row: int) -> None:

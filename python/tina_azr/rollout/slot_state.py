@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-NO_WALL = 1 << 30
+NO_THINK_LIMIT = 1 << 30
 NOT_FORCING = -1
 NO_ID = -1
 
@@ -28,7 +28,7 @@ class RowState:
     uniform_SM: Tensor
     limits_S: Tensor
     thinking_S: Tensor
-    walls_S: Tensor
+    think_limits_S: Tensor
     forcing_S: Tensor
     """Index of the closing id that comes next; `NOT_FORCING` outside."""
     min_think_S: Tensor
@@ -60,7 +60,7 @@ class RowState:
             uniform_SM=rows(torch.float32, tokens + 1),
             limits_S=rows(torch.long),
             thinking_S=rows(torch.bool),
-            walls_S=rows(torch.long),
+            think_limits_S=rows(torch.long),
             forcing_S=rows(torch.long),
             min_think_S=rows(torch.long),
             tagless_S=rows(torch.bool),

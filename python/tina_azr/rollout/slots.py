@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tina_azr.errors import ModelError
 from tina_azr.rollout.sampling import NO_CUT, SamplingRows, sample, uniforms
-from tina_azr.rollout.slot_state import NO_ID, NO_WALL, NOT_FORCING, RowState
+from tina_azr.rollout.slot_state import NO_ID, NO_THINK_LIMIT, NOT_FORCING, RowState
 from tina_azr.rollout.types import Completion, RolloutRequest, StopCause
 
 
@@ -72,7 +72,7 @@ class Slots:
     def alive_B(self) -> Tensor:
         return self._state.alive_S[: len(self.occupants)]
 
-    def seat(self, occupants: Sequence[Occupant], walls: Sequence[int | None]) -> None:
+    def seat(self, occupants: Sequence[Occupant], think_limits: Sequence[int | None]) -> None:
         """Put completions, and the walls of their thoughts, into the next free rows; `advance` then gives them their first token."""
         params = [one.request.params for one in occupants]
         tokens, stop_ids = max(one.max_tokens for one in params), max(len(one.stop_ids) for one in params)
@@ -88,7 +88,7 @@ class Slots:
             # The end of the prompt: `advance` moves on to where the first sampled token will stand.
             (state.positions_S, [len(one.request.prompt_ids) - 1 for one in occupants]),
             (state.limits_S, [one.max_tokens for one in params]),
-            (state.walls_S, [NO_WALL if wall is None else wall for wall in walls]),
+            (state.think_limits_S, [NO_THINK_LIMIT if think_limit is None else think_limit for think_limit in think_limits]),
             (state.min_think_S, [one.min_think for one in params]),
             (state.tagless_S, [one.tagless_answer for one in params]),
             (state.stop_ids_SE, [[*one.stop_ids, *[NO_ID] * (state.stop_ids - len(one.stop_ids))] for one in params]),
@@ -118,13 +118,13 @@ class Slots:
         alive = self.alive_B.tolist()
         return [row for row, one in enumerate(self.occupants) if one.ticket == ticket and alive[row]]
 
-    def close_thoughts(self, rows: Sequence[int]) -> bool:
+    def close_reasoning(self, rows: Sequence[int]) -> bool:
         """Force the closing ids from the next token on. False if none of these rows is thinking."""
         state, thinking = self._state, False
         for row in rows:
             if bool(state.thinking_S[row]) and int(state.forcing_S[row]) == NOT_FORCING:
-                state.walls_S[row] = min(int(state.walls_S[row]), int(state.lengths_S[row]))
-                self._walls = thinking = True
+                state.think_limits_S[row] = min(int(state.think_limits_S[row]), int(state.lengths_S[row]))
+                self._think_limits = thinking = True
         return thinking
 
     def end(self, row: int) -> None:
@@ -135,7 +135,7 @@ class Slots:
         """What no row asks for is not computed."""
         state, count = self._state, len(self.occupants)
         params = {one.request.params for one in self.occupants}
-        self._walls = bool((state.walls_S[:count] < NO_WALL).any())
+        self._think_limits = bool((state.think_limits_S[:count] < NO_THINK_LIMIT).any())
         self._held_open = any(one.min_think > 0 for one in params)
         self._tagless = any(one.tagless_answer for one in params)
         self._further_stops = any(one.stop_ids for one in params)
@@ -171,7 +171,7 @@ class Slots:
             logits_BV[:, self._tag_ids] = logits_BV[:, self._tag_ids].masked_fill(answering_B[:, None], -torch.inf)
         ids, logprobs = sample(logits_BV, self._parameters(rows), state.uniform_SM[rows].gather(1, column)[:, 0])
         forced = None
-        if self._walls:
+        if self._think_limits:
             ids, forced = self._force(ids, lengths, rows)
             logprobs = logprobs.masked_fill_(forced, 0.0)
             state.forced_SM[rows].scatter_(1, column, forced[:, None])
@@ -193,7 +193,7 @@ class Slots:
     def _force(self, ids: Tensor, lengths: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         """Sampled ids, overwritten where a wall stands; and where it does."""
         thinking, forcing = self._state.thinking_S[rows], self._state.forcing_S[rows]
-        starts = (forcing == NOT_FORCING) & thinking & (lengths >= self._state.walls_S[rows])
+        starts = (forcing == NOT_FORCING) & thinking & (lengths >= self._state.think_limits_S[rows])
         forcing.masked_fill_(starts, 0)
         forced = forcing != NOT_FORCING
         ids = torch.where(forced, self._closing_ids[forcing.clamp(min=0)], ids)

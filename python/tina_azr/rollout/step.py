@@ -56,7 +56,7 @@ Modulate = Callable[[int, Tensor], Tensor]
 """Decoder layer and the residual stream [B, H] behind it -> the stream that the next layer reads."""
 
 
-class ThoughtModulator(Protocol):
+class ReasoningModulator(Protocol):
     """May change the residual stream of rows that think (`model/side_adapter`). Asks for a session with taps."""
 
     def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:

@@ -41,7 +41,7 @@ class SamplingParams:
     """Neither think tag can be sampled after the thought's end: a model that was cut off would else go on thinking in its answer."""
     stop_ids: tuple[int, ...] = ()
     """Ids that end a completion beside the model's own."""
-    think_wall: int | None = None
+    think_limit: int | None = None
     """After this many think tokens the closing ids are forced; None: no wall. 0 answers without a thought."""
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class SamplingParams:
             ("top_p", 0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
             ("top_k", self.top_k >= 0, "0 (all) or more"),
             ("min_p", 0.0 <= self.min_p <= 1.0, "between 0 and 1"),
-            ("think_wall", self.think_wall is None or self.think_wall >= 0, "0 (no thought) or more"),
+            ("think_limit", self.think_limit is None or self.think_limit >= 0, "0 (no thought) or more"),
         )
         for name, is_good, wanted in bounds:
             if not is_good:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from tina_azr.formatting import counted
 from tina_azr.runs.metrics import HeldoutCell, HeldoutMetrics, HeldoutOutcome
 
-NEAR_STRATA = (1, 2, 3)
+IN_DISTRIBUTION = (1, 2, 3)
 """What the headline pools."""
 
 
@@ -46,17 +46,17 @@ def compare(
 ) -> tuple[Row, ...]:
     """Rows for the headline, each mode, each stratum, and the strata beyond the headline together."""
     pairs = _pair(start_outcomes, end_outcomes)
-    rows = [_row("steps 1-3", start.pooled, end.pooled, pairs, lambda o: o.stratum in NEAR_STRATA)]
+    rows = [_row("steps 1-3", start.pooled, end.pooled, pairs, lambda o: o.stratum in IN_DISTRIBUTION)]
     modes = [mode for mode in start.by_mode if mode in end.by_mode]
     rows += [_row(mode, start.by_mode[mode], end.by_mode[mode], pairs, _of_mode(mode)) for mode in modes]
     strata = sorted(set(start.by_stratum) & set(end.by_stratum))
     for stratum in strata:
         label = counted(stratum, "step")
         rows.append(_row(label, start.by_stratum[stratum], end.by_stratum[stratum], pairs, _of_stratum(stratum)))
-    far = [stratum for stratum in strata if stratum not in NEAR_STRATA]
+    far = [stratum for stratum in strata if stratum not in IN_DISTRIBUTION]
     if far:
         first, last = pool([start.by_stratum[s] for s in far]), pool([end.by_stratum[s] for s in far])
-        rows.append(_row(f"steps {far[0]}-{far[-1]}", first, last, pairs, lambda o: o.stratum not in NEAR_STRATA))
+        rows.append(_row(f"steps {far[0]}-{far[-1]}", first, last, pairs, lambda o: o.stratum not in IN_DISTRIBUTION))
     return tuple(row for row in rows if row.start.n and row.end.n)
 
 
@@ -88,7 +88,7 @@ def _pair(start: Sequence[HeldoutOutcome], end: Sequence[HeldoutOutcome]) -> lis
 
 
 def _of_mode(mode: str) -> Callable[[HeldoutOutcome], bool]:
-    return lambda outcome: outcome.mode == mode and outcome.stratum in NEAR_STRATA
+    return lambda outcome: outcome.mode == mode and outcome.stratum in IN_DISTRIBUTION
 
 
 def _of_stratum(stratum: int) -> Callable[[HeldoutOutcome], bool]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from matplotlib.typing import ColorType
 
 from tina_azr.formatting import counted, rate
-from tina_azr.runs.comparison import NEAR_STRATA, pool
+from tina_azr.runs.comparison import IN_DISTRIBUTION, pool
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics import PHASES, HeldoutCell, HeldoutMetrics, StepMetrics
 from tina_azr.runs.metrics_file import History
@@ -65,7 +65,7 @@ def _heldout(axis: Axes, history: History) -> None:
     near = [m.pooled for m in history.heldouts]
     _band(axis, history.heldouts, near, greedy=False, color=COLORS[0], label="steps 1-3, temperature 1")
     _band(axis, history.heldouts, near, greedy=True, color=COLORS[2], label="steps 1-3, greedy")
-    far = [[cell for stratum, cell in m.by_stratum.items() if stratum not in NEAR_STRATA] for m in history.heldouts]
+    far = [[cell for stratum, cell in m.by_stratum.items() if stratum not in IN_DISTRIBUTION] for m in history.heldouts]
     if all(far):
         _band(axis, history.heldouts, list(map(pool, far)), greedy=False, color=COLORS[1], label="longer, temperature 1")
     _percent(axis, "Held-out accuracy (band: 1 standard error)")

@@ -67,7 +67,7 @@ def _proposal_line(step: int, record: ProposalRecord, tokenizer: Decoder, advant
         "became": "task" if record.task else (record.reject.value if record.reject else "unused"),
         "detail": record.detail,
         "reward": record.reward,
-        "surprise": record.surprise,
+        "surprise": record.introspection_bonus,
         "pass_rate": record.pass_rate,
         "prompt": tokenizer.decode(record.prompt_ids),
         **_completion(record.completion, record.answer, tokenizer, advantages),
@@ -88,7 +88,7 @@ def _task_line(step: int, solved: SolvedTask, tokenizer: Decoder, advantages: Ad
             {
                 "verdict": attempt.verdict.value,
                 "reward": attempt.reward,
-                "cE": attempt.cE,
+                "cE": attempt.confidence_after,
                 **_completion(attempt.completion, attempt.answer, tokenizer, advantages),
             }
             for attempt in solved.attempts
@@ -102,10 +102,10 @@ def _forecast(solved: SolvedTask) -> Mapping[str, object] | None:
     if forecast is None:
         return None
     return {
-        "c0": forecast.c0,
+        "c0": forecast.confidence_before,
         "plan": {plan.value: share for plan, share in forecast.plan.items()},
         "budget": {f"{quantile:g}": tokens for quantile, tokens in forecast.budget_quantiles.items()},
-        "walled": solved.walled,
+        "walled": solved.budgeted,
         "stop_rate": probe.stop_rate if probe else None,
         "hint_values": {plan.value: value for plan, value in probe.values.items()} if probe else None,
     }

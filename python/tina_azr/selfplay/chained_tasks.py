@@ -74,7 +74,7 @@ def _inputs(task: Task) -> tuple[str, ...]:
     return tuple(example.input for example in examples) if examples else (task.input,)
 
 
-def stretched_tasks(tasks: Sequence[Task], validator: Validator, draw: np.random.Generator, *, rounds: int = 1) -> list[Task]:
+def chained_tasks(tasks: Sequence[Task], validator: Validator, draw: np.random.Generator, *, rounds: int = 1) -> list[Task]:
     """What the sandbox makes of chaining these tasks at random, `rounds` times over; of each mode among its own."""
     found: dict[tuple[str, str], Task] = {}
     for mode in dict.fromkeys(task.mode for task in tasks):

@@ -18,9 +18,9 @@ from tina_azr.selfplay.seeding import Phase, request_seeds
 from tina_azr.selfplay.solving import grade_tries, sample_tries
 from tina_azr.tasks.types import HeldoutTask, Verdict
 
-EASY_STRATA = range(1, 4)
+IN_DISTRIBUTION = range(1, 4)
 """What the embedded model's warm start knew: the headline is pooled over these."""
-HARD_STRATA = range(4, 7)
+LONGER = range(4, 7)
 """What it never saw."""
 
 
@@ -84,8 +84,8 @@ def evaluate_heldout(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> HeldoutReport:
     """`samples` attempts at temperature 1 and, where configured, one greedy attempt, at every task."""
-    sampled = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=1.0, think_wall=config.selfplay.think_wall)
-    greedy = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=0.0, think_wall=config.selfplay.think_wall)
+    sampled = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=1.0, think_limit=config.selfplay.think_limit)
+    greedy = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=0.0, think_limit=config.selfplay.think_limit)
     total = len(tasks) * (samples + config.heldout.greedy)
 
     def attempt(params: SamplingParams, group_size: int, done_before: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -116,7 +116,7 @@ def report(
     """Pool per-task results."""
     strata_N = np.array([task.stratum for task in tasks])
     modes_N = np.array([task.task.mode for task in tasks])
-    easy_N = np.isin(strata_N, EASY_STRATA)
+    easy_N = np.isin(strata_N, IN_DISTRIBUTION)
 
     def pool(of_N: NDArray[np.bool_]) -> Accuracy:
         accuracy, stderr = _mean_and_stderr(shares_N[of_N])
@@ -133,7 +133,7 @@ def report(
 
     return HeldoutReport(
         easy=pool(easy_N),
-        hard=pool(np.isin(strata_N, HARD_STRATA)),
+        hard=pool(np.isin(strata_N, LONGER)),
         by_mode={mode: pool(easy_N & (modes_N == mode)) for mode in dict.fromkeys(modes_N[easy_N].tolist())},
         by_stratum={stratum: pool(strata_N == stratum) for stratum in sorted(set(strata_N.tolist()))},
         keys_N=tuple(task.task.key for task in tasks),
@@ -146,7 +146,7 @@ def report(
 
 
 def compare(
-    before: HeldoutReport, after: HeldoutReport, *, strata: Sequence[int] = EASY_STRATA, greedy: bool = False
+    before: HeldoutReport, after: HeldoutReport, *, strata: Sequence[int] = IN_DISTRIBUTION, greedy: bool = False
 ) -> PairedDifference:
     """`after` minus `before` on the same tasks. Raises ValueError if they were evaluated on different sets."""
     # Deduction and abduction share keys: a held-out task is its key and its mode.

@@ -19,7 +19,7 @@ from tina_azr.rollout.types import PromptHook, RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.introspection_rewards import calibration_surprise, centred, seed_legacy
 from tina_azr.selfplay.plan_probes import PlanProbe, probe_plans
-from tina_azr.selfplay.records import Insight
+from tina_azr.selfplay.records import GroupIntrospection
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import Tries
 from tina_azr.selfplay.timing import Phases
@@ -40,7 +40,7 @@ class CrossFitted(Protocol):
         ...
 
 
-class Insights:
+class SelfPlayIntrospection:
     """Reads the heads for one run's rounds."""
 
     def __init__(
@@ -59,11 +59,11 @@ class Insights:
         self._config = config
         self._cross_fitted = cross_fitted
         # Here, so that bounds which do not fit the model stop a run before its first step.
-        self._walls = replace(fitting_budget(configured_budget(config.introspection), policy), answer_reserve=0)
+        self._think_limits = replace(fitting_budget(configured_budget(config.introspection), policy), answer_reserve=0)
 
     # Before the tries.
 
-    def walled_groups(self, step: int, tasks: Sequence[Task]) -> frozenset[int]:
+    def budgeted_groups(self, step: int, tasks: Sequence[Task]) -> frozenset[int]:
         """Which groups think under the predicted wall. Most never do: budgets learned from capped thoughts alone would shrink for ever."""
         share = self._config.introspection.budget_share
         if not share:
@@ -71,33 +71,35 @@ class Insights:
         draw = generator(self._config.seed, step, Phase.BUDGET)
         return frozenset(np.flatnonzero(draw.random(len(tasks)) < share).tolist())
 
-    def wall_hook(self, walled: Collection[int]) -> PromptHook:
+    def think_limit_hook(self, budgeted: Collection[int]) -> PromptHook:
         """Walls of these groups, where the engine would put them; never beyond the wall that all groups have.
 
         But for the engine's reserve for the answer: the other groups keep none, and these shall differ from them in the wall alone.
         """
         play, policy = self._config.selfplay, self._policy
 
-        def wall(forecast: Forecast) -> int:
+        def think_limit(forecast: Forecast) -> int:
             decision = decide_budget(
                 forecast.budget_quantiles,
                 max_tokens=play.max_tokens,
                 closing_tokens=len(policy.closing_ids),
-                settings=self._walls,
+                settings=self._think_limits,
             )
-            return decision.wall if play.think_wall is None else min(decision.wall, play.think_wall)
+            return decision.think_limit if play.think_limit is None else min(decision.think_limit, play.think_limit)
 
-        def walls(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
+        def think_limits(numbers: Sequence[int], states_NLH: NDArray[np.float32]) -> list[int | None]:
             forecasts = self._introspector.forecasts(states_NLH)
-            return [wall(forecast) if number in walled else None for number, forecast in zip(numbers, forecasts, strict=True)]
+            return [
+                think_limit(forecast) if number in budgeted else None for number, forecast in zip(numbers, forecasts, strict=True)
+            ]
 
-        return walls
+        return think_limits
 
     # After them.
 
     def of_groups(
-        self, step: int, tries: Sequence[Tries], walled: Collection[int], phases: Phases, *, probing: bool = True
-    ) -> list[Insight]:
+        self, step: int, tries: Sequence[Tries], budgeted: Collection[int], phases: Phases, *, probing: bool = True
+    ) -> list[GroupIntrospection]:
         """What was forecast of each group and each of its tries, and the probes of some."""
         if not tries:
             return []
@@ -107,11 +109,11 @@ class Insights:
         confidences = self._confidences(tries)
         probes = self._probe(step, tries, phases) if probing else {}
         return [
-            Insight(
+            GroupIntrospection(
                 forecast=forecasts[index],
                 confidences_G=confidences[index],
                 probe=probes.get(index),
-                walled=index in walled,
+                budgeted=index in budgeted,
             )
             for index in range(len(tries))
         ]
@@ -145,7 +147,7 @@ class Insights:
                 self._executor,
                 [tries[index].task for index in chosen],
                 size=settings.probe_size,
-                params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_wall=play.think_wall),
+                params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit),
                 seeds=request_seeds(self._config.seed, step, Phase.PROBE, count),
                 on_progress=on_progress,
             )
@@ -163,7 +165,7 @@ class Insights:
         added = dict(zip(solved, add(self, [records[number] for number in solved], list(solved.values())), strict=True))
         return [added.get(number, record) for number, record in enumerate(records)]
 
-    def _add_surprise(self, records: list[ProposalRecord], groups: list[SolvedTask]) -> list[ProposalRecord]:
+    def _add_calibration_error(self, records: list[ProposalRecord], groups: list[SolvedTask]) -> list[ProposalRecord]:
         if self._cross_fitted is None or not self._cross_fitted.ready:
             return records
         states = np.stack([group.prompt_states_LH for group in groups if group.prompt_states_LH is not None])
@@ -172,7 +174,7 @@ class Insights:
         values = centred(raw, [group.task.mode for group in groups])
         coeff = self._config.introspection.coeff
         return [
-            replace(record, reward=record.reward + coeff * value, surprise=value)
+            replace(record, reward=record.reward + coeff * value, introspection_bonus=value)
             for record, value in zip(records, values, strict=True)
         ]
 
@@ -184,17 +186,17 @@ class Insights:
         ]
         # It scales learnability, so it scales what is earned, not what a fault costs.
         return [
-            replace(record, reward=record.reward * (1.0 + settings.coeff * score), surprise=score)
+            replace(record, reward=record.reward * (1.0 + settings.coeff * score), introspection_bonus=score)
             if record.reward > 0.0
             else record
             for record, score in zip(records, scores, strict=True)
         ]
 
 
-_Term = Callable[[Insights, list[ProposalRecord], list[SolvedTask]], list[ProposalRecord]]
+_Term = Callable[[SelfPlayIntrospection, list[ProposalRecord], list[SolvedTask]], list[ProposalRecord]]
 _TERMS: dict[str, _Term | None] = {
     "off": None,
-    "calibration_surprise": Insights._add_surprise,
-    "seed_legacy": Insights._add_legacy,
+    "calibration_surprise": SelfPlayIntrospection._add_calibration_error,
+    "seed_legacy": SelfPlayIntrospection._add_legacy,
 }
 """Every reward mode by its configured name."""

@@ -28,7 +28,7 @@ def seed_legacy(forecast: Forecast, *, min_think_tokens: int) -> float:
     High for `stop`, low confidence and a tiny budget, whatever comes of the task.
     """
     plan = {Plan.STOP: 1.0, Plan.VERIFY: 0.5}.get(forecast.plan_choice, 0.2)
-    return plan + 0.5 * (forecast.c0 < 0.5) + 0.3 * (forecast.budget_quantiles[0.8] <= min_think_tokens + 4)
+    return plan + 0.5 * (forecast.confidence_before < 0.5) + 0.3 * (forecast.budget_quantiles[0.8] <= min_think_tokens + 4)
 
 
 def centred(values: Sequence[float], modes: Sequence[str]) -> list[float]:

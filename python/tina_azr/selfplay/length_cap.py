@@ -10,11 +10,11 @@ from tina_azr.config import SelfplayConfig
 
 RECENT_STEPS = 20
 """Steps of self-play whose tries count as recent."""
-ENOUGH_TRIES = 32
+ENOUGH_ROLLOUTS = 32
 """Fewer tries than this at one length say nothing about it."""
 
 
-class Reach:
+class LengthCap:
     """The cap of each mode."""
 
     def __init__(self, longest: Mapping[str, int | None]) -> None:
@@ -28,14 +28,14 @@ class Reach:
         modes: Collection[str],
         seed_length: int,
         config: SelfplayConfig,
-    ) -> "Reach":
+    ) -> "LengthCap":
         """From (correct, attempts) by mode and length. The seeds' own length counts as solved: somewhere one has to begin."""
         if not config.length_cap:
             return cls(dict.fromkeys(modes))
         solved = {
             (mode, length)
             for (mode, length), (correct, attempts) in tries.items()
-            if attempts >= ENOUGH_TRIES and correct >= config.length_cap_rate * attempts
+            if attempts >= ENOUGH_ROLLOUTS and correct >= config.length_cap_rate * attempts
         }
         return cls({mode: 1 + max([seed_length, *(length for at, length in solved if at == mode)]) for mode in modes})
 

@@ -77,7 +77,7 @@ def probe_plans(
             engine,
             tasks,
             group_size=size,
-            params=replace(params, think_wall=0) if plan is Plan.STOP else params,
+            params=replace(params, think_limit=0) if plan is Plan.STOP else params,
             seeds=[seed ^ number for seed in seeds],
             hint=hint,
             on_progress=partial(_from, on_progress, number * len(tasks) * size, total) if on_progress else None,

@@ -8,10 +8,10 @@ import numpy as np
 from tina_azr.config import Config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import Completion, RolloutEngine, RolloutRequest, SamplingParams
-from tina_azr.selfplay.length_cap import Reach
+from tina_azr.selfplay.length_cap import LengthCap
 from tina_azr.selfplay.solving import read_answer
 from tina_azr.tasks.buffer import TaskBuffer
-from tina_azr.tasks.identity import count_steps
+from tina_azr.tasks.identity import program_length
 from tina_azr.tasks.modes import MODES
 from tina_azr.tasks.types import Proposal, Reference, RejectReason, TaskRejected
 from tina_azr.text.style import PromptStyle
@@ -89,13 +89,13 @@ REDRAWS = 8
 
 
 def draw_assignments(
-    policy: Policy, buffer: TaskBuffer, reach: Reach, config: Config, draw: np.random.Generator
+    policy: Policy, buffer: TaskBuffer, cap: LengthCap, config: Config, draw: np.random.Generator
 ) -> list[Assignment]:
     """`proposals_per_mode` for each mode; of those that invent programs the first `extend_share` are asked to extend one."""
     count = config.selfplay.proposals_per_mode
     extending = round(config.tasks.extend_share * count)
     return [
-        _draw_assignment(policy, buffer, reach, config, draw, mode, extend=MODES[mode].invents and index < extending)
+        _draw_assignment(policy, buffer, cap, config, draw, mode, extend=MODES[mode].invents and index < extending)
         for mode in config.tasks.modes
         for index in range(count)
     ]
@@ -104,7 +104,7 @@ def draw_assignments(
 def _draw_assignment(
     policy: Policy,
     buffer: TaskBuffer,
-    reach: Reach,
+    cap: LengthCap,
     config: Config,
     draw: np.random.Generator,
     mode: str,
@@ -117,15 +117,15 @@ def _draw_assignment(
     for _ in range(REDRAWS):
         references = buffer.sample_references(draw, max(shown, fewest))
         assignment = Assignment(mode=mode, references=references, extend=extend)
-        if _within_reach(assignment, reach) and len(proposer_prompt(policy, assignment)) <= config.tasks.max_prompt_tokens:
+        if _within_cap(assignment, cap) and len(proposer_prompt(policy, assignment)) <= config.tasks.max_prompt_tokens:
             break
     return assignment
 
 
-def _within_reach(assignment: Assignment, reach: Reach) -> bool:
+def _within_cap(assignment: Assignment, cap: LengthCap) -> bool:
     """Whether a proposal that does as it is told can be short enough."""
     if assignment.extend:
-        return reach.allows(assignment.mode, count_steps(assignment.references[0].program) + 1)
+        return cap.allows(assignment.mode, program_length(assignment.references[0].program) + 1)
     if not MODES[assignment.mode].invents:
-        return reach.allows(assignment.mode, count_steps(assignment.references[0].program))
+        return cap.allows(assignment.mode, program_length(assignment.references[0].program))
     return True

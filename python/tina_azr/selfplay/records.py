@@ -20,22 +20,24 @@ INDUCTION = "induction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Insight:
+class GroupIntrospection:
     """What the heads said of one group, and what was found out about its plan."""
 
     forecast: Forecast | None = None
     confidences_G: tuple[float | None, ...] | None = None
     """cE of each try."""
     probe: PlanProbe | None = None
-    walled: bool = False
+    budgeted: bool = False
 
 
-NO_INSIGHT = Insight()
+NO_INTROSPECTION = GroupIntrospection()
 
 
-def solved_task(tries: Tries, verdicts_G: Sequence[Verdict], rewards: Rewards, insight: Insight = NO_INSIGHT) -> SolvedTask:
+def solved_task(
+    tries: Tries, verdicts_G: Sequence[Verdict], rewards: Rewards, introspection: GroupIntrospection = NO_INTROSPECTION
+) -> SolvedTask:
     """One group of tries with what each of them earns."""
-    confidences_G = insight.confidences_G or (None,) * len(verdicts_G)
+    confidences_G = introspection.confidences_G or (None,) * len(verdicts_G)
     return SolvedTask(
         task=tries.task,
         prompt_ids=tries.prompt_ids,
@@ -45,30 +47,30 @@ def solved_task(tries: Tries, verdicts_G: Sequence[Verdict], rewards: Rewards, i
                 answer=answer,
                 verdict=verdict,
                 reward=rewards.of_attempt(GradedAttempt(task=tries.task, completion=completion, verdict=verdict)),
-                cE=confidence,
+                confidence_after=confidence,
             )
             for completion, answer, verdict, confidence in zip(
                 tries.completions_G, tries.answers_G, verdicts_G, confidences_G, strict=True
             )
         ),
-        forecast=insight.forecast,
+        forecast=introspection.forecast,
         prompt_states_LH=tries.prompt_states_LH,
-        probe=insight.probe,
-        walled=insight.walled,
+        probe=introspection.probe,
+        budgeted=introspection.budgeted,
     )
 
 
 def task_result(solved: SolvedTask) -> TaskResult:
     """What the buffer keeps of a group."""
     forecast = solved.forecast
-    said = [attempt.cE for attempt in solved.attempts if attempt.cE is not None]
+    said = [attempt.confidence_after for attempt in solved.attempts if attempt.confidence_after is not None]
     return TaskResult(
         task=solved.task,
         correct=sum(attempt.verdict is Verdict.CORRECT for attempt in solved.attempts),
         attempts=len(solved.attempts),
         think_tokens=float(np.mean([attempt.completion.think_tokens for attempt in solved.attempts])),
-        c0=forecast.c0 if forecast else None,
-        cE=float(np.mean(said)) if said else None,
+        confidence_before=forecast.confidence_before if forecast else None,
+        confidence_after=float(np.mean(said)) if said else None,
         plan={plan.value: share for plan, share in forecast.plan.items()} if forecast else {},
         budget={f"{quantile:g}": tokens for quantile, tokens in forecast.budget_quantiles.items()} if forecast else {},
     )

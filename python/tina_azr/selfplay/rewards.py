@@ -116,7 +116,7 @@ class Rewards:
             case RejectReason.DUPLICATE | RejectReason.HELD_OUT:
                 # A held-out task is known to the run as a seed is, and must not teach the proposer more than "known".
                 return self._numbers.duplicate
-            case RejectReason.BEYOND_REACH:
+            case RejectReason.OVER_LENGTH_CAP:
                 return self._numbers.unlearnable
             case _:
                 return self._numbers.invalid

@@ -29,7 +29,7 @@ class Phase(IntEnum):
     """Which tasks are probed, and the probes' completions."""
     BUDGET = 8
     """Which groups think under the predicted wall."""
-    STRETCH = 9
+    CHAINED = 9
     """Which programs are chained beyond reach, and the tries at them."""
 
 

@@ -21,7 +21,7 @@ class Attempt:
     """Text after the last `</think>`; None if the thought never closed."""
     verdict: Verdict
     reward: float
-    cE: float | None = None
+    confidence_after: float | None = None
     """Forecast of its correctness at `</think>`; None without heads or without a close."""
 
 
@@ -38,7 +38,7 @@ class SolvedTask:
     """What they read."""
     probe: PlanProbe | None = None
     """How it fares without a thought and under hints, where that was tried."""
-    walled: bool = False
+    budgeted: bool = False
     """It was thought about under the predicted wall."""
 
     @property
@@ -65,7 +65,7 @@ class ProposalRecord:
     pass_rate: float | None
     """Of its solver group; None if it was not solved."""
     reward: float
-    surprise: float | None = None
+    introspection_bonus: float | None = None
     """What introspection added to it; None where it adds nothing."""
 
 
@@ -90,7 +90,7 @@ class Episode:
     proposals: tuple[ProposalRecord, ...]
     solved: tuple[SolvedTask, ...]
     samples: tuple[Sample, ...]
-    stretched: tuple[SolvedTask, ...] = ()
+    chained: tuple[SolvedTask, ...] = ()
     """Tasks beyond reach, tried for the heads alone."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """By phase: `propose`, `validate`, `solve`, `grade`."""

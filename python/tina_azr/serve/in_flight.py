@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from tina_azr.engine.types import Answering, Event, Failed, Finished, GenerationRequest, Thinking, ThoughtEnded
+from tina_azr.engine.types import Answering, Event, Failed, Finished, GenerationRequest, ReasoningEnded, Thinking
 from tina_azr.serve.types import ApiError, EndedBy
 
 SECONDS_BETWEEN_COUNTS = 0.1
@@ -49,7 +49,7 @@ class Run:
         """When it came, before its prompt was made into ids."""
         self.first_token: float | None = None
         """When the first token of any of its completions came."""
-        self.thought_ended: dict[int, float] = {}
+        self.reasoning_ended: dict[int, float] = {}
         """When each completion's thought ended."""
         self.unfinished = request.n
         """Completions that the engine has not finished."""
@@ -91,8 +91,8 @@ class Run:
                 self.unfinished = 0
             case Finished():
                 self.unfinished -= 1
-            case ThoughtEnded(index=index):
-                self.thought_ended[index] = now
+            case ReasoningEnded(index=index):
+                self.reasoning_ended[index] = now
             case Thinking(index=index) if not self.request.visible:
                 # It says how long the thought is, no more; that is told now and then.
                 if now - self._counted.get(index, 0.0) < SECONDS_BETWEEN_COUNTS:

@@ -4,7 +4,7 @@ import time
 
 from typing_extensions import TypedDict
 
-from tina_azr.engine.types import Generation, Started, ThoughtEnded
+from tina_azr.engine.types import Generation, ReasoningEnded, Started
 from tina_azr.introspection.types import BudgetDecision, Forecast
 from tina_azr.serve.in_flight import Run
 from tina_azr.serve.types import CalibrationCard, ServedModel
@@ -94,13 +94,13 @@ def at_start(started: Started, model: ServedModel) -> Tina:
     }
 
 
-def at_thought_end(ended: ThoughtEnded) -> Tina:
+def at_reasoning_end(ended: ReasoningEnded) -> Tina:
     """What `</think>` adds."""
     return {
         "used": ended.think_tokens,
         "think_stop": ended.think_stop.value,
         "forced_close": ended.forced_close,
-        "cE": ended.cE,
+        "cE": ended.confidence_after,
     }
 
 
@@ -113,7 +113,7 @@ def at_end(generation: Generation, run: Run, model: ServedModel) -> Tina:
         "think_stop": generation.think_stop.value,
         "forced_close": generation.forced_close,
         "leak": generation.leak,
-        "cE": generation.cE,
+        "cE": generation.confidence_after,
         "abstain": generation.abstain,
         "calibration": {**calibration_view(card), "digest": generation.calibration_digest},
         "context": {"used": generation.prompt_tokens + completion_tokens(generation), "limit": model.context_limit},
@@ -133,20 +133,24 @@ def _forecast(forecast: Forecast | None, decision: BudgetDecision) -> Tina:
     budget: BudgetView = {
         "predicted": None if forecast is None else {f"{q:g}": round(n) for q, n in forecast.budget_quantiles.items()},
         "budget": decision.budget,
-        "wall": decision.wall,
+        "wall": decision.think_limit,
         "source": decision.source.value,
         "warning": decision.warning,
     }
     if forecast is None:
         return {"plan": None, "budget": budget, "c0": None}
     probabilities = {plan.value: probability for plan, probability in forecast.plan.items()}
-    return {"plan": {"choice": forecast.plan_choice.value, "probabilities": probabilities}, "budget": budget, "c0": forecast.c0}
+    return {
+        "plan": {"choice": forecast.plan_choice.value, "probabilities": probabilities},
+        "budget": budget,
+        "c0": forecast.confidence_before,
+    }
 
 
 def _timing(generation: Generation, run: Run) -> Timing:
     now = time.monotonic()
     first = now if run.first_token is None else run.first_token
-    thought_ended = run.thought_ended.get(generation.index, now)
+    reasoning_ended = run.reasoning_ended.get(generation.index, now)
     tokens = completion_tokens(generation)
     spent = now - first
     return {
@@ -154,7 +158,7 @@ def _timing(generation: Generation, run: Run) -> Timing:
         "think_tokens": generation.think_tokens,
         "answer_tokens": generation.answer_tokens,
         "seconds": round(now - run.submitted, 4),
-        "think_seconds": round(max(thought_ended - first, 0.0), 4),
+        "think_seconds": round(max(reasoning_ended - first, 0.0), 4),
         "tokens_per_second": round(tokens / spent, 2) if spent > 0 else 0.0,
         "time_to_first_token": round(first - run.submitted, 4),
     }

@@ -40,9 +40,9 @@ class TaskResult:
     """0 for a task that was not tried."""
     think_tokens: float = 0.0
     """Mean over the attempts."""
-    c0: float | None = None
+    confidence_before: float | None = None
     """Forecast of the pass rate before the group was tried; None without heads."""
-    cE: float | None = None
+    confidence_after: float | None = None
     """Mean forecast of correctness after the thoughts."""
     plan: Mapping[str, float] = field(default_factory=dict)
     """Probability of each plan."""
@@ -140,7 +140,7 @@ class TaskBuffer:
                 break
         return list(chosen.values())
 
-    def sample_tasks(self, draw: np.random.Generator, mode: str, count: int, *, by_c0: bool = False) -> tuple[Task, ...]:
+    def sample_tasks(self, draw: np.random.Generator, mode: str, count: int, *, by_confidence: bool = False) -> tuple[Task, ...]:
         """Different tasks of a mode to try once more, those of uncertain outcome first of all.
 
         Uncertain by their pass rate, or (`by_c0`) by the last forecast of it.
@@ -149,7 +149,7 @@ class TaskBuffer:
         if not rows or count <= 0:
             return ()
         ids = np.array([row["id"] for row in rows], dtype=np.int64)
-        weights = forecast_weights(_forecasts(rows)) if by_c0 else retry_weights(_pass_rates(rows))
+        weights = forecast_weights(_forecasts(rows)) if by_confidence else retry_weights(_pass_rates(rows))
         chosen = draw.choice(ids, size=min(count, len(ids)), replace=False, p=weights)
         return tuple(self._task(int(id)) for id in chosen)
 
@@ -158,7 +158,7 @@ class TaskBuffer:
         """The programs that the run started from."""
         return self._seeds
 
-    def tries_by_length(self, since: int) -> dict[tuple[str, int], tuple[int, int]]:
+    def rollouts_by_length(self, since: int) -> dict[tuple[str, int], tuple[int, int]]:
         """(correct, attempts) by (mode, steps of the program), over the groups of step `since` and later."""
         query = (
             "SELECT mode, steps, sum(estimates.correct) AS correct, sum(estimates.attempts) AS attempts "
@@ -200,12 +200,23 @@ class TaskBuffer:
 
     def _estimate(self, step: int, result: TaskResult) -> None:
         """One more group. A task that was evicted meanwhile has no row, and nothing happens."""
-        forecast = json.dumps({"plan": dict(result.plan), "budget": dict(result.budget)}) if result.c0 is not None else None
-        found = (step, result.correct, result.attempts, result.think_tokens, result.c0, result.cE, forecast, result.task.key)
+        forecast = (
+            json.dumps({"plan": dict(result.plan), "budget": dict(result.budget)}) if result.confidence_before is not None else None
+        )
+        found = (
+            step,
+            result.correct,
+            result.attempts,
+            result.think_tokens,
+            result.confidence_before,
+            result.confidence_after,
+            forecast,
+            result.task.key,
+        )
         self._connection.execute("INSERT INTO estimates SELECT id, ?, ?, ?, ?, ?, ?, ? FROM tasks WHERE key = ?", found)
         self._connection.execute(
             "UPDATE tasks SET correct = correct * ? + ?, attempts = attempts * ? + ?, tried = tried + ?, c0 = ? WHERE key = ?",
-            (DISCOUNT, result.correct, DISCOUNT, result.attempts, result.attempts, result.c0, result.task.key),
+            (DISCOUNT, result.correct, DISCOUNT, result.attempts, result.attempts, result.confidence_before, result.task.key),
         )
 
     def _evict(self, step: int) -> int:

@@ -32,7 +32,7 @@ def defines_entry(source: str) -> bool:
     return _entry(source) is not None
 
 
-def count_steps(source: str) -> int:
+def program_length(source: str) -> int:
     """Top-level statements of `f`, a final plain `return name` not counted: a rough length. Raises SyntaxError."""
     entry = _entry(source)
     return sum(_is_step(statement) for statement in entry.body) if entry is not None else 0

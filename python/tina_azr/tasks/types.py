@@ -42,7 +42,7 @@ class RejectReason(StrEnum):
     """Known already, up to formatting and local names (and constants, where the run masks them)."""
     HELD_OUT = "held_out"
     """Part of the frozen evaluation set."""
-    BEYOND_REACH = "beyond_reach"
+    OVER_LENGTH_CAP = "beyond_reach"
     """Valid and new, but longer than the length cap allows by now: not solved, and not remembered, so it may come again."""
 
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from tina_azr.config import TasksConfig
 from tina_azr.sandbox.types import Executor, Outcome, OutcomeKind
 from tina_azr.tasks.constant_output import reads_arguments
-from tina_azr.tasks.identity import count_steps, defines_entry, program_structure, task_key
+from tina_azr.tasks.identity import defines_entry, program_length, program_structure, task_key
 from tina_azr.tasks.modes import MODES, Draft
 from tina_azr.tasks.types import Example, Proposal, RejectReason, Task, TaskRejected
 from tina_azr.tasks.values import call_of
@@ -130,7 +130,7 @@ class Validator:
             return _Read(
                 proposal=proposal,
                 structure=program_structure(proposal.program, mask_constants=settings.mask_constants),
-                steps=count_steps(proposal.program),
+                steps=program_length(proposal.program),
             )
         except SyntaxError as error:
             raise TaskRejected(RejectReason.POLICY, f"the program is not Python: {error.msg}") from error

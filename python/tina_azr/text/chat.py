@@ -25,10 +25,10 @@ _MARK = "\ue000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ThoughtAndAnswer:
+class ReasoningAndAnswer:
     """A completion's two halves."""
 
-    thought: str
+    reasoning: str
     answer: str | None
     """What follows the last `</think>`, up to the stop id; None if the thought never closed."""
 
@@ -107,9 +107,9 @@ class ChatTokenizer:
     def _cut_tags(self, role: str, content: str, mark: str) -> str:
         """The content with `mark` inside every tag but those of a thought that the template has to see to strip it."""
         if role == "assistant" and THINK_CLOSE in content:
-            thought, _, answer = content.rpartition(THINK_CLOSE)
-            opened = thought.lstrip().startswith(THINK_OPEN)
-            inner = thought.lstrip().removeprefix(THINK_OPEN)
+            reasoning, _, answer = content.rpartition(THINK_CLOSE)
+            opened = reasoning.lstrip().startswith(THINK_OPEN)
+            inner = reasoning.lstrip().removeprefix(THINK_OPEN)
             return (THINK_OPEN if opened else "") + self._cut(inner, mark) + THINK_CLOSE + self._cut(answer, mark)
         return self._cut(content, mark)
 
@@ -142,15 +142,17 @@ class ChatTokenizer:
         """Text of ids, tags left in."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
 
-    def split(self, ids: Sequence[int]) -> ThoughtAndAnswer:
+    def split(self, ids: Sequence[int]) -> ReasoningAndAnswer:
         """Thought and answer of a completion's ids, which start inside the thought."""
         kept = list(ids)
         while kept and kept[-1] in self.stop_ids:
             kept.pop()
         if self.think_close_id not in kept:
-            return ThoughtAndAnswer(thought=self.decode(kept), answer=None)
+            return ReasoningAndAnswer(reasoning=self.decode(kept), answer=None)
         close = len(kept) - 1 - kept[::-1].index(self.think_close_id)
-        return ThoughtAndAnswer(thought=self.decode(kept[:close]).strip("\n"), answer=self.decode(kept[close + 1 :]).strip("\n"))
+        return ReasoningAndAnswer(
+            reasoning=self.decode(kept[:close]).strip("\n"), answer=self.decode(kept[close + 1 :]).strip("\n")
+        )
 
     def _single(self, token: str) -> int:
         ids = self.encode(token)

@@ -8,7 +8,7 @@ from random import Random
 from tina_azr.sandbox import Sandbox
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.compact_prompts import propose_call, propose_examples, solve_abduction, solve_deduction, solve_induction
-from tina_azr.tasks.identity import count_steps, program_structure, task_key
+from tina_azr.tasks.identity import program_length, program_structure, task_key
 from tina_azr.tasks.types import Example, Reference, Task
 from tina_azr.tiny.programs import Program, draw_input, draw_program
 from tina_azr.tiny.tracing import Trace, trace_calls
@@ -69,7 +69,7 @@ class Worked:
                 visible=pairs[:VISIBLE],
                 hidden=pairs[VISIBLE:],
                 structure=program_structure(source),
-                steps=count_steps(source),
+                steps=program_length(source),
             )
         return Task(
             key=self.key(mode),
@@ -78,7 +78,7 @@ class Worked:
             input=self.inputs[0],
             output=self.traces[0].output,
             structure=program_structure(source),
-            steps=count_steps(source),
+            steps=program_length(source),
         )
 
 
@@ -104,9 +104,9 @@ def vague(random: Random, program: Program) -> str:
     return program.message
 
 
-def completion(thought: str, answer: str) -> str:
+def completion(reasoning: str, answer: str) -> str:
     """A thought and an answer in the shape of Qwen3-Thinking's completions."""
-    return f"{thought}\n</think>\n\n{answer.rstrip(chr(10))}"
+    return f"{reasoning}\n</think>\n\n{answer.rstrip(chr(10))}"
 
 
 def solver_example(mode: str, worked: Worked, message: str, *, skip_steps: bool = False) -> SupervisedExample:
@@ -117,15 +117,15 @@ def solver_example(mode: str, worked: Worked, message: str, *, skip_steps: bool 
     task = worked.task(mode, message)
     trace = worked.traces[0]
     if mode == "deduction":
-        thought = trace.forward.rsplit("\n", 1)[-1] if skip_steps else trace.forward
-        return _example("solver", mode, solve_deduction(task), thought, fence("output", task.output))
+        reasoning = trace.forward.rsplit("\n", 1)[-1] if skip_steps else trace.forward
+        return _example("solver", mode, solve_deduction(task), reasoning, fence("output", task.output))
     if mode == "abduction":
-        thought = f"return {trace.output}"
+        reasoning = f"return {trace.output}"
         if not skip_steps and trace.backward:
-            thought += "\n" + trace.backward
-        return _example("solver", mode, solve_abduction(task), thought, fence("input", task.input))
-    thought = "\n".join(f"- {step.message}" for step in worked.program.steps)
-    return _example("solver", mode, solve_induction(task), thought, fence("python", task.program))
+            reasoning += "\n" + trace.backward
+        return _example("solver", mode, solve_abduction(task), reasoning, fence("input", task.input))
+    reasoning = "\n".join(f"- {step.message}" for step in worked.program.steps)
+    return _example("solver", mode, solve_induction(task), reasoning, fence("python", task.program))
 
 
 def example_stream(
@@ -172,13 +172,13 @@ def _proposing(random: Random, kind: str, mode: str, worked: Worked, steps: tupl
     if kind == "extend":
         shorter = program.without_last_step()
         reference = Reference(program=shorter.source, input=draw_input(random, shorter.kind))
-        thought = f"+ {program.steps[-1].message}"
+        reasoning = f"+ {program.steps[-1].message}"
     else:
         other = draw_program(random, steps)
         reference = Reference(program=other.source, input=draw_input(random, other.kind))
-        thought = program.message
-    return _example(kind, mode, propose_call(mode, reference, extend=kind == "extend"), thought, answer)
+        reasoning = program.message
+    return _example(kind, mode, propose_call(mode, reference, extend=kind == "extend"), reasoning, answer)
 
 
-def _example(kind: str, mode: str, prompt: str, thought: str, answer: str) -> SupervisedExample:
-    return SupervisedExample(prompt=prompt, completion=completion(thought, answer), kind=kind, mode=mode)
+def _example(kind: str, mode: str, prompt: str, reasoning: str, answer: str) -> SupervisedExample:
+    return SupervisedExample(prompt=prompt, completion=completion(reasoning, answer), kind=kind, mode=mode)

@@ -12,7 +12,7 @@ from tina_azr.runs.checkpoint import Checkpoint
 from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.episode import CountingExecutor, SelfPlay
-from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.heldout import load_heldout_sets
 from tina_azr.tasks.seeds import load_seeds
@@ -57,13 +57,13 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
     learner = Learner(policy, config)
     if checkpoint is not None:
         checkpoint.restore_learner(learner, heads)
-    insight = Insights(policy, engine, executor, heads.introspector, config, heads) if heads else None
+    introspection = SelfPlayIntrospection(policy, engine, executor, heads.introspector, config, heads) if heads else None
     return Parts(
         policy=policy,
         engine=engine,
         executor=executor,
         buffer=buffer,
-        selfplay=SelfPlay(policy, engine, executor, buffer, config, held_out_keys=excluded, insight=insight),
+        selfplay=SelfPlay(policy, engine, executor, buffer, config, held_out_keys=excluded, introspection=introspection),
         learner=learner,
         heads=heads,
         heldout=heldout,

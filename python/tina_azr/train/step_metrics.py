@@ -13,7 +13,7 @@ from tina_azr.train.heads.metrics import introspection_metrics
 from tina_azr.train.learner import UpdateReport
 
 _KNOWN = frozenset({RejectReason.DUPLICATE, RejectReason.HELD_OUT})
-_FAULTLESS = _KNOWN | {RejectReason.BEYOND_REACH}
+_FAULTLESS = _KNOWN | {RejectReason.OVER_LENGTH_CAP}
 """Turned down although the program passes every check."""
 
 

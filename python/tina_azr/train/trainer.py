@@ -133,7 +133,7 @@ class Trainer:
         if self._parts.heads is None:
             return None
         with phases.phase("heads"):
-            return self._parts.heads.update(step, [*episode.solved, *episode.stretched])
+            return self._parts.heads.update(step, [*episode.solved, *episode.chained])
 
     def _evaluate_if(self, due: bool) -> None:
         """Held-out accuracy of the present step, once. A resume evaluates what a stop left out."""

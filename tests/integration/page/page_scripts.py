@@ -43,9 +43,9 @@ def page_scripts(request: GenerationRequest, index: int) -> Script:
     """The script for a prompt."""
     prompt = request.messages[-1].content
     if prompt.startswith("[seed]"):
-        return Script(thought=SENTINEL, answer=f"Seed {request.seed}.")
+        return Script(reasoning=SENTINEL, answer=f"Seed {request.seed}.")
     for key, answer in ANSWERS.items():
         if prompt.startswith(key):
-            thought = PONDERED if key == "[ponder]" else f"<b>not bold</b> {STEPS}"
-            return Script(thought=f"{SENTINEL} {thought}", answer=answer)
+            reasoning = PONDERED if key == "[ponder]" else f"<b>not bold</b> {STEPS}"
+            return Script(reasoning=f"{SENTINEL} {reasoning}", answer=answer)
     return usual(request, index)

@@ -49,18 +49,18 @@ def test_code_is_copied_as_it_is(chat: Chat) -> None:
 def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
-    thought = answer.get_by_role("region", name="Thought")
-    expect(thought).to_contain_text("step-20 ")
+    reasoning = answer.get_by_role("region", name="Thought")
+    expect(reasoning).to_contain_text("step-20 ")
     expect(answer.locator(".thought-label")).to_have_text(re.compile(r"^Thinking for [\d.]+ s, \d+ tokens$"))
     engine.go_on()
     chat.done(answer)
-    expect(thought).to_be_hidden()
+    expect(reasoning).to_be_hidden()
     toggle = answer.get_by_role("button", name="Thought for")
     expect(toggle).to_have_text(re.compile(r"Thought for [\d.]+ s, 1,001 tokens closed by itself"))
     toggle.click()
-    expect(thought).to_contain_text(LAST_STEP)
+    expect(reasoning).to_contain_text(LAST_STEP)
     toggle.click()
-    expect(thought).to_be_hidden()
+    expect(reasoning).to_be_hidden()
 
 
 def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat, engine: PageEngine) -> None:

@@ -15,10 +15,10 @@ from tina_azr.engine.types import (
     Generation,
     GenerationRequest,
     Listener,
+    ReasoningEnded,
     Started,
     Thinking,
     ThinkStop,
-    ThoughtEnded,
     Ticket,
 )
 from tina_azr.errors import ServeError
@@ -29,12 +29,12 @@ FORECAST = Forecast(
     plan={Plan.OUTLINE: 0.2, Plan.VERIFY: 0.62, Plan.DECOMPOSE: 0.1, Plan.STOP: 0.08},
     plan_choice=Plan.VERIFY,
     budget_quantiles={0.5: 31.0, 0.8: 52.0, 0.95: 78.0},
-    c0=0.71,
+    confidence_before=0.71,
     alpha_L=(0.8, 0.2),
     layers_L=(1, 2),
     plan_by_layer_L=(Plan.VERIFY, Plan.OUTLINE),
 )
-DECISION = BudgetDecision(budget=52, wall=78, source=BudgetSource.PREDICTED)
+DECISION = BudgetDecision(budget=52, think_limit=78, source=BudgetSource.PREDICTED)
 
 
 def generation_of(answer: str = "17", *, think_tokens: int = 3, **changed: object) -> Generation:
@@ -51,11 +51,11 @@ def generation_of(answer: str = "17", *, think_tokens: int = 3, **changed: objec
     made = Generation(
         index=0,
         answer=answer,
-        thought=None,
+        reasoning=None,
         completion=completion,
         forecast=FORECAST,
         decision=DECISION,
-        cE=0.88,
+        confidence_after=0.88,
         think_tokens=think_tokens,
         think_stop=ThinkStop.CLOSED,
         forced_close=False,
@@ -74,7 +74,7 @@ class ScriptedChat:
     """Implements `ChatEngine`: thinks three tokens, then says `pieces`, one event a step."""
 
     pieces: Sequence[str] = ("1", "7")
-    thought: Sequence[str] = ("so ", "it ", "is")
+    reasoning: Sequence[str] = ("so ", "it ", "is")
     ending: Generation = field(default_factory=generation_of)
     """What `Finished` carries; its answer is that of `pieces`."""
     failure: str | None = None
@@ -98,23 +98,23 @@ class ScriptedChat:
             raise ServeError(self.refusal)
         self.requests.append(request)
         self._listener, self._said = listener, ""
-        ending = replace(self.ending, thought="".join(self.thought) if request.visible else None)
+        ending = replace(self.ending, reasoning="".join(self.reasoning) if request.visible else None)
         self._events = [Started(prompt_tokens=11, forecast=ending.forecast, decision=ending.decision)]
         self._events += [
             Thinking(index=0, think_tokens=number + 1, text=text if request.visible else None)
-            for number, text in enumerate(self.thought)
+            for number, text in enumerate(self.reasoning)
         ]
         if self.failure is not None:
             self._events.append(Failed(message=self.failure))
             return 1
         if ending.think_stop is not ThinkStop.UNFINISHED:
             self._events.append(
-                ThoughtEnded(
+                ReasoningEnded(
                     index=0,
                     think_tokens=ending.think_tokens,
                     think_stop=ending.think_stop,
                     forced_close=ending.forced_close,
-                    cE=ending.cE,
+                    confidence_after=ending.confidence_after,
                 )
             )
             self._events += [Answering(index=0, text=text, tokens=number + 1) for number, text in enumerate(self.pieces)]

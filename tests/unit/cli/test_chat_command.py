@@ -176,7 +176,7 @@ def test_json_keeps_text_as_it_is(engine: Any) -> None:
 
 
 def test_no_answer_is_an_error_that_says_why(engine: Any, made_generation: Any) -> None:
-    engine.ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, cE=None)
+    engine.ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     result = call("--model", "m", "-p", "x")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no answer: the thought was not finished after 3 tokens" in result.stderr
@@ -293,7 +293,7 @@ def test_ctrl_c_twice_during_an_answer_leaves(scripted_chat: Any) -> None:
 
 
 def test_a_turn_without_an_answer_is_forgotten(scripted_chat: Any, made_generation: Any) -> None:
-    ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, cE=None)
+    ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     _, shown, conversation = converse(scripted_chat(ending=ending), "8 + 9?", EOFError)
     assert conversation.chat.messages == ()
     assert "forgotten" in shown

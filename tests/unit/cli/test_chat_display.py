@@ -70,14 +70,14 @@ def test_a_visible_thought_is_shown_before_its_line(scripted_chat: Any) -> None:
 
 def test_a_hidden_thought_never_reaches_the_screen(scripted_chat: Any) -> None:
     for terminal in (False, True):
-        screen, _ = show(scripted_chat(thought=("SECRET", "SECRET")), terminal=terminal)
+        screen, _ = show(scripted_chat(reasoning=("SECRET", "SECRET")), terminal=terminal)
         assert "SECRET" not in screen.raw
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_model_text_is_neither_markup_nor_a_terminal_sequence(scripted_chat: Any, terminal: bool) -> None:
     said = "[bold]x[/bold] [/nonsense] :smile: \x1b]0;title\x07\x1b[2J\r\x9b31m \u202eabc"
-    screen, _ = show(scripted_chat(pieces=(said,), thought=(said,)), terminal=terminal, visible=True)
+    screen, _ = show(scripted_chat(pieces=(said,), reasoning=(said,)), terminal=terminal, visible=True)
     spelled = "[bold]x[/bold] [/nonsense] :smile: \\x1b]0;title\\x07\\x1b[2J\\r\\x9b31m \\u202eabc"
     assert screen.text.count(spelled) == 2
     for harmful in ("\x1b]", "\x07", "\x9b", "\u202e"):
@@ -96,7 +96,7 @@ def test_an_answer_that_goes_elsewhere_is_not_shown(scripted_chat: Any) -> None:
 
 
 def test_a_thought_without_an_answer_says_so(scripted_chat: Any, made_generation: Any) -> None:
-    ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, cE=None)
+    ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     lines = show(scripted_chat(ending=ending))[0].text.splitlines()
     assert lines[0].endswith("3 tokens, not finished; no answer")
     assert "cut off at the most tokens allowed · confidence 71 % -> - ·" in lines[1]
@@ -108,7 +108,11 @@ def test_a_thought_without_an_answer_says_so(scripted_chat: Any, made_generation
         ({"abstain": True}, "does not trust this answer"),
         ({"leak": True}, "holds a think tag"),
         (
-            {"decision": BudgetDecision(budget=2, wall=3, source=BudgetSource.REQUESTED, warning="far below [/what] it needs")},
+            {
+                "decision": BudgetDecision(
+                    budget=2, think_limit=3, source=BudgetSource.REQUESTED, warning="far below [/what] it needs"
+                )
+            },
             "far below [/what] it needs",
         ),
     ],
@@ -121,8 +125,10 @@ def test_what_should_not_be_overlooked_has_a_line(
 
 
 def test_without_heads_there_is_no_plan_and_no_confidence(scripted_chat: Any, made_generation: Any) -> None:
-    decision = BudgetDecision(budget=256, wall=384, source=BudgetSource.DEFAULT)
-    footer = show(scripted_chat(ending=made_generation(forecast=None, cE=None, decision=decision)))[0].text.splitlines()[-1]
+    decision = BudgetDecision(budget=256, think_limit=384, source=BudgetSource.DEFAULT)
+    footer = show(scripted_chat(ending=made_generation(forecast=None, confidence_after=None, decision=decision)))[
+        0
+    ].text.splitlines()[-1]
     assert footer.startswith("budget 256 default · used 3 · closed by itself · ")
     assert "confidence" not in footer
 

@@ -48,14 +48,14 @@ class Letters:
         return "".join(map(chr, ids))
 
 
-def _completion(thought: str) -> Completion:
-    ids = np.array([ord(c) for c in thought] + [0], dtype=np.int64)
+def _completion(reasoning: str) -> Completion:
+    ids = np.array([ord(c) for c in reasoning] + [0], dtype=np.int64)
     return Completion(
         ids_T=ids,
         logprobs_T=np.zeros(len(ids), dtype=np.float32),
         forced_T=np.zeros(len(ids), dtype=np.bool_),
         stop_cause=StopCause.STOP_ID,
-        think_tokens=len(thought),
+        think_tokens=len(reasoning),
         forced_close=False,
     )
 

@@ -23,7 +23,7 @@ def test_every_event_is_handed_on_in_order_and_the_turn_is_the_last(scripted_cha
     assert [type(event).__name__ for event in seen] == [
         "Started",
         *["Thinking"] * 3,
-        "ThoughtEnded",
+        "ReasoningEnded",
         *["Answering"] * 2,
         "Finished",
     ]

@@ -14,10 +14,10 @@ from tina_azr.engine.types import (
     Generation,
     GenerationRequest,
     Message,
+    ReasoningEnded,
     Started,
     Thinking,
     ThinkStop,
-    ThoughtEnded,
 )
 from tina_azr.model.loading import Policy
 
@@ -65,17 +65,21 @@ def test_events_come_in_the_order_of_a_completion(make_engine: Make, heads: bool
     (events,) = told(make_engine(heads=heads), ask(logprobs=True))
     kinds = [type(event).__name__ for event in events]
     order = list(dict.fromkeys(kinds))
-    assert order == ["Started", "Thinking", "ThoughtEnded", "Answering", "Finished"]
+    assert order == ["Started", "Thinking", "ReasoningEnded", "Answering", "Finished"]
     assert kinds == sorted(kinds, key=order.index)
-    assert [kinds.count(name) for name in ("Started", "ThoughtEnded", "Finished")] == [1, 1, 1]
+    assert [kinds.count(name) for name in ("Started", "ReasoningEnded", "Finished")] == [1, 1, 1]
 
 
 def test_the_thoughts_end_tells_confidence_before_the_answer(make_engine: Make) -> None:
     (events,) = told(make_engine(), ask())
-    (ended,) = [event for event in events if isinstance(event, ThoughtEnded)]
+    (ended,) = [event for event in events if isinstance(event, ReasoningEnded)]
     (generation,) = finished(events)
-    assert ended.cE is not None
-    assert (ended.cE, ended.think_tokens, ended.think_stop) == (generation.cE, generation.think_tokens, generation.think_stop)
+    assert ended.confidence_after is not None
+    assert (ended.confidence_after, ended.think_tokens, ended.think_stop) == (
+        generation.confidence_after,
+        generation.think_tokens,
+        generation.think_stop,
+    )
 
 
 def test_think_tokens_are_counted_up(make_engine: Make) -> None:
@@ -83,7 +87,7 @@ def test_think_tokens_are_counted_up(make_engine: Make) -> None:
     counts = [event.think_tokens for event in events if isinstance(event, Thinking)]
     (generation,) = finished(events)
     used = generation.think_tokens
-    assert used == generation.decision.wall
+    assert used == generation.decision.think_limit
     # The words that close the thought are no thought, and the last event is the close itself.
     closing = generation.completion.think_tokens - used + 1
     assert counts == [*range(1, used + 1), *[used] * closing]
@@ -118,8 +122,8 @@ def test_thoughts_are_visible_only_if_asked_for_and_allowed(make_engine: Make) -
             (events,) = told(make_engine(allow_visible=allowed), ask(visible=wanted, seed=4))
             (generation,) = finished(events)
             streamed = [event.text for event in events if isinstance(event, Thinking)]
-            seen[allowed, wanted] = generation.thought
-            assert (generation.thought is None) == all(text is None for text in streamed)
+            seen[allowed, wanted] = generation.reasoning
+            assert (generation.reasoning is None) == all(text is None for text in streamed)
     assert seen[True, True]
     assert seen[True, False] is seen[False, True] is seen[False, False] is None
 
@@ -128,17 +132,17 @@ def test_a_visible_thought_is_what_was_thought(policy: Policy, make_engine: Make
     (events,) = told(make_engine(allow_visible=True), ask(visible=True, seed=4))
     (generation,) = finished(events)
     ids = generation.completion.ids_T[: generation.think_tokens].tolist()
-    assert generation.thought == policy.tokenizer.decode(ids).strip("\n")
+    assert generation.reasoning == policy.tokenizer.decode(ids).strip("\n")
     joined = "".join(event.text or "" for event in events if isinstance(event, Thinking))
-    assert joined.strip("\n") == generation.thought
+    assert joined.strip("\n") == generation.reasoning
 
 
 def test_neighbours_of_different_visibility_get_what_is_theirs(make_engine: Make) -> None:
     open_events, hidden_events = told(make_engine(allow_visible=True), ask(visible=True, seed=4), ask(visible=False, seed=4))
     (shown,), (hidden,) = finished(open_events), finished(hidden_events)
     assert shown.completion.ids_T.tolist() == hidden.completion.ids_T.tolist()
-    assert shown.thought
-    assert not any(shown.thought in text for event in hidden_events for text in texts(event))
+    assert shown.reasoning
+    assert not any(shown.reasoning in text for event in hidden_events for text in texts(event))
     assert shown.answer == hidden.answer
 
 
@@ -151,7 +155,7 @@ def test_nothing_that_is_told_of_a_hidden_thought_holds_a_part_of_it(policy: Pol
             after = slice(close + 1, None)
             answer_ids = generation.completion.ids_T[after][~generation.completion.forced_T[after]].tolist()
             assert generation.answer == policy.tokenizer.decode(answer_ids).strip("\n")
-            assert generation.thought is None
+            assert generation.reasoning is None
         assert not any(event.text for event in events if isinstance(event, Thinking))
 
 
@@ -183,7 +187,7 @@ def test_a_stop_string_never_matches_inside_the_thought(policy: Policy, make_eng
     (events,) = told(make_engine(), ask(seed=1, stop=("o",)))
     (generation,) = finished(events)
     assert "so" in policy.tokenizer.decode(generation.completion.ids_T[: generation.completion.think_tokens].tolist())
-    assert generation.think_stop is ThinkStop.WALL
+    assert generation.think_stop is ThinkStop.THINK_LIMIT
 
 
 def test_answer_now_closes_the_thought_at_the_next_token(policy: Policy, make_engine: Make) -> None:
@@ -211,7 +215,7 @@ def test_answer_now_means_those_that_think_and_not_those_that_wait(make_engine: 
     while engine.step():
         pass
     causes = [generation.think_stop for generation in finished(events)]
-    assert causes == [ThinkStop.ANSWER_NOW, ThinkStop.ANSWER_NOW, ThinkStop.WALL]
+    assert causes == [ThinkStop.ANSWER_NOW, ThinkStop.ANSWER_NOW, ThinkStop.THINK_LIMIT]
 
 
 def test_cancel_ends_a_request_with_what_there_is(make_engine: Make) -> None:
@@ -246,4 +250,4 @@ def test_a_stream_is_the_generation(make_engine: Make) -> None:
     events = list(make_engine().stream(ask(n=2, seed=3)))
     expected = make_engine().generate([ask(n=2, seed=3)])[0]
     assert [each.answer for each in finished(events)] == [each.answer for each in expected]
-    assert [each.cE for each in finished(events)] == [each.cE for each in expected]
+    assert [each.confidence_after for each in finished(events)] == [each.confidence_after for each in expected]

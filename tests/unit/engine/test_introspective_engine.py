@@ -41,7 +41,7 @@ def test_no_completion_thinks_beyond_its_wall(make_engine: Make, heads: bool) ->
     asked = [ask("x" * number, seed=number, n=8, budget_tokens=number if number % 2 else None) for number in range(1, 13)]
     for generations in engine.generate(asked):
         for each in generations:
-            assert sampled_thought(each) <= each.decision.wall
+            assert sampled_thought(each) <= each.decision.think_limit
             assert each.think_stop is not ThinkStop.UNFINISHED
 
 
@@ -49,11 +49,11 @@ def test_at_the_wall_the_closing_ids_are_forced_and_the_answer_has_its_reserve(p
     engine = make_engine(budget={"answer_reserve": 30, "max_think_tokens": 200})
     generation = one(engine, ask(max_tokens=80, budget_tokens=200, seed=1))
     closing = policy.closing_ids
-    assert generation.decision.wall == 80 - 30 - len(closing)
+    assert generation.decision.think_limit == 80 - 30 - len(closing)
     assert "cut" in str(generation.decision.warning)
-    wall = generation.decision.wall
-    assert generation.completion.ids_T[wall : wall + len(closing)].tolist() == list(closing)
-    assert (generation.think_stop, generation.forced_close) == (ThinkStop.WALL, True)
+    think_limit = generation.decision.think_limit
+    assert generation.completion.ids_T[think_limit : think_limit + len(closing)].tolist() == list(closing)
+    assert (generation.think_stop, generation.forced_close) == (ThinkStop.THINK_LIMIT, True)
     assert len(generation.completion.ids_T) == 80
     assert generation.finish_reason is FinishReason.LENGTH
 
@@ -79,13 +79,13 @@ def test_a_request_may_choose_a_quantile_or_a_number(make_engine: Make) -> None:
     median, number = (one(engine, ask(max_tokens=300, **field)) for field in ({"budget_quantile": 0.5}, {"budget_tokens": 33}))
     assert median.forecast is not None
     assert median.decision.budget == np.ceil(median.forecast.budget_quantiles[0.5])
-    assert (number.decision.source, number.decision.budget, number.decision.wall) == (BudgetSource.REQUESTED, 33, 50)
+    assert (number.decision.source, number.decision.budget, number.decision.think_limit) == (BudgetSource.REQUESTED, 33, 50)
 
 
 def test_without_heads_the_default_is_all_that_there_is(make_engine: Make) -> None:
     generation = one(make_engine(heads=False, budget={"max_think_tokens": 40}), ask(max_tokens=200))
     assert (generation.decision.source, generation.decision.budget) == (BudgetSource.DEFAULT, 40)
-    assert (generation.forecast, generation.cE) == (None, None)
+    assert (generation.forecast, generation.confidence_after) == (None, None)
 
 
 def test_a_budget_of_zero_answers_without_a_thought(policy: Policy, make_engine: Make) -> None:
@@ -99,8 +99,8 @@ def test_learned_slack_of_a_calibration_moves_the_wall(policy: Policy, introspec
     before = one(engine, ask(max_tokens=300)).decision
     introspector.calibration = introspector.calibration.model_copy(update={"slack": 0.25})
     after = one(engine, ask(max_tokens=300)).decision
-    assert before.wall == np.ceil(before.budget * 1.5)
-    assert after.wall == np.ceil(after.budget * 1.25)
+    assert before.think_limit == np.ceil(before.budget * 1.5)
+    assert after.think_limit == np.ceil(after.budget * 1.25)
 
 
 def test_the_stop_plan_is_obeyed_only_when_that_is_asked_for(introspector: Introspector, make_engine: Make) -> None:
@@ -108,9 +108,9 @@ def test_the_stop_plan_is_obeyed_only_when_that_is_asked_for(introspector: Intro
         introspector.heads.outputs[0].plan.bias[list(Plan).index(Plan.STOP)] = 50.0  # type: ignore[index, union-attr]
     free, obeying = make_engine(), make_engine(obey_stop_plan=True)
     assert one(free, ask()).forecast.plan_choice is Plan.STOP  # type: ignore[union-attr]
-    assert one(free, ask()).decision.wall > 0
-    assert one(obeying, ask()).decision.wall == 0
-    assert one(obeying, ask(budget_tokens=10)).decision.wall > 0, "a caller's number goes before"
+    assert one(free, ask()).decision.think_limit > 0
+    assert one(obeying, ask()).decision.think_limit == 0
+    assert one(obeying, ask(budget_tokens=10)).decision.think_limit > 0, "a caller's number goes before"
 
 
 def test_a_prepared_request_is_the_same_request(policy: Policy, make_engine: Make) -> None:
@@ -129,7 +129,7 @@ def test_heads_never_touch_the_callers_sampling(policy: Policy, make_engine: Mak
     """The same ids as from the decode engine itself with the caller's numbers and the decided wall."""
     sampling: dict[str, Any] = {"max_tokens": 70, "temperature": 0.8, "top_p": 0.9, "top_k": 40, "min_p": 0.01}
     generations = make_engine(heads=heads).generate([ask(seed=5, n=3, budget_tokens=20, **sampling)])[0]
-    params = SamplingParams(min_think=1, think_wall=30, tagless_answer=True, **sampling)
+    params = SamplingParams(min_think=1, think_limit=30, tagless_answer=True, **sampling)
     request = RolloutRequest(prompt_ids=policy.tokenizer.render("hello"), group_size=3, params=params, seed=5)
     (plain,) = build_engine(policy, "native", slots=8).generate([request])
     for generation, completion in zip(generations, plain.completions_G, strict=True):
@@ -141,7 +141,7 @@ def test_confidences_are_those_of_the_heads_on_the_states_that_were_read(make_en
     states = generation.completion.close_states_LH
     assert states is not None
     expected = introspector.close_confidences(states[None], close_extras(generation.completion)[None])
-    assert generation.cE == expected[0]
+    assert generation.confidence_after == expected[0]
     assert generation.forecast is not None
     assert sum(generation.forecast.plan.values()) == pytest.approx(1.0)
     assert generation.forecast.layers_L == (0, 1)

@@ -138,6 +138,6 @@ def test_an_introspective_answer_of_this_shape(policy: Policy) -> None:
     (generation,) = engine.generate([request])[0]
     assert generation.forecast is not None
     assert generation.forecast.layers_L == (8, 16, 24, 32)
-    assert generation.think_stop is ThinkStop.WALL
+    assert generation.think_stop is ThinkStop.THINK_LIMIT
     assert generation.completion.ids_T[12 : 12 + len(policy.closing_ids)].tolist() == list(policy.closing_ids)
-    assert generation.cE is not None
+    assert generation.confidence_after is not None

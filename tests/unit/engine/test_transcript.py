@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tina_azr
 from tina_azr.engine.transcript import Transcript
 from tina_azr.engine.types import ThinkStop
-from tina_azr.introspection.introspector import thought_extras
+from tina_azr.introspection.introspector import reasoning_extras
 from tina_azr.introspection.types import BudgetDecision, BudgetSource
 from tina_azr.text.chat import ChatTokenizer
 
@@ -32,14 +32,14 @@ def letters(text: str) -> list[int]:
 def fed(transcript: Transcript, ids: Sequence[int], forced: Sequence[int] = ()) -> tuple[str, str]:
     """Thought and answer as a stream would send them."""
     sent = [transcript.push(id, -1.0, number in forced) for number, id in enumerate(ids)]
-    return "".join(thought for thought, _ in sent), "".join(answer for _, answer in sent) + transcript.finish()
+    return "".join(reasoning for reasoning, _ in sent), "".join(answer for _, answer in sent) + transcript.finish()
 
 
 def test_thought_and_answer_are_told_apart_by_id() -> None:
     transcript = new(visible=True)
-    thought, answer = fed(transcript, [*letters("\nI say </think> and go on\n"), CLOSE, *letters("\n\n4 < 5\n"), END])
-    assert (thought, answer) == ("\nI say </think> and go on\n", "4 < 5")
-    assert transcript.thought == "I say </think> and go on"
+    reasoning, answer = fed(transcript, [*letters("\nI say </think> and go on\n"), CLOSE, *letters("\n\n4 < 5\n"), END])
+    assert (reasoning, answer) == ("\nI say </think> and go on\n", "4 < 5")
+    assert transcript.reasoning == "I say </think> and go on"
     assert transcript.answer == answer
     assert (transcript.closed, transcript.leak) == (True, False)
 
@@ -47,7 +47,7 @@ def test_thought_and_answer_are_told_apart_by_id() -> None:
 def test_a_hidden_thought_leaves_nowhere() -> None:
     transcript = new()
     assert fed(transcript, [*letters(SENTINEL), CLOSE, *letters("4"), END]) == ("", "4")
-    assert transcript.thought is None
+    assert transcript.reasoning is None
 
 
 def test_tokens_are_counted_without_tags_and_stops() -> None:
@@ -71,12 +71,12 @@ def test_what_is_opened_and_never_closed_stays_inside() -> None:
 def test_a_thought_that_never_closed_is_no_answer() -> None:
     transcript = new(visible=True)
     assert fed(transcript, [*letters("hm"), END]) == ("hm", "")
-    assert (transcript.answer, transcript.thought) == ("", "hm")
+    assert (transcript.answer, transcript.reasoning) == ("", "hm")
     assert transcript.think_stop(decision()) is ThinkStop.UNFINISHED
 
 
 def decision(budget: int = 5) -> BudgetDecision:
-    return BudgetDecision(budget=budget, wall=2 * budget, source=BudgetSource.DEFAULT)
+    return BudgetDecision(budget=budget, think_limit=2 * budget, source=BudgetSource.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def decision(budget: int = 5) -> BudgetDecision:
     [
         (5, (), False, ThinkStop.CLOSED),
         (6, (), False, ThinkStop.SLACK),
-        (6, (5, 6), False, ThinkStop.WALL),
+        (6, (5, 6), False, ThinkStop.THINK_LIMIT),
         (6, (5, 6), True, ThinkStop.ANSWER_NOW),
         (3, (), True, ThinkStop.CLOSED),
     ],
@@ -103,7 +103,7 @@ def test_extras_are_those_that_heads_were_trained_on() -> None:
     for id, logprob, put in zip(letters("abcd"), logprobs.tolist(), forced.tolist(), strict=True):
         transcript.push(id, logprob, put)
     transcript.push(CLOSE, 0.0, True)
-    assert np.array_equal(transcript.extras(), thought_extras(logprobs, forced))
+    assert np.array_equal(transcript.extras(), reasoning_extras(logprobs, forced))
 
 
 def test_logprobs_are_kept_of_the_answer_alone() -> None:
@@ -179,8 +179,8 @@ def random_streams(count: int) -> Iterator[tuple[list[int], list[int]]]:
         return [plain[at] for at in draw.integers(0, len(plain), size=draw.integers(0, most))]
 
     for _ in range(count):
-        thought = [*some(8), *sentinel, *(quoted if draw.random() < 0.5 else ()), *some(8), *sentinel]
-        ids, kept = [*thought, CLOSE], []
+        reasoning = [*some(8), *sentinel, *(quoted if draw.random() < 0.5 else ()), *some(8), *sentinel]
+        ids, kept = [*reasoning, CLOSE], []
         for _ in range(draw.integers(1, 4)):
             part = [*some(8), *(quoted if draw.random() < 0.2 else ())]
             ids += part
@@ -195,7 +195,7 @@ def random_streams(count: int) -> Iterator[tuple[list[int], list[int]]]:
 def test_ten_thousand_hidden_thoughts_stay_hidden_and_answers_are_whole() -> None:
     for ids, kept in random_streams(10_000):
         transcript = new()
-        thought, answer = fed(transcript, ids)
-        assert thought == ""
+        reasoning, answer = fed(transcript, ids)
+        assert reasoning == ""
         assert SENTINEL not in answer
         assert answer == transcript.answer == TOKENIZER.decode(kept).strip("\n")

@@ -23,18 +23,18 @@ def decide(
 
 
 def test_the_forecasts_tail_is_the_wall_of_a_predicted_budget() -> None:
-    assert decide() == BudgetDecision(budget=200, wall=260, source=BudgetSource.PREDICTED)
+    assert decide() == BudgetDecision(budget=200, think_limit=260, source=BudgetSource.PREDICTED)
 
 
 def test_learned_slack_stays_within_its_bounds() -> None:
-    assert decide({**FORECAST, 0.95: 5_000.0}).wall == 400
-    assert decide({**FORECAST, 0.95: 200.0}).wall == 220
-    assert decide({**FORECAST, 0.95: 200.0}, slack_min=0.0).wall == 200
+    assert decide({**FORECAST, 0.95: 5_000.0}).think_limit == 400
+    assert decide({**FORECAST, 0.95: 200.0}).think_limit == 220
+    assert decide({**FORECAST, 0.95: 200.0}, slack_min=0.0).think_limit == 200
 
 
 def test_slack_is_the_setting_where_the_forecast_does_not_say() -> None:
-    assert decide(slack_quantile=None).wall == 300
-    assert decide({0.8: 200.0}).wall == 300
+    assert decide(slack_quantile=None).think_limit == 300
+    assert decide({0.8: 200.0}).think_limit == 300
 
 
 def test_a_request_may_choose_the_quantile() -> None:
@@ -43,22 +43,22 @@ def test_a_request_may_choose_the_quantile() -> None:
 
 
 def test_a_requested_number_is_kept_with_the_constant_slack() -> None:
-    assert decide(budget_tokens=80) == BudgetDecision(budget=80, wall=120, source=BudgetSource.REQUESTED)
+    assert decide(budget_tokens=80) == BudgetDecision(budget=80, think_limit=120, source=BudgetSource.REQUESTED)
     assert decide(None, budget_tokens=5).budget == 5
 
 
 def test_the_wall_is_rounded_up_and_not_further() -> None:
-    assert decide(budget_tokens=101).wall == 152
-    assert decide(budget_tokens=100, slack=0.1).wall == 110
+    assert decide(budget_tokens=101).think_limit == 152
+    assert decide(budget_tokens=100, slack=0.1).think_limit == 110
 
 
 def test_without_heads_the_budget_is_the_most_there_is() -> None:
-    assert decide(None) == BudgetDecision(budget=4_096, wall=6_144, source=BudgetSource.DEFAULT)
+    assert decide(None) == BudgetDecision(budget=4_096, think_limit=6_144, source=BudgetSource.DEFAULT)
     assert "no heads" in str(decide(None, budget_quantile=0.5).warning)
 
 
 def test_nothing_is_thought_where_nothing_is_asked_for() -> None:
-    assert decide(budget_tokens=0, min_think_tokens=10) == BudgetDecision(budget=0, wall=0, source=BudgetSource.REQUESTED)
+    assert decide(budget_tokens=0, min_think_tokens=10) == BudgetDecision(budget=0, think_limit=0, source=BudgetSource.REQUESTED)
 
 
 def test_budgets_are_held_between_least_and_most() -> None:
@@ -75,7 +75,7 @@ def test_the_clip_holds_for_predictions_alone() -> None:
 
 def test_a_small_request_is_raised_warned_about_or_kept() -> None:
     raised = decide(budget_tokens=14)
-    assert (raised.budget, raised.wall) == (15, 23)
+    assert (raised.budget, raised.think_limit) == (15, 23)
     assert raised.warning == "A budget of 14 think tokens is below 15% of the 100 that are predicted: it was raised to 15."
     warned = decide(budget_tokens=14, small_budget=SmallBudget.WARN)
     assert warned.budget == 14
@@ -101,21 +101,21 @@ def test_a_request_beyond_the_most_is_lowered_and_told_so() -> None:
 
 def test_few_tokens_are_shared_by_thought_and_answer() -> None:
     shared = decide(max_tokens=100, answer_reserve=128, closing=3)
-    assert (shared.budget, shared.wall) == (47, 47)
+    assert (shared.budget, shared.think_limit) == (47, 47)
     assert "of 100 tokens in all, 50 are kept for the answer and 3 for closing" in str(shared.warning)
 
 
 def test_an_answer_keeps_its_room() -> None:
     cut = decide(max_tokens=400, answer_reserve=150, closing=24)
-    assert (cut.budget, cut.wall) == (200, 226)
+    assert (cut.budget, cut.think_limit) == (200, 226)
     assert cut.warning == (
         "The wall was cut from 260 to 226 think tokens: of 400 tokens in all, 150 are kept for the answer and 24 for closing the thought. "
         "More max_tokens leave more room."
     )
     tight = decide(max_tokens=300, answer_reserve=150, closing=24)
-    assert (tight.budget, tight.wall) == (126, 126)
+    assert (tight.budget, tight.think_limit) == (126, 126)
     none = decide(max_tokens=6, answer_reserve=150, closing=3)
-    assert (none.budget, none.wall) == (0, 0)
+    assert (none.budget, none.think_limit) == (0, 0)
     assert "cut from 260 to 0" in str(none.warning)
 
 
@@ -182,7 +182,7 @@ def test_wall_and_budget_hold_their_promises(
 ) -> None:
     found = decide_budget(quantiles, budget_tokens=tokens, max_tokens=max_tokens, closing_tokens=closing, settings=settings)
     room = max(max_tokens - min(settings.answer_reserve, (max_tokens + 1) // 2) - closing, 0)
-    assert 0 <= found.budget <= found.wall <= room
+    assert 0 <= found.budget <= found.think_limit <= room
     assert found.budget <= settings.max_think_tokens
     if room > 0 and tokens != 0:
         assert found.budget >= min(settings.min_think_tokens, room)
@@ -197,7 +197,7 @@ def test_more_is_never_less(
         for tokens in sorted((one, other))
     )
     assert low.budget <= high.budget
-    assert low.wall <= high.wall
+    assert low.think_limit <= high.think_limit
 
 
 @given(FORECASTS.filter(bool), TOKENS, SETTINGS)
@@ -207,4 +207,4 @@ def test_a_higher_quantile_is_never_less(quantiles: dict[float, float], max_toke
         for q in (0.5, 0.8, 0.95)
     ]
     assert [f.budget for f in found] == sorted(f.budget for f in found)
-    assert [f.wall for f in found] == sorted(f.wall for f in found)
+    assert [f.think_limit for f in found] == sorted(f.think_limit for f in found)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tina_azr.introspection.heads import EXTRAS, QUANTILES, Claims, HeadShape, build_heads
+from tina_azr.introspection.heads import EXTRAS, QUANTILES, HeadOutputs, HeadShape, build_heads
 from tina_azr.introspection.heads_file import AnyHeads
 from tina_azr.model.loading import Policy
 from tina_azr.model.taps import Taps
@@ -32,16 +32,16 @@ def states(count: int = 9, layers: int = 3, hidden: int = 12) -> Tensor:
 def all_losses(heads: AnyHeads, states_NLH: Tensor) -> Tensor:
     count = len(states_NLH)
     draw = torch.Generator().manual_seed(1)
-    claims = heads.claims(states_NLH)
+    predictions = heads.predict(states_NLH)
     lengths = torch.randint(0, 200, (count, 4), generator=draw)
     return torch.stack(
         [
-            confidence_loss(claims.c0_logits_N, torch.rand(count, generator=draw)),
+            confidence_loss(predictions.c0_logits_N, torch.rand(count, generator=draw)),
             confidence_loss(
                 heads.close_logits(states_NLH, torch.randn(count, EXTRAS, generator=draw)), torch.rand(count, generator=draw)
             ),
-            budget_loss(claims.log_quantiles_NQ, lengths, torch.zeros_like(lengths, dtype=torch.bool)),
-            plan_loss(claims.plan_logits_NP, torch.rand(count, 4, generator=draw).softmax(-1)),
+            budget_loss(predictions.log_quantiles_NQ, lengths, torch.zeros_like(lengths, dtype=torch.bool)),
+            plan_loss(predictions.plan_logits_NP, torch.rand(count, 4, generator=draw).softmax(-1)),
         ]
     ).sum()
 
@@ -68,7 +68,7 @@ def test_a_policy_loss_leaves_no_gradient_in_the_heads(byte_policy: Policy, make
     heads = build_heads(HeadShape(kind="tap", taps=(0, 1), hidden_size=byte_policy.module.config.hidden_size), seed=0)
     with Taps(byte_policy.module, (0, 1)) as taps:
         logits = byte_policy.module(torch.tensor([[1, 2, 3, 4]])).logits
-    heads.claims(taps.states([0], [-1]))
+    heads.predict(taps.states([0], [-1]))
     logits.logsumexp(-1).sum().backward()
     assert all(parameter.grad is None for parameter in heads.parameters())
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in byte_policy.module.parameters())
@@ -81,32 +81,32 @@ def test_quantiles_never_cross(make_heads: Make, form: dict[str, Any], scale: fl
     with torch.no_grad():
         for parameter in heads.parameters():
             parameter.add_(scale * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
-    claims = heads.claims(states(200))
-    assert claims.log_quantiles_NQ.shape == (200, len(QUANTILES))
-    assert bool((claims.log_quantiles_NQ.diff(dim=-1) >= 0).all())
+    predictions = heads.predict(states(200))
+    assert predictions.log_quantiles_NQ.shape == (200, len(QUANTILES))
+    assert bool((predictions.log_quantiles_NQ.diff(dim=-1) >= 0).all())
 
 
 @every_form
 def test_claims_have_the_shapes_that_they_say(make_heads: Make, form: dict[str, Any]) -> None:
-    claims: Claims = make_heads(**form).claims(states(5))
+    predictions: HeadOutputs = make_heads(**form).predict(states(5))
     linked = form["kind"] == "linked"
     attention = linked and form.get("aggregator", "attention") == "attention"
-    assert claims.plan_logits_NP.shape == (5, 4)
-    assert claims.c0_logits_N.shape == (5,)
-    assert (claims.alpha_NL is not None) == attention
-    assert (claims.plan_logits_NLP is not None) == linked
-    assert (claims.experts_NE is not None) == (form.get("experts", 1) > 1)
-    for shares in (claims.alpha_NL, claims.experts_NE):
+    assert predictions.plan_logits_NP.shape == (5, 4)
+    assert predictions.c0_logits_N.shape == (5,)
+    assert (predictions.alpha_NL is not None) == attention
+    assert (predictions.plan_logits_NLP is not None) == linked
+    assert (predictions.experts_NE is not None) == (form.get("experts", 1) > 1)
+    for shares in (predictions.alpha_NL, predictions.experts_NE):
         if shares is not None:
             torch.testing.assert_close(shares.sum(-1), torch.ones(5))
-    if claims.plan_logits_NLP is not None:
-        assert claims.plan_logits_NLP.shape == (5, 3, 4)
+    if predictions.plan_logits_NLP is not None:
+        assert predictions.plan_logits_NLP.shape == (5, 3, 4)
 
 
 @every_form
 def test_a_prompts_claims_do_not_depend_on_the_others(make_heads: Make, form: dict[str, Any]) -> None:
     heads = make_heads(**form)
-    together, alone = heads.claims(states(7)), heads.claims(states(7)[3:4])
+    together, alone = heads.predict(states(7)), heads.predict(states(7)[3:4])
     torch.testing.assert_close(together.c0_logits_N[3:4], alone.c0_logits_N)
     torch.testing.assert_close(together.log_quantiles_NQ[3:4], alone.log_quantiles_NQ)
 
@@ -116,7 +116,7 @@ def test_the_scale_of_a_layer_makes_no_difference(make_heads: Make, form: dict[s
     heads = make_heads(**form)
     scales = torch.tensor([0.1, 10.0, 1000.0])[:, None]
     torch.testing.assert_close(
-        heads.claims(states() * scales).c0_logits_N, heads.claims(states()).c0_logits_N, atol=1e-4, rtol=1e-4
+        heads.predict(states() * scales).c0_logits_N, heads.predict(states()).c0_logits_N, atol=1e-4, rtol=1e-4
     )
 
 
@@ -134,7 +134,7 @@ def test_new_heads_come_from_their_seed_and_leave_torchs_own_state_alone(make_he
 
 
 def test_an_untrained_head_claims_nothing_outlandish(make_heads: Make) -> None:
-    claims = make_heads("tap").claims(states(100))
-    assert bool((claims.c0_logits_N.sigmoid() - 0.5).abs().max() < 0.25)
-    assert bool((claims.log_quantiles_NQ[:, 0].expm1() > 5).all())
-    assert bool((claims.log_quantiles_NQ[:, -1].expm1() < 500).all())
+    predictions = make_heads("tap").predict(states(100))
+    assert bool((predictions.c0_logits_N.sigmoid() - 0.5).abs().max() < 0.25)
+    assert bool((predictions.log_quantiles_NQ[:, 0].expm1() > 5).all())
+    assert bool((predictions.log_quantiles_NQ[:, -1].expm1() < 500).all())

@@ -39,7 +39,7 @@ def test_what_is_saved_comes_back_to_the_bit(make_heads: Make, tmp_path: Path, f
     assert found.heads.shape == heads.shape
     assert found.digest == weights_digest(heads)
     states = torch.randn(4, 3, 12)
-    ours, theirs = heads.claims(states), found.heads.claims(states)
+    ours, theirs = heads.predict(states), found.heads.predict(states)
     assert torch.equal(ours.c0_logits_N, theirs.c0_logits_N)
     assert torch.equal(ours.log_quantiles_NQ, theirs.log_quantiles_NQ)
 
@@ -53,10 +53,10 @@ def test_heads_for_comparison_lie_beside_those_that_act(make_heads: Make, saved:
     save_heads(make_heads("linear"), FACTS, saved, name="linear")
     save_heads(make_heads("tap"), FACTS, saved, name="tap")
     assert head_names(saved) == ("linear", "tap")
-    acting, named = load_heads(saved), load_heads(saved, "linear")
-    assert acting is not None
+    primary, named = load_heads(saved), load_heads(saved, "linear")
+    assert primary is not None
     assert named is not None
-    assert (acting.heads.shape.kind, named.heads.shape.kind) == ("linked", "linear")
+    assert (primary.heads.shape.kind, named.heads.shape.kind) == ("linked", "linear")
 
 
 def test_any_weight_changes_the_digest(make_heads: Make) -> None:

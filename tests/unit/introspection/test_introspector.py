@@ -7,7 +7,7 @@ import torch
 from tina_azr.errors import ModelError
 from tina_azr.introspection.calibration import Calibration
 from tina_azr.introspection.heads import PLANS, HeadShape, build_heads
-from tina_azr.introspection.introspector import Introspector, close_extras, thought_extras
+from tina_azr.introspection.introspector import Introspector, close_extras, reasoning_extras
 from tina_azr.introspection.types import Plan
 from tina_azr.rollout.types import Completion, StopCause
 
@@ -23,14 +23,14 @@ def test_plans_have_the_order_of_the_heads_logits() -> None:
     assert [str(plan) for plan in Plan] == ["outline", "verify", "decompose", "stop"]
     assert len(Plan) == PLANS
     reader = introspector()
-    logits = reader.heads.claims(torch.from_numpy(STATES)).plan_logits_NP.detach().softmax(-1)
+    logits = reader.heads.predict(torch.from_numpy(STATES)).plan_logits_NP.detach().softmax(-1)
     for forecast, row in zip(reader.forecasts(STATES), logits.tolist(), strict=True):
         assert list(forecast.plan.values()) == pytest.approx(row)
 
 
 def test_quantiles_are_think_tokens_and_rise() -> None:
     reader = introspector()
-    raw = reader.heads.claims(torch.from_numpy(STATES)).log_quantiles_NQ.detach().expm1().tolist()
+    raw = reader.heads.predict(torch.from_numpy(STATES)).log_quantiles_NQ.detach().expm1().tolist()
     for forecast, row in zip(reader.forecasts(STATES), raw, strict=True):
         assert list(forecast.budget_quantiles) == [0.5, 0.8, 0.95]
         assert list(forecast.budget_quantiles.values()) == pytest.approx(row) == sorted(row)
@@ -63,10 +63,10 @@ def test_a_calibration_stands_between_heads_and_forecast() -> None:
 
 def test_heads_are_read_as_they_are_trained_in_place() -> None:
     reader = introspector("linear")
-    before = reader.forecasts(STATES)[0].c0
+    before = reader.forecasts(STATES)[0].confidence_before
     with torch.no_grad():
         reader.heads.outputs.c0.bias += 2.0  # type: ignore[union-attr]
-    assert reader.forecasts(STATES)[0].c0 > before
+    assert reader.forecasts(STATES)[0].confidence_before > before
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -82,10 +82,10 @@ def test_states_that_are_no_numbers_are_refused(wrong: float) -> None:
 
 def test_facts_about_a_thought() -> None:
     forced = np.array([False, False, True])
-    length, mean, closed = thought_extras(np.array([-1.0, -3.0, 0.0], dtype=np.float32), forced).tolist()
+    length, mean, closed = reasoning_extras(np.array([-1.0, -3.0, 0.0], dtype=np.float32), forced).tolist()
     assert length == pytest.approx(np.log1p(2) / 10)
     assert (mean, closed) == (-2.0, 1.0)
-    assert thought_extras(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.bool_)).tolist() == [0.0, 0.0, 0.0]
+    assert reasoning_extras(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.bool_)).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_facts_are_about_the_thought_and_not_the_answer() -> None:
@@ -97,4 +97,4 @@ def test_facts_are_about_the_thought_and_not_the_answer() -> None:
         think_tokens=2,
         forced_close=False,
     )
-    assert close_extras(completion).tolist() == thought_extras(completion.logprobs_T[:2], completion.forced_T[:2]).tolist()
+    assert close_extras(completion).tolist() == reasoning_extras(completion.logprobs_T[:2], completion.forced_T[:2]).tolist()

@@ -23,7 +23,7 @@ def ids(policy: Policy, text: str = "some words") -> torch.Tensor:
 
 
 def requests(policy: Policy, count: int = 5) -> list[RolloutRequest]:
-    params = SamplingParams(max_tokens=150, think_wall=6)
+    params = SamplingParams(max_tokens=150, think_limit=6)
     return [
         RolloutRequest(prompt_ids=policy.tokenizer.render("x" * (1 + 7 * number)), group_size=2, params=params, seed=number)
         for number in range(count)
@@ -130,8 +130,8 @@ def test_the_decode_engine_reads_what_the_modules_hooks_read(byte_policy: Policy
         np.testing.assert_allclose(group.prompt_states_LH, module_states(byte_policy, [*group.prompt_ids]), atol=1e-4)
         for one in group.completions_G:
             if one.close_states_LH is not None:
-                thought = one.ids_T[: one.ids_T.tolist().index(closed) + 1].tolist()
-                expected = module_states(byte_policy, [*group.prompt_ids, *thought])
+                reasoning = one.ids_T[: one.ids_T.tolist().index(closed) + 1].tolist()
+                expected = module_states(byte_policy, [*group.prompt_ids, *reasoning])
                 np.testing.assert_allclose(one.close_states_LH, expected, atol=1e-4)
                 seen += 1
     assert seen > 3
@@ -174,13 +174,13 @@ def test_the_hook_gets_numbers_of_requests_and_sets_their_walls(byte_policy: Pol
     asked = requests(byte_policy)[::-1]  # the engine prefills short ones first
     numbers: list[int] = []
 
-    def walls(those: list[int], states_NLH: np.ndarray) -> list[int | None]:
+    def think_limits(those: list[int], states_NLH: np.ndarray) -> list[int | None]:
         for number, states_LH in zip(those, states_NLH, strict=True):
             np.testing.assert_allclose(states_LH, module_states(byte_policy, [*asked[number].prompt_ids]), atol=1e-4)
         numbers.extend(those)
         return [0 if number == 2 else None for number in those]
 
-    groups = build_engine(byte_policy, "native", slots=64, taps=LAYERS).generate(asked, on_prompts=walls)
+    groups = build_engine(byte_policy, "native", slots=64, taps=LAYERS).generate(asked, on_prompts=think_limits)
     assert sorted(numbers) == [0, 1, 2, 3, 4]
-    walled = [bool(group.completions_G[0].forced_T[0]) for group in groups]
-    assert walled == [False, False, True, False, False]
+    budgeted = [bool(group.completions_G[0].forced_T[0]) for group in groups]
+    assert budgeted == [False, False, True, False, False]

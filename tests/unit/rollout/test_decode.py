@@ -102,7 +102,7 @@ def test_sampling_follows_the_distribution(byte_policy: Policy) -> None:
 
 
 def test_the_wall_forces_the_closing_and_marks_it(byte_policy: Policy) -> None:
-    (completion,) = complete(byte_policy, requests(byte_policy, SamplingParams(max_tokens=120, think_wall=6), prompts=["a"]))
+    (completion,) = complete(byte_policy, requests(byte_policy, SamplingParams(max_tokens=120, think_limit=6), prompts=["a"]))
     closing = list(byte_policy.closing_ids)
     assert completion.ids_T[6 : 6 + len(closing)].tolist() == closing[: len(completion.ids_T) - 6]
     assert np.flatnonzero(completion.forced_T).tolist() == list(range(6, 6 + len(closing)))

@@ -28,7 +28,7 @@ def test_min_p_is_obeyed(lively: Policy, ask: Ask) -> None:
     assert first.ids_T.tolist() == second.ids_T.tolist()
 
 
-@pytest.mark.parametrize("params", [{"think_wall": 3}, {"min_think": 3}])
+@pytest.mark.parametrize("params", [{"think_limit": 3}, {"min_think": 3}])
 def test_what_it_cannot_do_is_refused(lively: Policy, ask: Ask, params: dict[str, int]) -> None:
     with pytest.raises(ModelError, match="backend native"):
         build_engine(lively, "hf", slots=4).generate([ask("a", **params)])

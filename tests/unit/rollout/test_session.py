@@ -83,7 +83,7 @@ def test_unknown_and_ended_tickets_are_ignored(driven: Open, ask: Ask) -> None:
     ticket = one.submit(ask("a", max_tokens=2))
     one.run()
     assert one.cancel(ticket) == one.cancel(99) == 0
-    assert not one.session.close_thoughts(ticket)
+    assert not one.session.close_reasoning(ticket)
 
 
 # The end of a thought.
@@ -99,7 +99,7 @@ def test_close_thoughts_forces_the_closing_ids_from_the_next_token_on(byte_polic
     ticket = one.submit(ask("a", max_tokens=200), follow=True)
     other = one.submit(ask("b", max_tokens=200))
     one.step(5)
-    assert one.session.close_thoughts(ticket)
+    assert one.session.close_reasoning(ticket)
     one.step(len(byte_policy.closing_ids))
     tokens = one.tokens[ticket, 0]
     assert [token.forced for token in tokens] == [False] * 5 + [True] * len(byte_policy.closing_ids)
@@ -110,29 +110,29 @@ def test_close_thoughts_forces_the_closing_ids_from_the_next_token_on(byte_polic
 
 def test_close_thoughts_is_false_where_nothing_thinks(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     one = driven()
-    ticket = one.submit(ask("a", max_tokens=200, think_wall=0))
-    assert not one.session.close_thoughts(ticket), "it has not begun"
+    ticket = one.submit(ask("a", max_tokens=200, think_limit=0))
+    assert not one.session.close_reasoning(ticket), "it has not begun"
     one.step(3)
-    assert not one.session.close_thoughts(ticket), "it is being closed already"
+    assert not one.session.close_reasoning(ticket), "it is being closed already"
     one.step(len(byte_policy.closing_ids))
-    assert not one.session.close_thoughts(ticket), "it answers"
+    assert not one.session.close_reasoning(ticket), "it answers"
 
 
 def test_a_wall_of_zero_answers_without_a_thought(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     one = driven()
-    ticket = one.submit(ask("a", max_tokens=150, think_wall=0))
+    ticket = one.submit(ask("a", max_tokens=150, think_limit=0))
     one.run()
     assert closing(byte_policy, one.ended[ticket][0], 0)
 
 
 def test_no_thought_passes_its_wall(driven: Open, ask: Ask) -> None:
     one = driven()
-    tickets = {one.submit(ask("a", seed=seed, group_size=4, max_tokens=170, think_wall=seed * 5)): seed * 5 for seed in range(6)}
+    tickets = {one.submit(ask("a", seed=seed, group_size=4, max_tokens=170, think_limit=seed * 5)): seed * 5 for seed in range(6)}
     one.run()
-    for ticket, wall in tickets.items():
+    for ticket, think_limit in tickets.items():
         for done in one.ended[ticket].values():
             sampled = int((~done.forced_T[: done.think_tokens]).sum())
-            assert sampled <= wall
+            assert sampled <= think_limit
             assert done.forced_close == bool(done.forced_T.any())
             assert done.forced_close or sampled == done.think_tokens
 
@@ -160,7 +160,7 @@ def test_a_tagless_answer_holds_no_think_tag_and_its_neighbours_are_as_ever(byte
     def tags_in_answers(ids_G: list[list[int]]) -> int:
         return sum(ids[ids.index(tags[1]) + 1 :].count(tag) for ids in ids_G for tag in tags)
 
-    asked = {"group_size": 8, "max_tokens": 200, "think_wall": 9}
+    asked = {"group_size": 8, "max_tokens": 200, "think_limit": 9}
     alone, both = driven(), driven()
     free = alone.submit(ask("a", **asked))
     beside, tagless = (both.submit(ask("a", tagless_answer=wanted, **asked)) for wanted in (False, True))
@@ -179,7 +179,7 @@ def test_a_tag_that_the_model_insists_on_is_not_drawn_in_a_tagless_answer() -> N
         RolloutRequest(
             prompt_ids=(0,),
             group_size=1,
-            params=SamplingParams(max_tokens=9, think_wall=0, tagless_answer=tagless, temperature=temperature),
+            params=SamplingParams(max_tokens=9, think_limit=0, tagless_answer=tagless, temperature=temperature),
             seed=3,
         )
         for tagless, temperature in rows

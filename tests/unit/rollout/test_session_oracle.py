@@ -91,7 +91,7 @@ def test_cancelled_neighbours_leave_the_others_what_they_are(lively: Policy, dri
 def test_sampled_logprobs_equal_the_learners_whatever_came_and_went(lively: Policy, driven: Open, ask: Ask) -> None:
     one = driven(slots=9, piece_tokens=20)
     requests = [
-        ask(text, group_size=1 + number % 3, seed=number, max_tokens=8 + number, temperature=0.7, think_wall=number % 5 or None)
+        ask(text, group_size=1 + number % 3, seed=number, max_tokens=8 + number, temperature=0.7, think_limit=number % 5 or None)
         for number, text in enumerate(texts(15))
     ]
     tickets = {}

@@ -28,7 +28,7 @@ def test_many_arrivals_stay_within_the_allowed_waves(driven: Open, ask: Ask) -> 
 
 def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:
     one = driven(slots=3)
-    followed = one.submit(ask("a", group_size=5, max_tokens=40, think_wall=4), follow=True)
+    followed = one.submit(ask("a", group_size=5, max_tokens=40, think_limit=4), follow=True)
     quiet = one.submit(ask("b"))
     one.run()
     for index, done in one.ended[followed].items():
@@ -42,17 +42,17 @@ def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:
 def test_the_hook_is_asked_once_a_request_and_its_wall_holds(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     asked: list[int] = []
 
-    def walls(tickets: list[int], states_NLH: np.ndarray) -> list[int | None]:
+    def think_limits(tickets: list[int], states_NLH: np.ndarray) -> list[int | None]:
         assert states_NLH.shape == (len(tickets), 1, byte_policy.module.config.hidden_size)
         asked.extend(tickets)
         return [3 if ticket == 1 else None for ticket in tickets]
 
-    one = driven(slots=2, taps=(1,), on_prompts=walls)
-    walled, own = one.submit(ask("a", group_size=5, max_tokens=12)), one.submit(ask("b", max_tokens=12, think_wall=6))
+    one = driven(slots=2, taps=(1,), on_prompts=think_limits)
+    budgeted, own = one.submit(ask("a", group_size=5, max_tokens=12)), one.submit(ask("b", max_tokens=12, think_limit=6))
     one.run()
-    assert asked == [walled, own]
+    assert asked == [budgeted, own]
     closed = byte_policy.tokenizer.think_close_id
-    for done in one.ended[walled].values():
+    for done in one.ended[budgeted].values():
         assert done.forced_T[3] or closed in done.ids_T[:3]
     assert np.flatnonzero(one.ended[own][0].forced_T)[0] == 6
 
@@ -72,7 +72,7 @@ def test_a_seed_that_is_no_seed_is_refused(ask: Ask, seed: int) -> None:
         ("top_p", 1.5),
         ("top_k", -1),
         ("min_p", 1.1),
-        ("think_wall", -1),
+        ("think_limit", -1),
     ],
 )
 def test_sampling_parameters_out_of_bounds_are_refused(ask: Ask, name: str, value: float) -> None:

@@ -11,9 +11,9 @@ from tina_azr.config import Config, load_config
 from tina_azr.introspection.heads import HeadShape, build_heads
 from tina_azr.introspection.introspector import Introspector
 from tina_azr.model.loading import Policy
-from tina_azr.selfplay.chained_tasks import chained_proposals, compose, stretched_tasks
+from tina_azr.selfplay.chained_tasks import chained_proposals, chained_tasks, compose
 from tina_azr.selfplay.episode import SelfPlay
-from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.selfplay.types import Episode
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
 from tina_azr.tasks.types import Task
@@ -96,7 +96,7 @@ def test_tasks_are_chained_in_pairs_with_the_inputs_of_the_first(buffer: TaskBuf
 
 def test_what_the_sandbox_accepts_of_chained_tasks_is_kept_once(in_process: Any, buffer: TaskBuffer) -> None:
     known = buffer.sample_tasks(np.random.default_rng(0), "deduction", 8)
-    found = stretched_tasks(known, Validator(in_process, config().tasks), np.random.default_rng(1), rounds=3)
+    found = chained_tasks(known, Validator(in_process, config().tasks), np.random.default_rng(1), rounds=3)
     assert 4 < len(found) <= 12
     assert len({task.key for task in found}) == len(found)
     assert all(task.steps == 2 and task.output == str(run(task.program, 3)) for task in found)
@@ -116,26 +116,26 @@ def play(byte_policy: Policy, in_process: Any, tapped_engine: Any, buffer: TaskB
     def once(*overrides: str, step: int = 2, heads: bool = True) -> Episode:
         settings, engine = config(*overrides), tapped_engine(byte_policy, talk, (0, 1))
         reader = Introspector(build_heads(HeadShape(kind="tap", taps=(0, 1), hidden_size=32, width=8), seed=1))
-        insight = Insights(byte_policy, engine, in_process, reader, settings) if heads else None
-        return SelfPlay(byte_policy, engine, in_process, buffer, settings, insight=insight).play(step)
+        introspection = SelfPlayIntrospection(byte_policy, engine, in_process, reader, settings) if heads else None
+        return SelfPlay(byte_policy, engine, in_process, buffer, settings, introspection=introspection).play(step)
 
     return once
 
 
 def test_they_are_forecast_and_labelled_and_neither_trained_on_nor_remembered(play: Play, buffer: TaskBuffer) -> None:
     before = len(buffer)
-    episode = play("introspection.stretch_share=1")
-    assert len(episode.stretched) == 2
-    for group in episode.stretched:
+    episode = play("introspection.chained_share=1")
+    assert len(episode.chained) == 2
+    for group in episode.chained:
         assert group.forecast is not None
         assert group.probe is None
         assert len(group.attempts) == 4
         assert not buffer.is_known(group.task.key)
     trained = {sample.group for sample in episode.samples}
-    assert not trained & {group.task.key for group in episode.stretched}
+    assert not trained & {group.task.key for group in episode.chained}
     assert len(buffer) == before
 
 
 def test_there_are_none_where_they_are_not_asked_for_or_nobody_reads_them(play: Play) -> None:
-    assert play("introspection.stretch_share=0", step=2).stretched == ()
-    assert play("introspection.stretch_share=1", step=3, heads=False).stretched == ()
+    assert play("introspection.chained_share=0", step=2).chained == ()
+    assert play("introspection.chained_share=1", step=3, heads=False).chained == ()

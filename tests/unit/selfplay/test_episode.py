@@ -91,7 +91,7 @@ def test_a_task_that_half_of_the_tries_solve_pays_proposer_and_solvers(play: Any
         ("\n</think>\n\nlet us see", RejectReason.MALFORMED, -1.0),
         (proposal("def f(x):\n    return x / 0"), RejectReason.RAISES, -1.0),
         (proposal(SEEDS[0].program, "2"), RejectReason.DUPLICATE, -0.5),
-        (proposal(LONG), RejectReason.BEYOND_REACH, 0.0),
+        (proposal(LONG), RejectReason.OVER_LENGTH_CAP, 0.0),
     ],
 )
 def test_a_proposal_that_becomes_no_task_earns_its_price_and_is_learned_from(
@@ -121,7 +121,7 @@ def test_a_held_out_task_is_neither_tried_nor_remembered(play: Any, scripted: Sc
 
 def test_what_is_beyond_reach_may_come_again_once_it_is_not(play: Any, scripted: Scripted) -> None:
     engine = scripted(proposing(LONG, output("67")))
-    assert play(engine, step=1).proposals[0].reject is RejectReason.BEYOND_REACH
+    assert play(engine, step=1).proposals[0].reject is RejectReason.OVER_LENGTH_CAP
     assert play(engine, "selfplay.length_cap=false", step=2).proposals[0].reject is None
 
 
@@ -217,8 +217,8 @@ def test_a_round_that_is_given_up_leaves_no_trace(play: Any, scripted: Scripted,
 def test_the_buffer_knows_how_each_length_went_lately(play: Any, scripted: Scripted, buffer: TaskBuffer) -> None:
     play(scripted(proposing(DOUBLE, output("10"), output("11"))), step=1)
     play(scripted(proposing("def f(x):\n    x = x * 3\n    return x - x % 2", output("14"))), step=2)
-    assert buffer.tries_by_length(1) == {("deduction", 1): (2, 4), ("deduction", 2): (4, 4)}
-    assert buffer.tries_by_length(2) == {("deduction", 2): (4, 4)}
+    assert buffer.rollouts_by_length(1) == {("deduction", 1): (2, 4), ("deduction", 2): (4, 4)}
+    assert buffer.rollouts_by_length(2) == {("deduction", 2): (4, 4)}
     assert buffer.seeds == SEEDS
 
 

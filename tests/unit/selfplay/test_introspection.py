@@ -18,7 +18,7 @@ from tina_azr.introspection.heads import HeadShape, build_heads
 from tina_azr.introspection.introspector import Introspector, close_extras
 from tina_azr.model.loading import Policy
 from tina_azr.selfplay.episode import SelfPlay
-from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.selfplay.introspection_rewards import calibration_surprise
 from tina_azr.selfplay.types import Episode
 from tina_azr.tasks.buffer import TaskBuffer
@@ -74,9 +74,9 @@ def play(byte_policy: Policy, in_process: Any, introspector: Introspector, tappe
     def once(*overrides: str, lagged: Lagged | None = None) -> tuple[Episode, Any]:
         settings, engine = config(*overrides), tapped_engine(byte_policy, talk, (0, 1))
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite"
-        insight = Insights(byte_policy, engine, in_process, introspector, settings, lagged)
+        introspection = SelfPlayIntrospection(byte_policy, engine, in_process, introspector, settings, lagged)
         with TaskBuffer.create(path, settings.tasks, SEEDS) as buffer:
-            episode = SelfPlay(byte_policy, engine, in_process, buffer, settings, insight=insight).play(1)
+            episode = SelfPlay(byte_policy, engine, in_process, buffer, settings, introspection=introspection).play(1)
         return episode, engine
 
     return once
@@ -89,12 +89,12 @@ def test_every_group_and_every_closed_try_is_forecast(play: Play, introspector: 
     # All at once, as in the round: one by one, some processors round the last bit the other way.
     assert [group.forecast for group in episode.solved] == introspector.forecasts(states, ["deduction"] * 3)
     for group in episode.solved:
-        assert [attempt.cE is None for attempt in group.attempts] == [False, False, False, True]
+        assert [attempt.confidence_after is None for attempt in group.attempts] == [False, False, False, True]
         for attempt in group.attempts[:3]:
             close = attempt.completion.close_states_LH
             assert close is not None
             (expected,) = introspector.close_confidences(close[None], close_extras(attempt.completion)[None])
-            assert attempt.cE == pytest.approx(expected, abs=1e-6)
+            assert attempt.confidence_after == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("share", "probed"), [(0.0, 0), (0.4, 1), (1.0, 3)])
@@ -106,8 +106,8 @@ def test_a_share_of_the_tasks_is_probed_and_probes_are_not_trained_on(play: Play
 
 def test_walls_are_for_the_drawn_groups_alone(play: Play) -> None:
     episode, engine = play("introspection.budget_share=0.25")
-    walled = [group.walled for group in episode.solved]
-    assert [wall is not None for wall in engine.walls] == (walled if any(walled) else [])
+    budgeted = [group.budgeted for group in episode.solved]
+    assert [think_limit is not None for think_limit in engine.think_limits] == (budgeted if any(budgeted) else [])
 
 
 STATES = np.random.default_rng(0).normal(size=(3, 2, 32)).astype(np.float32)
@@ -115,8 +115,8 @@ ROOM = ("introspection.budget_share=0.25", "selfplay.max_tokens=500")
 
 
 def forecast_walls(policy: Policy, in_process: Any, introspector: Introspector, *overrides: str) -> list[int | None]:
-    insight = Insights(policy, None, in_process, introspector, config(*ROOM, *overrides))  # type: ignore[arg-type]
-    return list(insight.wall_hook({0, 2})([0, 1, 2], STATES))
+    introspection = SelfPlayIntrospection(policy, None, in_process, introspector, config(*ROOM, *overrides))  # type: ignore[arg-type]
+    return list(introspection.think_limit_hook({0, 2})([0, 1, 2], STATES))
 
 
 def test_walls_stand_where_the_engine_would_put_them(byte_policy: Policy, in_process: Any, introspector: Introspector) -> None:
@@ -124,7 +124,7 @@ def test_walls_stand_where_the_engine_would_put_them(byte_policy: Policy, in_pro
     first, _, last = (
         decide_budget(
             forecast.budget_quantiles, max_tokens=500, closing_tokens=len(byte_policy.closing_ids), settings=engine.settings.budget
-        ).wall
+        ).think_limit
         for forecast in introspector.forecasts(STATES)
     )
     assert forecast_walls(byte_policy, in_process, introspector) == [first, None, last]
@@ -134,16 +134,16 @@ def test_a_wall_keeps_room_for_the_closing_words_and_no_reserve(
     byte_policy: Policy, in_process: Any, introspector: Introspector
 ) -> None:
     floor = ("introspection.min_think_tokens=200", "selfplay.max_tokens=210")
-    walls = forecast_walls(byte_policy, in_process, introspector, *floor)
-    assert walls == [210 - len(byte_policy.closing_ids), None, 210 - len(byte_policy.closing_ids)]
+    think_limits = forecast_walls(byte_policy, in_process, introspector, *floor)
+    assert think_limits == [210 - len(byte_policy.closing_ids), None, 210 - len(byte_policy.closing_ids)]
 
 
 def test_no_predicted_wall_lies_beyond_the_one_of_all_groups_or_the_bounds_of_a_budget(
     byte_policy: Policy, in_process: Any, introspector: Introspector
 ) -> None:
-    assert forecast_walls(byte_policy, in_process, introspector, "selfplay.think_wall=9") == [9, None, 9]
+    assert forecast_walls(byte_policy, in_process, introspector, "selfplay.think_limit=9") == [9, None, 9]
     most = forecast_walls(byte_policy, in_process, introspector, "introspection.max_think_tokens=12")
-    assert all(12 <= wall <= 24 for wall in (most[0], most[2]) if wall is not None)
+    assert all(12 <= think_limit <= 24 for think_limit in (most[0], most[2]) if think_limit is not None)
 
 
 def test_bounds_that_do_not_fit_the_model_are_refused_before_the_first_step(
@@ -151,15 +151,15 @@ def test_bounds_that_do_not_fit_the_model_are_refused_before_the_first_step(
 ) -> None:
     room = byte_policy.module.config.max_position_embeddings // 5
     with pytest.raises(ConfigError, match=rf"introspection\.min_think_tokens {room + 1}: .* thoughts of at most {room}\."):
-        Insights(byte_policy, None, in_process, introspector, config(f"introspection.min_think_tokens={room + 1}"))  # type: ignore[arg-type]
+        SelfPlayIntrospection(byte_policy, None, in_process, introspector, config(f"introspection.min_think_tokens={room + 1}"))  # type: ignore[arg-type]
 
 
 def test_most_groups_never_think_under_a_wall(byte_policy: Policy, in_process: Any, introspector: Introspector) -> None:
-    insight = Insights(byte_policy, None, in_process, introspector, config("introspection.budget_share=0.25"))  # type: ignore[arg-type]
-    shares = [len(insight.walled_groups(step, [TASK] * 40)) / 40 for step in range(200)]
+    introspection = SelfPlayIntrospection(byte_policy, None, in_process, introspector, config("introspection.budget_share=0.25"))  # type: ignore[arg-type]
+    shares = [len(introspection.budgeted_groups(step, [TASK] * 40)) / 40 for step in range(200)]
     assert np.mean(shares) == pytest.approx(0.25, abs=0.02)
-    none = Insights(byte_policy, None, in_process, introspector, config())  # type: ignore[arg-type]
-    assert none.walled_groups(1, [TASK] * 40) == frozenset()
+    none = SelfPlayIntrospection(byte_policy, None, in_process, introspector, config())  # type: ignore[arg-type]
+    assert none.budgeted_groups(1, [TASK] * 40) == frozenset()
 
 
 # In the reward.
@@ -173,9 +173,9 @@ def test_a_wrong_forecast_pays_its_proposer_and_the_mode_is_centred(play: Play) 
     episode, _ = play(*SURPRISE, lagged=Lagged(c0))
     raw = [calibration_surprise(0.5, p, 4) for p in c0]
     for record, before, value in zip(episode.proposals, plain.proposals, raw, strict=True):
-        assert record.surprise == pytest.approx(value - np.mean(raw))
-        assert record.reward == pytest.approx(before.reward + 0.5 * record.surprise)
-    assert sum(record.surprise or 0.0 for record in episode.proposals) == pytest.approx(0.0)
+        assert record.introspection_bonus == pytest.approx(value - np.mean(raw))
+        assert record.reward == pytest.approx(before.reward + 0.5 * record.introspection_bonus)
+    assert sum(record.introspection_bonus or 0.0 for record in episode.proposals) == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,9 @@ def test_where_it_counts_for_nothing_the_records_are_as_they_were(
 ) -> None:
     plain, _ = play()
     episode, _ = play(*overrides, lagged=lagged)
-    assert [(record.reward, record.surprise) for record in episode.proposals] == [(one.reward, None) for one in plain.proposals]
+    assert [(record.reward, record.introspection_bonus) for record in episode.proposals] == [
+        (one.reward, None) for one in plain.proposals
+    ]
     assert [sample.reward for sample in episode.samples] == [sample.reward for sample in plain.samples]
 
 
@@ -204,7 +206,7 @@ def test_the_founding_formula_scales_what_is_earned(play: Play, introspector: In
     plain, _ = play()
     episode, _ = play("introspection.reward=seed_legacy", "introspection.coeff=0.1")
     for record, before in zip(episode.proposals, plain.proposals, strict=True):
-        assert record.surprise == pytest.approx(1.5)
+        assert record.introspection_bonus == pytest.approx(1.5)
         assert record.reward == pytest.approx(before.reward * 1.15)
 
 
@@ -224,6 +226,6 @@ def test_a_calibration_of_the_mode_is_gone_through(play: Play, introspector: Int
     for before, after in zip(raw.solved, calibrated.solved, strict=True):
         assert before.forecast is not None
         assert after.forecast is not None
-        logit = np.log(before.forecast.c0 / (1 - before.forecast.c0))
-        assert after.forecast.c0 == pytest.approx(1 / (1 + np.exp(-logit / 4.0)), abs=1e-6)
-        assert replace(after.forecast, c0=before.forecast.c0) == before.forecast
+        logit = np.log(before.forecast.confidence_before / (1 - before.forecast.confidence_before))
+        assert after.forecast.confidence_before == pytest.approx(1 / (1 + np.exp(-logit / 4.0)), abs=1e-6)
+        assert replace(after.forecast, confidence_before=before.forecast.confidence_before) == before.forecast

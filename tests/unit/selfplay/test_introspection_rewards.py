@@ -68,7 +68,13 @@ def test_values_are_centred_in_each_mode() -> None:
 def forecast(plan: Plan, c0: float, budget: float) -> Forecast:
     quantiles = {0.5: budget / 2, 0.8: budget, 0.95: 2 * budget}
     return Forecast(
-        plan={plan: 1.0}, plan_choice=plan, budget_quantiles=quantiles, c0=c0, alpha_L=None, layers_L=(), plan_by_layer_L=None
+        plan={plan: 1.0},
+        plan_choice=plan,
+        budget_quantiles=quantiles,
+        confidence_before=c0,
+        alpha_L=None,
+        layers_L=(),
+        plan_by_layer_L=None,
     )
 
 

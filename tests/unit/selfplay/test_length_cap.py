@@ -3,15 +3,15 @@
 import pytest
 
 from tina_azr.config import SelfplayConfig
-from tina_azr.selfplay.length_cap import Reach
+from tina_azr.selfplay.length_cap import LengthCap
 
 Tries = dict[tuple[str, int], tuple[int, int]]
 
 
 def longest(tries: Tries, mode: str = "deduction", *, seed_length: int = 2, **settings: object) -> int:
     config = SelfplayConfig(**settings)  # type: ignore[arg-type]
-    reach = Reach.of(tries, modes=("deduction", "abduction"), seed_length=seed_length, config=config)
-    return max(length for length in range(50) if reach.allows(mode, length))
+    cap = LengthCap.of(tries, modes=("deduction", "abduction"), seed_length=seed_length, config=config)
+    return max(length for length in range(50) if cap.allows(mode, length))
 
 
 def test_before_any_try_a_task_may_be_one_step_longer_than_the_seeds() -> None:

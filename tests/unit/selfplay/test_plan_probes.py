@@ -44,7 +44,7 @@ def output(value: str) -> str:
 
 
 def run(policy: Policy, engine: Any, executor: Any, size: int = 4) -> PlanProbe:
-    params = SamplingParams(max_tokens=100, think_wall=60)
+    params = SamplingParams(max_tokens=100, think_limit=60)
     (found,) = probe_plans(policy, engine, executor, [TASK], size=size, params=params, seeds=[7])
     return found
 
@@ -53,7 +53,7 @@ def test_a_compact_prompt_is_probed_without_a_thought_alone(byte_policy: Policy,
     engine = scripted(lambda prompt, index: output("10" if index < 3 else "11"))
     found = run(byte_policy, engine, in_process)
     assert found == PlanProbe(stop_rate=0.75, values={})
-    assert [request.params.think_wall for request in engine.requests] == [0]
+    assert [request.params.think_limit for request in engine.requests] == [0]
 
 
 def test_a_worded_prompt_is_probed_with_every_hint(byte_policy: Policy, scripted: Scripted, in_process: Any) -> None:
@@ -67,8 +67,8 @@ def test_a_worded_prompt_is_probed_with_every_hint(byte_policy: Policy, scripted
     assert found.stop_rate == 0.0
     price = 0.2 * 1 / 100  # one think token of a hundred
     assert found.values == pytest.approx({Plan.OUTLINE: 0.5 - price, Plan.VERIFY: 1.0 - price, Plan.DECOMPOSE: -price})
-    walls = [request.params.think_wall for request in engine.requests]
-    assert walls == [0, 60, 60, 60], "only the first arm goes without a thought"
+    think_limits = [request.params.think_limit for request in engine.requests]
+    assert think_limits == [0, 60, 60, 60], "only the first arm goes without a thought"
     prompts = engine.prompts()
     assert all(sum(hint in prompt for prompt in prompts) == 1 for hint in HINTS.values())
 

@@ -57,7 +57,7 @@ def test_symmetric_rules_are_highest_at_even_odds_and_nothing_at_the_ends(rule: 
         (RejectReason.RAISES, -1.0),
         (RejectReason.DUPLICATE, -0.5),
         (RejectReason.HELD_OUT, -0.5),
-        (RejectReason.BEYOND_REACH, 0.0),
+        (RejectReason.OVER_LENGTH_CAP, 0.0),
     ],
 )
 def test_rejected_proposals_earn_what_their_reason_says(reason: RejectReason, reward: float) -> None:

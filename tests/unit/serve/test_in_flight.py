@@ -8,7 +8,7 @@ import pytest
 
 from scripted_chat import SENTINEL, ScriptedChatEngine
 from scripted_server import RunningServer, running
-from tina_azr.engine.types import Answering, Event, Thinking, ThinkStop, ThoughtEnded
+from tina_azr.engine.types import Answering, Event, ReasoningEnded, Thinking, ThinkStop
 from tina_azr.serve import engine_thread
 from tina_azr.serve.engine_thread import SECONDS_BETWEEN_WORDS
 from tina_azr.serve.in_flight import merged
@@ -22,7 +22,7 @@ def answering(index: int, tokens: int, text: str) -> Answering:
     return Answering(index=index, text=text, tokens=tokens, logprobs=((tokens, text, -0.5),))
 
 
-ENDED = ThoughtEnded(index=0, think_tokens=2, think_stop=ThinkStop.CLOSED, forced_close=False, cE=None)
+ENDED = ReasoningEnded(index=0, think_tokens=2, think_stop=ThinkStop.CLOSED, forced_close=False, confidence_after=None)
 
 
 def test_words_of_one_completion_become_one_with_all_of_their_text_and_the_last_count() -> None:
@@ -35,7 +35,7 @@ def test_words_of_one_completion_become_one_with_all_of_their_text_and_the_last_
 def test_words_are_not_joined_over_anything_else() -> None:
     events: list[Event] = [thinking(0, 1, "a"), thinking(0, 2, "b"), ENDED, answering(0, 1, "c"), answering(0, 2, "d")]
     assert merged(events) == [thinking(0, 2, "ab"), ENDED, merged(events[3:])[0]]
-    assert [type(event) for event in merged(events)] == [Thinking, ThoughtEnded, Answering]
+    assert [type(event) for event in merged(events)] == [Thinking, ReasoningEnded, Answering]
 
 
 def chunks_of(server: RunningServer, prompt: str, kind: str, **fields: Any) -> list[str]:

@@ -89,9 +89,9 @@ def test_a_hidden_thought_is_nowhere(client: httpx.Client, open_client: httpx.Cl
 def test_a_visible_thought_is_an_item_of_its_own(open_client: httpx.Client) -> None:
     found = events(open_client, include_reasoning=True)
     deltas = "".join(event["delta"] for event in found if event["type"] == "response.reasoning_text.delta")
-    thought, answer = found[-1]["response"]["output"]
-    assert (thought["type"], answer["type"]) == ("reasoning", "message")
-    assert thought["content"][0]["text"] == deltas
+    reasoning, answer = found[-1]["response"]["output"]
+    assert (reasoning["type"], answer["type"]) == ("reasoning", "message")
+    assert reasoning["content"][0]["text"] == deltas
     assert deltas.startswith(SENTINEL)
     positions = {event["item"]["type"]: event["output_index"] for event in found if event["type"] == "response.output_item.added"}
     assert positions == {"reasoning": 0, "message": 1}

@@ -257,7 +257,7 @@ def test_tries_are_summed_by_mode_and_length_since_a_step(make: MakeBuffer) -> N
     buffer.record_step(
         2, [tried(2, correct=3, steps=2), tried(1, correct=2, steps=2), tried(3, correct=0, steps=3, mode="abduction")]
     )
-    assert buffer.tries_by_length(2) == {("deduction", 2): (5, 16), ("abduction", 3): (0, 8)}
+    assert buffer.rollouts_by_length(2) == {("deduction", 2): (5, 16), ("abduction", 3): (0, 8)}
 
 
 def test_all_randomness_is_the_callers(make: MakeBuffer) -> None:

@@ -20,7 +20,7 @@ def task(number: int) -> Task:
 
 
 def tried(number: int, c0: float | None, *, correct: int = 4) -> TaskResult:
-    return TaskResult(task=task(number), correct=correct, attempts=8, c0=c0)
+    return TaskResult(task=task(number), correct=correct, attempts=8, confidence_before=c0)
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def buffer(tmp_path: Path) -> Iterator[TaskBuffer]:
         yield opened
 
 
-def drawn(buffer: TaskBuffer, times: int = 2_000, *, by_c0: bool = True) -> dict[str, float]:
+def drawn(buffer: TaskBuffer, times: int = 2_000, *, by_confidence: bool = True) -> dict[str, float]:
     draw = np.random.default_rng(0)
-    counts = Counter(buffer.sample_tasks(draw, "deduction", 1, by_c0=by_c0)[0].key for _ in range(times))
+    counts = Counter(buffer.sample_tasks(draw, "deduction", 1, by_confidence=by_confidence)[0].key for _ in range(times))
     return {key: count / times for key, count in counts.items()}
 
 
@@ -57,13 +57,13 @@ def test_tasks_are_drawn_with_the_weights_of_their_last_forecast(buffer: TaskBuf
 
 def test_pass_rates_decide_where_forecasts_are_not_asked_for(buffer: TaskBuffer) -> None:
     buffer.record_step(1, [tried(1, 0.99, correct=4), tried(2, 0.5, correct=8)])
-    assert drawn(buffer, 200, by_c0=False)[task(1).key] > 0.9
+    assert drawn(buffer, 200, by_confidence=False)[task(1).key] > 0.9
     assert drawn(buffer, 200)[task(2).key] > 0.7
 
 
 def test_different_tasks_are_drawn_and_no_more_than_there_are(buffer: TaskBuffer) -> None:
     buffer.record_step(1, [tried(number, 0.1 * number) for number in range(1, 6)])
-    keys = [one.key for one in buffer.sample_tasks(np.random.default_rng(1), "deduction", 9, by_c0=True)]
+    keys = [one.key for one in buffer.sample_tasks(np.random.default_rng(1), "deduction", 9, by_confidence=True)]
     assert len(keys) == len(set(keys)) == 5
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tina_azr.tasks.canonical import canonical_program
-from tina_azr.tasks.identity import count_steps, program_structure, task_key
+from tina_azr.tasks.identity import program_length, program_structure, task_key
 
 RICH = '''
 import math
@@ -242,7 +242,7 @@ def test_the_order_of_induction_inputs_says_nothing() -> None:
     ],
 )
 def test_steps_count_statements_that_do_something(body: str, steps: int) -> None:
-    assert count_steps(f"def g(x):\n    return x + 1\ndef f(x):\n{body}") == steps
+    assert program_length(f"def g(x):\n    return x + 1\ndef f(x):\n{body}") == steps
 
 
 @pytest.mark.parametrize(

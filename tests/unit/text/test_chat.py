@@ -25,7 +25,7 @@ def test_a_quoted_tag_stays_text(tokenizer: ChatTokenizer) -> None:
 
 def test_the_answer_follows_the_closing_tag(tokenizer: ChatTokenizer) -> None:
     halves = tokenizer.split(tokenizer.encode("so\n</think>\n\n42<|im_end|>"))
-    assert (halves.thought, halves.answer) == ("so", "42")
+    assert (halves.reasoning, halves.answer) == ("so", "42")
 
 
 def test_of_several_closing_tags_the_last_counts(tokenizer: ChatTokenizer) -> None:
@@ -34,7 +34,7 @@ def test_of_several_closing_tags_the_last_counts(tokenizer: ChatTokenizer) -> No
 
 def test_an_unclosed_thought_has_no_answer(tokenizer: ChatTokenizer) -> None:
     halves = tokenizer.split(tokenizer.encode("still thinking <|im_end|>"))
-    assert (halves.thought, halves.answer) == ("still thinking ", None)
+    assert (halves.reasoning, halves.answer) == ("still thinking ", None)
 
 
 def test_an_empty_answer_is_not_a_missing_one(tokenizer: ChatTokenizer) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tina_azr.sandbox import Sandbox
 from tina_azr.tasks.blocks import find_blocks
 from tina_azr.tasks.grading import grade
-from tina_azr.tasks.identity import count_steps
+from tina_azr.tasks.identity import program_length
 from tina_azr.tasks.types import Verdict
 from tina_azr.tiny.examples import PAIRS, draw_worked, example_chunk, solver_example
 from tina_azr.tiny.programs import draw_program
@@ -26,7 +26,7 @@ def test_a_program_has_as_many_steps_as_asked(steps: int) -> None:
     for _ in range(200):
         program = draw_program(random, (steps,))
         assert len(program.steps) == steps
-        assert count_steps(program.source) == steps, program.source
+        assert program_length(program.source) == steps, program.source
 
 
 def test_a_shortened_program_still_runs(tracing_sandbox: Sandbox) -> None:

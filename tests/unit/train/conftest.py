@@ -40,7 +40,7 @@ def attempt() -> "Callable[..., Attempt]":
 
     def make(right: bool, think_tokens: int = 10, **fields: Any) -> "Attempt":
         verdict = Verdict.CORRECT if right else Verdict.WRONG
-        return Attempt(completion=completion(think_tokens, **fields), answer="", verdict=verdict, reward=0.0, cE=None)
+        return Attempt(completion=completion(think_tokens, **fields), answer="", verdict=verdict, reward=0.0, confidence_after=None)
 
     return make
 

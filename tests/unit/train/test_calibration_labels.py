@@ -16,12 +16,12 @@ from tina_azr.introspection.scores import brier, quantile_coverage
 from tina_azr.selfplay.solving import Tries
 from tina_azr.tasks.types import Verdict
 from tina_azr.train.calibration.labels import (
-    Claimed,
     Digests,
     GradedTries,
-    claims_of,
+    Predictions,
     cross_fitted,
     fit_calibration,
+    predictions_of,
     scores_of,
 )
 
@@ -38,7 +38,7 @@ def introspector() -> Introspector:
 
 def test_no_tasks_are_refused(introspector: Introspector) -> None:
     with pytest.raises(ScoreError, match="there are no tasks to calibrate on"):
-        claims_of(introspector, GradedTries(tries=[], correct=[]))
+        predictions_of(introspector, GradedTries(tries=[], correct=[]))
 
 
 def graded(*groups: Any) -> GradedTries:
@@ -60,18 +60,18 @@ def graded(*groups: Any) -> GradedTries:
 
 def test_thoughts_that_never_close_are_refused(introspector: Introspector, solved: Group, attempt: Group) -> None:
     with pytest.raises(ScoreError, match="no thought closed"):
-        claims_of(introspector, graded(solved([attempt(False, closed=False)])))
+        predictions_of(introspector, graded(solved([attempt(False, closed=False)])))
 
 
 def test_nothing_can_be_said_of_budgets_where_no_answer_is_right(introspector: Introspector, solved: Group, attempt: Group) -> None:
-    wrong = claims_of(introspector, graded(solved([attempt(False, states=STATES)])))
+    wrong = predictions_of(introspector, graded(solved([attempt(False, states=STATES)])))
     with pytest.raises(ScoreError, match="no answer is right whose thought ended by itself"):
         scores_of(wrong)
 
 
 def test_calibrated_claims_of_the_labels_are_fitted_without_their_own_program() -> None:
     draw = np.random.default_rng(0)
-    claimed = Claimed(
+    predicted = Predictions(
         c0=noise(draw, 1_200),
         cE=noise(draw, 1_200),
         forecasts={0.5: np.full(60, 10.0)},
@@ -79,11 +79,11 @@ def test_calibrated_claims_of_the_labels_are_fitted_without_their_own_program() 
         used_group_N=np.arange(60).astype(str),
     )
     digests = Digests(policy="", heads="", tokenizer="")
-    calibration = fit_calibration(claimed, method="isotonic", digests=digests, today=date(2026, 1, 1), draws=20)
-    after = cross_fitted(claimed, calibration, method="isotonic")
-    for labels, found in ((claimed.c0, calibration.c0), (claimed.cE, calibration.cE)):
+    calibration = fit_calibration(predicted, method="isotonic", digests=digests, today=date(2026, 1, 1), draws=20)
+    after = cross_fitted(predicted, calibration, method="isotonic")
+    for labels, found in ((predicted.c0, calibration.c0), (predicted.cE, calibration.cE)):
         seen = brier(found.pooled.apply(labels.p_N), labels.y_N)
-        unseen = brier((after.c0 if labels is claimed.c0 else after.cE).p_N, labels.y_N)
+        unseen = brier((after.c0 if labels is predicted.c0 else after.cE).p_N, labels.y_N)
         assert seen < 0.25 < unseen == found.scores["brier"].after.value
     assert quantile_coverage(after.forecasts[0.5], after.used_N) == calibration.budget[0].coverage.after.value
 
@@ -101,6 +101,6 @@ def noise(draw: np.random.Generator, n: int) -> ConfidenceLabels:
 def test_tasks_of_one_program_are_never_parted(introspector: Introspector, solved: Group, attempt: Group) -> None:
     first, second = (solved([attempt(True, states=STATES)], key=key) for key in ("a", "b"))
     same = replace(second, task=replace(second.task, program=first.task.program.replace("x", "n"), mode="abduction"))
-    claimed = claims_of(introspector, graded(first, second, same))
-    for groups in (claimed.c0.group_N, claimed.cE.group_N, claimed.used_group_N):
+    predicted = predictions_of(introspector, graded(first, second, same))
+    for groups in (predicted.c0.group_N, predicted.cE.group_N, predicted.used_group_N):
         assert groups[0] == groups[2] != groups[1]

@@ -73,7 +73,7 @@ def test_heads_learn_what_stands_in_the_states(byte_policy: Policy, round_of: Ro
     assert reports[-1].budget_loss < reports[0].budget_loss
     unseen = round_of(99, 100)
     forecasts = learner.introspector.forecasts(np.stack([group.prompt_states_LH for group in unseen]))
-    assert auroc([one.c0 for one in forecasts], [group.pass_rate for group in unseen]) > 0.8
+    assert auroc([one.confidence_before for one in forecasts], [group.pass_rate for group in unseen]) > 0.8
     lengths = [group.attempts[0].completion.think_tokens for group in unseen]
     assert np.corrcoef([one.budget_quantiles[0.5] for one in forecasts], lengths)[0, 1] > 0.5
 

@@ -14,29 +14,29 @@ def no(lengths: torch.Tensor) -> torch.Tensor:
 
 def fitted(lengths: torch.Tensor, censored: torch.Tensor, steps: int = 600) -> torch.Tensor:
     """Free quantiles of one prompt whose rollouts took these lengths."""
-    claimed = torch.full((1, 3), 3.0, requires_grad=True)
-    optimizer = torch.optim.Adam([claimed], lr=0.02)
+    predicted = torch.full((1, 3), 3.0, requires_grad=True)
+    optimizer = torch.optim.Adam([predicted], lr=0.02)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
         optimizer.zero_grad()
-        budget_loss(claimed, lengths[None], censored[None]).backward()
+        budget_loss(predicted, lengths[None], censored[None]).backward()
         optimizer.step()
-    return claimed.detach()[0]
+    return predicted.detach()[0]
 
 
 def test_pinball_pulls_to_the_quantiles() -> None:
     lengths = torch.from_numpy(np.random.default_rng(0).lognormal(3.5, 0.7, size=2_000).astype(np.int64))
-    claimed = fitted(lengths, no(lengths))
-    coverage = [float((lengths.log1p() <= quantile).float().mean()) for quantile in claimed]
+    predicted = fitted(lengths, no(lengths))
+    coverage = [float((lengths.log1p() <= quantile).float().mean()) for quantile in predicted]
     assert coverage == pytest.approx(QUANTILES, abs=0.02)
 
 
 def test_a_censored_thought_pulls_up_what_is_below_it_and_says_nothing_of_the_rest() -> None:
-    claimed = torch.tensor([[2.0, 4.0, 6.0]], requires_grad=True)
+    predicted = torch.tensor([[2.0, 4.0, 6.0]], requires_grad=True)
     length = torch.tensor([[int(np.expm1(5.0))]])
-    budget_loss(claimed, length, torch.tensor([[True]])).backward()
-    assert claimed.grad is not None
-    below, middle, above = claimed.grad[0].tolist()
+    budget_loss(predicted, length, torch.tensor([[True]])).backward()
+    assert predicted.grad is not None
+    below, middle, above = predicted.grad[0].tolist()
     assert below < 0
     assert middle < 0
     assert above == 0.0
@@ -45,33 +45,33 @@ def test_a_censored_thought_pulls_up_what_is_below_it_and_says_nothing_of_the_re
 def test_censored_labels_do_not_shrink_the_budget() -> None:
     """Walls at the median: taken at face value, half of the thoughts would look shorter than they need to be."""
     whole = torch.from_numpy(np.random.default_rng(1).lognormal(3.5, 0.7, size=2_000).astype(np.int64))
-    wall = whole.median()
-    cut, censored = whole.clamp(max=wall), whole > wall
+    think_limit = whole.median()
+    cut, censored = whole.clamp(max=think_limit), whole > think_limit
     naive, fair = fitted(cut, no(cut)), fitted(cut, censored)
-    assert float(naive[1]) == pytest.approx(float(wall.double().log1p()), abs=0.05)
+    assert float(naive[1]) == pytest.approx(float(think_limit.double().log1p()), abs=0.05)
     assert float(fair[1]) >= float(naive[1]) - 0.05
     assert float(fair[0]) == pytest.approx(float(fitted(whole, no(whole))[0]), abs=0.1)
 
 
 def test_wrong_answers_say_nothing_of_length() -> None:
-    claimed = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], requires_grad=True)
+    predicted = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], requires_grad=True)
     lengths = torch.tensor([[5, -1], [-1, -1]])
-    loss = budget_loss(claimed, lengths, no(lengths))
-    torch.testing.assert_close(loss, budget_loss(claimed[:1], lengths[:1, :1], no(lengths)[:1, :1]))
+    loss = budget_loss(predicted, lengths, no(lengths))
+    torch.testing.assert_close(loss, budget_loss(predicted[:1], lengths[:1, :1], no(lengths)[:1, :1]))
     loss.backward()
-    assert claimed.grad is not None
-    assert claimed.grad[0].any()
-    assert not claimed.grad[1].any()
+    assert predicted.grad is not None
+    assert predicted.grad[0].any()
+    assert not predicted.grad[1].any()
 
 
 def test_where_nothing_is_known_the_loss_is_zero_and_can_be_walked_back() -> None:
-    claimed, logits = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 4, requires_grad=True)
+    predicted, logits = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 4, requires_grad=True)
     unknown = torch.full((2, 5), -1)
-    total = budget_loss(claimed, unknown, no(unknown)) + plan_loss(logits, torch.zeros(2, 4))
+    total = budget_loss(predicted, unknown, no(unknown)) + plan_loss(logits, torch.zeros(2, 4))
     total.backward()
     assert total.item() == 0.0
-    assert claimed.grad is not None
-    assert not claimed.grad.any()
+    assert predicted.grad is not None
+    assert not predicted.grad.any()
 
 
 @pytest.mark.parametrize("rate", [0.125, 0.5, 0.875])

@@ -21,7 +21,7 @@ def forecast(c0: float, *quantiles: float) -> Forecast:
         plan={Plan.OUTLINE: 0.1, Plan.VERIFY: 0.2, Plan.DECOMPOSE: 0.3, Plan.STOP: 0.4},
         plan_choice=Plan.STOP,
         budget_quantiles=dict(zip((0.5, 0.8, 0.95), quantiles, strict=True)),
-        c0=c0,
+        confidence_before=c0,
         alpha_L=None,
         layers_L=(0, 1),
         plan_by_layer_L=None,
@@ -36,8 +36,12 @@ def metrics(groups: list[SolvedTask]) -> dict[str, float | None]:
 
 @pytest.fixture
 def groups(solved: Group, attempt: Group) -> list[SolvedTask]:
-    easy = [replace(attempt(True, length), cE=0.9) for length in (4, 6, 8)]
-    hard = [replace(attempt(True, 40), cE=0.6), replace(attempt(False, 90), cE=0.2), replace(attempt(False, 90), cE=None)]
+    easy = [replace(attempt(True, length), confidence_after=0.9) for length in (4, 6, 8)]
+    hard = [
+        replace(attempt(True, 40), confidence_after=0.6),
+        replace(attempt(False, 90), confidence_after=0.2),
+        replace(attempt(False, 90), confidence_after=None),
+    ]
     return [
         solved(easy, forecast=forecast(0.8, 5.0, 7.0, 30.0), probe=PlanProbe(stop_rate=1.0, values={})),
         solved(hard, forecast=forecast(0.4, 50.0, 60.0, 70.0), probe=PlanProbe(stop_rate=0.0, values={})),
@@ -77,11 +81,11 @@ def test_thoughts_that_were_cut_are_no_evidence_of_length(solved: Group, attempt
 
 
 def test_thoughts_under_a_predicted_wall_are_no_evidence_of_coverage(solved: Group, attempt: Group) -> None:
-    free, walled = (
-        solved([attempt(True, length)], forecast=forecast(0.5, 1.0, 2.0, 3.0), walled=walled)
-        for length, walled in ((9, False), (2, True))
+    free, budgeted = (
+        solved([attempt(True, length)], forecast=forecast(0.5, 1.0, 2.0, 3.0), budgeted=budgeted)
+        for length, budgeted in ((9, False), (2, True))
     )
-    found = metrics([free, walled])
+    found = metrics([free, budgeted])
     assert (found["used"], found["coverage_80"]) == (9.0, 0.0)
 
 

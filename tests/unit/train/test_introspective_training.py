@@ -18,7 +18,7 @@ from tina_azr.runs.metrics import deterministic
 from tina_azr.runs.metrics_file import MetricsWriter
 from tina_azr.runs.resume import rewind
 from tina_azr.selfplay.episode import SelfPlay
-from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.types import Reference
 from tina_azr.train.assembly import Parts
@@ -48,7 +48,7 @@ def config(*overrides: str) -> Config:
         "run.checkpoint_every=1",
         "run.keep_checkpoints=9",
         "introspection.probe_share=0.5",
-        "introspection.stretch_share=0.5",
+        "introspection.chained_share=0.5",
         "introspection.updates_per_step=3",
         "introspection.width=8",
         "introspection.reward_min_labels=0",
@@ -73,13 +73,13 @@ def train(byte_model: Path, in_process: Any, tapped_engine: Any, tmp_path: Path)
         learner = Learner(policy, config)
         if checkpoint:
             checkpoint.restore_learner(learner, heads)
-        insight = Insights(policy, engine, in_process, heads.introspector, config, heads) if heads else None
+        introspection = SelfPlayIntrospection(policy, engine, in_process, heads.introspector, config, heads) if heads else None
         return Parts(
             policy=policy,
             engine=engine,
             executor=in_process,
             buffer=buffer,
-            selfplay=SelfPlay(policy, engine, in_process, buffer, config, insight=insight),
+            selfplay=SelfPlay(policy, engine, in_process, buffer, config, introspection=introspection),
             learner=learner,
             heads=heads,
             heldout=(),
@@ -157,7 +157,7 @@ def test_heads_or_none_the_policy_is_the_same(train: Train) -> None:
 def test_probes_and_tasks_beyond_reach_are_nothing_to_the_policy(train: Train) -> None:
     measured, bare = (
         train("measured", config()),
-        train("bare", config("introspection.stretch_share=0", "introspection.probe_share=0")),
+        train("bare", config("introspection.chained_share=0", "introspection.probe_share=0")),
     )
     assert [weights(measured, step) for step in (1, 2, 3)] == [weights(bare, step) for step in (1, 2, 3)]
     assert lines(measured)[-1]["introspection"]["labels"] > lines(bare)[-1]["introspection"]["labels"]
@@ -169,10 +169,10 @@ def test_further_forms_learn_beside_the_first_and_change_nothing(train: Train) -
     assert lines(many) == lines(alone)
     folder = many / "checkpoints" / "step-3" / "model"
     assert head_names(folder) == ("linear", "linked")
-    acting, same = load_heads(folder), load_heads(alone / "checkpoints" / "step-3" / "model")
-    assert acting is not None
+    primary, same = load_heads(folder), load_heads(alone / "checkpoints" / "step-3" / "model")
+    assert primary is not None
     assert same is not None
-    assert acting.digest == same.digest
+    assert primary.digest == same.digest
 
 
 @pytest.mark.parametrize("mode", ["off", "calibration_surprise"])

@@ -58,7 +58,7 @@ def metrics() -> StepMetrics:
         record("deduction", became=NEW, reward=0.75),
         record("deduction", reject=RejectReason.DUPLICATE, reward=-0.5),
         record("deduction", reject=RejectReason.RAISES, reward=-1.0),
-        record("abduction", reject=RejectReason.BEYOND_REACH),
+        record("abduction", reject=RejectReason.OVER_LENGTH_CAP),
         record("abduction", reject=RejectReason.HELD_OUT, reward=-0.5),
     )
     solved = (

@@ -48,7 +48,7 @@ def test_every_sampled_tokens_log_probability_is_the_trainers_too(byte_policy: P
     config = load_config(overrides=[f"selfplay.temperature={temperature}"])
     engine = build_engine(byte_policy, "native", slots=24)
     learner = Learner(byte_policy, config)
-    params = SamplingParams(max_tokens=24, temperature=temperature, think_wall=9)
+    params = SamplingParams(max_tokens=24, temperature=temperature, think_limit=9)
     for step in (1, 2, 3):  # the weights move in between: the engine must see it
         samples = rewarded(sample_groups(byte_policy, engine, step, params), wanted=65)
         assert any(sample.completion.forced_close for sample in samples)

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from tina_azr.cli.console import say
-from tina_azr.cli.summaries import STOPS, footer, thought_line, tokens_words, warnings
+from tina_azr.cli.summaries import STOPS, footer, reasoning_line, tokens_words, warnings
 from tina_azr.cli.turns import Turn
-from tina_azr.engine.types import Answering, Event, Started, Thinking, ThinkStop, ThoughtEnded
+from tina_azr.engine.types import Answering, Event, ReasoningEnded, Started, Thinking, ThinkStop
 from tina_azr.formatting import visible
 
 _REFRESH_SECONDS = 0.08
@@ -54,8 +54,8 @@ class TurnDisplay:
                 self._draw(f"thinking {used}/{self._budget} tokens")
             case Thinking(text=text):
                 self._write(text or "", style="dim italic")
-            case ThoughtEnded(think_tokens=used, think_stop=stop):
-                self._thought_ended(used, stop)
+            case ReasoningEnded(think_tokens=used, think_stop=stop):
+                self._reasoning_ended(used, stop)
             case Answering(text=text) if self._show_answer:
                 # The template's own newlines stand between tag and answer.
                 self._write(text if self._answered else text.lstrip("\n"))
@@ -69,12 +69,12 @@ class TurnDisplay:
         self._end_line()
         generation = turn.generation
         if generation.think_stop is ThinkStop.UNFINISHED:
-            self._say(f"{thought_line(generation, turn.clock)}; no answer", style="dim")
+            self._say(f"{reasoning_line(generation, turn.clock)}; no answer", style="dim")
         for warning in warnings(generation):
             self._say(warning, style="yellow")
         self._say(footer(turn), style="dim")
 
-    def _thought_ended(self, used: int, stop: ThinkStop) -> None:
+    def _reasoning_ended(self, used: int, stop: ThinkStop) -> None:
         self._fold()
         self._end_line()
         seconds = time.perf_counter() - self._began

@@ -15,7 +15,16 @@ from tina_azr.cli.console import held_keys, say
 from tina_azr.cli.main import INTERRUPTED
 from tina_azr.cli.summaries import FINISHES, STOPS, warnings
 from tina_azr.cli.turns import Interrupts, Turn, run_turn
-from tina_azr.engine.types import Answering, ChatEngine, Event, FinishReason, Generation, GenerationRequest, Thinking, ThoughtEnded
+from tina_azr.engine.types import (
+    Answering,
+    ChatEngine,
+    Event,
+    FinishReason,
+    Generation,
+    GenerationRequest,
+    ReasoningEnded,
+    Thinking,
+)
 from tina_azr.errors import ServeError
 from tina_azr.formatting import visible
 
@@ -48,7 +57,7 @@ def answer_once(engine: ChatEngine, chat: Chat, prompt: str, sampling: Sampling,
         nonlocal begun, open_line
         if isinstance(event, Thinking) and event.text:
             click.echo(visible(event.text), nl=False, err=True)
-        if isinstance(event, ThoughtEnded) and request.visible:
+        if isinstance(event, ReasoningEnded) and request.visible:
             click.echo(err=True)
         if isinstance(event, Answering) and not as_json:
             text = event.text if begun else event.text.lstrip("\n")

@@ -195,7 +195,7 @@ def record_of(
             mean_gate_activity=modulator.activity() if modulator else 0.0,
         ),
         prompt=request.messages[-1].content,
-        full_text=None if generation.thought is None else policy.tokenizer.decode(said),
+        full_text=None if generation.reasoning is None else policy.tokenizer.decode(said),
     )
 
 

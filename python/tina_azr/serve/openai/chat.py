@@ -15,9 +15,9 @@ from tina_azr.engine.types import (
     FinishReason,
     Generation,
     GenerationRequest,
+    ReasoningEnded,
     Started,
     Thinking,
-    ThoughtEnded,
 )
 from tina_azr.serve.in_flight import Run
 from tina_azr.serve.openai.request import (
@@ -35,7 +35,7 @@ from tina_azr.serve.openai.request import (
     unsupported,
 )
 from tina_azr.serve.openai.sse import block
-from tina_azr.serve.tina_object import Tina, at_end, at_start, at_thought_end, completion_tokens
+from tina_azr.serve.tina_object import Tina, at_end, at_reasoning_end, at_start, completion_tokens
 from tina_azr.serve.types import ServedModel, failed, refused
 
 FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.CANCELLED: "length"}
@@ -161,8 +161,8 @@ def usage(generations: Sequence[Generation]) -> Usage:
 def assistant_message(generation: Generation, *, visible: bool) -> AssistantMessage:
     """An answer is never filled with the thought, also where it is empty."""
     message: AssistantMessage = {"role": "assistant", "content": generation.answer, "refusal": None}
-    if visible and generation.thought is not None:
-        message["reasoning_content"] = message["reasoning"] = generation.thought
+    if visible and generation.reasoning is not None:
+        message["reasoning_content"] = message["reasoning"] = generation.reasoning
     return message
 
 
@@ -217,8 +217,8 @@ class ChatTeller:
                     yield self._chunk(index, {"role": "assistant", "content": ""}, tina=at_start(event, self._model))
             case Thinking():
                 yield self._thinking(event)
-            case ThoughtEnded():
-                yield self._chunk(event.index, {}, tina=at_thought_end(event))
+            case ReasoningEnded():
+                yield self._chunk(event.index, {}, tina=at_reasoning_end(event))
             case Answering():
                 if event.text or event.logprobs:
                     tokens = logprobs(event.logprobs) if self._run.request.logprobs else None

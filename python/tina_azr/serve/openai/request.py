@@ -191,7 +191,7 @@ class BudgetFields(Body):
     """True: the thought's text, where the server allows it."""
     chat_template_kwargs: TemplateOptions | None = None
 
-    def thought(self) -> Thinking:
+    def thinking_request(self) -> Thinking:
         """The budget and whether the text is asked for. Raises ApiError where two fields contradict each other."""
         thinking = self.thinking or ThinkingOptions()
         reasoning = self.reasoning or ReasoningOptions()
@@ -259,14 +259,14 @@ class RequestFields(BudgetFields):
         self, turns: Sequence[Message], param: str, max_tokens: int | None, model: ServedModel, limits: RequestLimits
     ) -> GenerationRequest:
         """The engine's request as far as these fields decide it; `param` is the field of the turns. Raises ApiError."""
-        thought = self.thought()
+        reasoning = self.thinking_request()
         return GenerationRequest(
             messages=conversation(turns, limits, param),
             max_tokens=None if max_tokens is None else min(max_tokens, model.context_limit),
             temperature=self.temperature,
             top_p=self.top_p,
             seed=seed_of(self.seed),
-            budget_tokens=thought.budget_tokens,
-            budget_quantile=thought.budget_quantile,
-            visible=thought.visible and limits.allow_visible,
+            budget_tokens=reasoning.budget_tokens,
+            budget_quantile=reasoning.budget_quantile,
+            visible=reasoning.visible and limits.allow_visible,
         )

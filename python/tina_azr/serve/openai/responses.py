@@ -15,9 +15,9 @@ from tina_azr.engine.types import (
     Generation,
     GenerationRequest,
     Message,
+    ReasoningEnded,
     Started,
     Thinking,
-    ThoughtEnded,
 )
 from tina_azr.serve.in_flight import Run
 from tina_azr.serve.openai.request import (
@@ -34,7 +34,7 @@ from tina_azr.serve.openai.request import (
     unsupported,
 )
 from tina_azr.serve.openai.sse import block
-from tina_azr.serve.tina_object import Tina, at_end, at_start, at_thought_end, completion_tokens
+from tina_azr.serve.tina_object import Tina, at_end, at_reasoning_end, at_start, completion_tokens
 from tina_azr.serve.types import ServedModel
 
 
@@ -172,8 +172,8 @@ def finished_response(run: Run, model: ServedModel, created: int, generation: Ge
 def output_items(run: Run, generation: Generation) -> list[ReasoningItem | MessageItem]:
     """The thought, where it is visible, and the answer."""
     items: list[ReasoningItem | MessageItem] = []
-    if run.request.visible and generation.thought is not None:
-        items.append(reasoning_item(run, generation.thought))
+    if run.request.visible and generation.reasoning is not None:
+        items.append(reasoning_item(run, generation.reasoning))
     status = "completed" if generation.finish_reason is FinishReason.STOP else "incomplete"
     return [*items, message_item(run, generation.answer, status=status)]
 
@@ -217,7 +217,7 @@ class ResponsesTeller:
         self._number = -1
         self._position = -1
         """Of the newest output item."""
-        self._thought: str | None = None
+        self._reasoning: str | None = None
         """So far; None: none is shown, or it is closed."""
         self._answer: str | None = None
         """So far; None: it has not begun."""
@@ -232,8 +232,8 @@ class ResponsesTeller:
             case Thinking(text=text):
                 if text and self._run.request.visible:
                     yield from self._think(text)
-            case ThoughtEnded():
-                yield from self._close_thought(at_thought_end(event))
+            case ReasoningEnded():
+                yield from self._close_reasoning(at_reasoning_end(event))
             case Answering(text=text):
                 if text:
                     yield from self._say(text)
@@ -248,20 +248,20 @@ class ResponsesTeller:
         return ()
 
     def _think(self, text: str) -> Iterator[str]:
-        if self._thought is None:
-            self._thought = ""
+        if self._reasoning is None:
+            self._reasoning = ""
             self._position += 1
             item = reasoning_item(self._run, None, status="in_progress")
             yield self._block("response.output_item.added", {"output_index": self._position, "item": item})
-        self._thought += text
+        self._reasoning += text
         yield self._block("response.reasoning_text.delta", {**self._place(f"rs_{self._run.id}"), "delta": text})
 
-    def _close_thought(self, tina: Tina) -> Iterator[str]:
-        if self._thought is not None:
-            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._thought})
-            item = reasoning_item(self._run, self._thought)
+    def _close_reasoning(self, tina: Tina) -> Iterator[str]:
+        if self._reasoning is not None:
+            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._reasoning})
+            item = reasoning_item(self._run, self._reasoning)
             yield self._block("response.output_item.done", {"output_index": self._position, "item": item})
-            self._thought = None
+            self._reasoning = None
         yield self._block("response.in_progress", {"response": {**self._response(), "tina": tina}})
 
     def _say(self, text: str) -> Iterator[str]:
@@ -279,10 +279,10 @@ class ResponsesTeller:
 
     def _finish(self, generation: Generation) -> Iterator[str]:
         response = finished_response(self._run, self._model, self._created, generation)
-        if self._thought is not None:
+        if self._reasoning is not None:
             # It ended inside the thought.
-            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._thought})
-            item = reasoning_item(self._run, self._thought, status="incomplete")
+            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._reasoning})
+            item = reasoning_item(self._run, self._reasoning, status="incomplete")
             yield self._block("response.output_item.done", {"output_index": self._position, "item": item})
         if self._answer is None:
             yield from self._open_answer()

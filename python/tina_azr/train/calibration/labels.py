@@ -43,7 +43,7 @@ class GradedTries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Predictions:
     """What one set of heads says of them, and what is true."""
 
     c0: ConfidenceLabels
@@ -84,7 +84,7 @@ def try_tasks(
         DecodeEngine(policy, slots=play.slots, taps=taps),
         tasks,
         group_size=samples,
-        params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_wall=play.think_wall),
+        params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit),
         seeds=seeds,
         on_progress=on_progress,
     )
@@ -92,7 +92,7 @@ def try_tasks(
     return GradedTries(tries=tries, correct=correct)
 
 
-def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
+def predictions_of(introspector: Introspector, graded: GradedTries) -> Predictions:
     """Read the states of graded rollouts. Pass heads without calibration for a fit, with one for scores after it.
 
     Raises ScoreError where there are no tasks, or no thought closed.
@@ -123,9 +123,9 @@ def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
         if right and not completion.forced_close
     ]
     levels = tuple(forecasts[0].budget_quantiles)
-    return Claimed(
+    return Predictions(
         c0=ConfidenceLabels(
-            p_N=np.array([forecast.c0 for forecast in forecasts]),
+            p_N=np.array([forecast.confidence_before for forecast in forecasts]),
             y_N=np.array([np.mean(rights) for rights in graded.correct]),
             mode_N=np.array(modes),
             group_N=np.array(names),
@@ -143,57 +143,59 @@ def claims_of(introspector: Introspector, graded: GradedTries) -> Claimed:
 
 
 def fit_calibration(
-    claimed: Claimed, *, method: Method, digests: Digests, today: date, seed: int = 0, draws: int = 1_000
+    predicted: Predictions, *, method: Method, digests: Digests, today: date, seed: int = 0, draws: int = 1_000
 ) -> Calibration:
     """Maps of both confidences and factors of the budget. Raises ScoreError where there are too few labels, or of one kind."""
     return Calibration(
         date=today,
-        c0=fit_confidence(claimed.c0, method=method, seed=seed, draws=draws),
-        cE=fit_confidence(claimed.cE, method=method, seed=seed, draws=draws),
-        budget=fit_budget(claimed.forecasts, claimed.used_N, claimed.used_group_N, seed=seed, draws=draws),
+        c0=fit_confidence(predicted.c0, method=method, seed=seed, draws=draws),
+        cE=fit_confidence(predicted.cE, method=method, seed=seed, draws=draws),
+        budget=fit_budget(predicted.forecasts, predicted.used_N, predicted.used_group_N, seed=seed, draws=draws),
         policy_digest=digests.policy,
         heads_digest=digests.heads,
         tokenizer_digest=digests.tokenizer,
     )
 
 
-def cross_fitted(claimed: Claimed, calibration: Calibration, *, method: Method, seed: int = 0) -> Claimed:
+def cross_fitted(predicted: Predictions, calibration: Calibration, *, method: Method, seed: int = 0) -> Predictions:
     """What the calibrated heads say of the labels that `calibration` was fitted to: each label by a fit without its program."""
 
     def confidence(labels: ConfidenceLabels, fitted: ConfidenceCalibration) -> ConfidenceLabels:
         return replace(labels, p_N=cross_fitted_confidence(labels, method=method, modes=fitted.by_mode, seed=seed))
 
     return replace(
-        claimed,
-        c0=confidence(claimed.c0, calibration.c0),
-        cE=confidence(claimed.cE, calibration.cE),
+        predicted,
+        c0=confidence(predicted.c0, calibration.c0),
+        cE=confidence(predicted.cE, calibration.cE),
         forecasts={
-            level: cross_fitted_budget(forecast_N, claimed.used_N, claimed.used_group_N, level, seed=seed)
-            for level, forecast_N in claimed.forecasts.items()
+            level: cross_fitted_budget(forecast_N, predicted.used_N, predicted.used_group_N, level, seed=seed)
+            for level, forecast_N in predicted.forecasts.items()
         },
     )
 
 
-def scores_of(claimed: Claimed, *, seed: int = 0, draws: int = 1_000) -> dict[str, Interval]:
+def scores_of(predicted: Predictions, *, seed: int = 0, draws: int = 1_000) -> dict[str, Interval]:
     """Every figure that is claimed of heads, with a 95 % bootstrap interval that draws programs whole.
 
     `c0_*`, `cE_*`: AUROC, ECE (15 bins of equal mass), Brier. `spearman`: predicted median against used think tokens of right
     answers. `coverage_*`: share of those within the quantile. nan where the labels do not decide a score; raises ScoreError where no
     answer is right.
     """
-    if not claimed.used_N.size:
+    if not predicted.used_N.size:
         raise ScoreError(
             "no answer is right whose thought ended by itself, so nothing can be said of budgets: try more tasks, or none with --heldout 0"
         )
     found = {}
-    for name, labels in (("c0", claimed.c0), ("cE", claimed.cE)):
+    for name, labels in (("c0", predicted.c0), ("cE", predicted.cE)):
         for score, function in (("auroc", auroc), ("ece", ece), ("brier", brier)):
             found[f"{name}_{score}"] = interval(function, [labels.p_N, labels.y_N], seed=seed, draws=draws, groups=labels.group_N)
-    groups = claimed.used_group_N
-    levels = sorted(claimed.forecasts)
-    found["spearman"] = interval(spearman, [claimed.forecasts[levels[0]], claimed.used_N], seed=seed, draws=draws, groups=groups)
+    groups = predicted.used_group_N
+    levels = sorted(predicted.forecasts)
+    found["spearman"] = interval(
+        spearman, [predicted.forecasts[levels[0]], predicted.used_N], seed=seed, draws=draws, groups=groups
+    )
     for level in levels:
         found[f"coverage_{round(100 * level)}"] = interval(
-            quantile_coverage, [claimed.forecasts[level], claimed.used_N], seed=seed, draws=draws, groups=groups
+            quantile_coverage, [predicted.forecasts[level], predicted.used_N], seed=seed, draws=draws, groups=groups
         )
     return found

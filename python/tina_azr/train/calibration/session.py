@@ -24,7 +24,7 @@ from tina_azr.model.loading import Policy, load_policy, prompt_style
 from tina_azr.runs.checkpoint import renew_heads_in_manifest
 from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
-from tina_azr.selfplay.chained_tasks import stretched_tasks
+from tina_azr.selfplay.chained_tasks import chained_tasks
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import solver_prompt
 from tina_azr.tasks.heldout import load_heldout_sets
@@ -32,12 +32,12 @@ from tina_azr.tasks.queries import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
 from tina_azr.tasks.validation import Validator
 from tina_azr.train.calibration.labels import (
-    Claimed,
     Digests,
     GradedTries,
-    claims_of,
+    Predictions,
     cross_fitted,
     fit_calibration,
+    predictions_of,
     scores_of,
     try_tasks,
 )
@@ -46,7 +46,7 @@ from tina_azr.train.heads.labels import is_calibration
 from tina_azr.train.heads.refit import refit_heads
 
 PICTURE = "calibration.png"
-STRETCH_ROUNDS = 2
+CHAIN_ROUNDS = 2
 """Times that all tasks are chained at random: about a tenth of what comes of it is kept from the heads."""
 
 CELLS = 18
@@ -99,11 +99,11 @@ class _Fitted:
 
     name: str
     calibration: Calibration
-    raw: Claimed
+    raw: Predictions
     """What they say of the labels."""
-    before: Claimed
+    before: Predictions
     """What they say of the tasks that are shown: the held-out set, or the labels' own."""
-    after: Claimed
+    after: Predictions
 
 
 def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationReport:
@@ -155,7 +155,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
                 learner = refit_heads(policy, sandbox, others, config, on_progress=advance)
             heads = learner.heads
             facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=learner.labels, step=0)
-        acting = next(iter(heads.values()))
+        primary = next(iter(heads.values()))
 
         def graded(tasks: Sequence[Task], what: str, phase: Phase) -> GradedTries:
             with _task(bar, what) as advance:
@@ -163,7 +163,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
                     policy,
                     sandbox,
                     tasks,
-                    acting.shape.taps,
+                    primary.shape.taps,
                     config,
                     samples=options.samples,
                     seeds=request_seeds(options.seed, 0, phase, len(tasks)),
@@ -207,10 +207,10 @@ def _split(
 ) -> tuple[list[Task], list[Task], str]:
     """Tasks kept from the heads, up to half of them beyond reach; the others, likewise; and what the first are."""
     stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
-    draw = generator(options.seed, 0, Phase.STRETCH)
+    draw = generator(options.seed, 0, Phase.CHAINED)
     share = config.introspection.calibration_share
     longest = config.tasks.max_prompt_tokens
-    chained = stretched_tasks(stored, validator, draw, rounds=STRETCH_ROUNDS)
+    chained = chained_tasks(stored, validator, draw, rounds=CHAIN_ROUNDS)
     beyond = [t for t in chained if len(solver_prompt(policy, t)) <= longest]  # as in self-play
     back, beyond_back = ([t for t in tasks if is_calibration(t, share)] for tasks in (stored, beyond))
     half = min(options.most // 2, len(beyond_back), len(back))
@@ -223,11 +223,11 @@ def _split(
 
 def _heads(folder: Path) -> dict[str, AnyHeads]:
     """By form: those that act, then those that were trained beside them."""
-    acting = load_heads(folder)
-    if acting is None:
+    primary = load_heads(folder)
+    if primary is None:
         raise ModelError(f"there are no heads in {folder}: train a run with introspection.train_heads, or give --refit")
     others = [load_heads(folder, name) for name in head_names(folder)]
-    return {one.heads.shape.kind: one.heads for one in [acting, *(other for other in others if other is not None)]}
+    return {one.heads.shape.kind: one.heads for one in [primary, *(other for other in others if other is not None)]}
 
 
 def _fit(
@@ -241,7 +241,7 @@ def _fit(
     """For each form of heads, the acting ones first."""
     found = []
     for name, one in heads.items():
-        raw = claims_of(Introspector(one), own)
+        raw = predictions_of(Introspector(one), own)
         calibration = fit_calibration(
             raw,
             method=options.method,
@@ -252,7 +252,7 @@ def _fit(
         if held is None:  # then the labels are all there is to show
             before, after = raw, cross_fitted(raw, calibration, method=options.method, seed=options.seed)
         else:
-            before, after = (claims_of(Introspector(one, fitted), held) for fitted in (None, calibration))
+            before, after = (predictions_of(Introspector(one, fitted), held) for fitted in (None, calibration))
         found.append(_Fitted(name=name, calibration=calibration, raw=raw, before=before, after=after))
     return found
 
@@ -294,7 +294,7 @@ def _draw(fitted: _Fitted, path: Path) -> None:
     )
 
 
-def _view(before: Claimed, after: Claimed, which: str) -> ConfidenceView:
+def _view(before: Predictions, after: Predictions, which: str) -> ConfidenceView:
     first, second = (before.c0, after.c0) if which == "c0" else (before.cE, after.cE)
     return ConfidenceView(before_N=first.p_N, after_N=second.p_N, y_N=first.y_N, group_N=first.group_N)
 

@@ -59,12 +59,12 @@ class _Fitted:
         def picked(array: NDArray[np.generic], index: NDArray[np.int64]) -> Tensor:
             return torch.from_numpy(array[index])
 
-        claims = self.heads.claims(picked(labels.states_NLH, tasks))
+        predictions = self.heads.predict(picked(labels.states_NLH, tasks))
         losses = [
-            confidence_loss(claims.c0_logits_N, picked(labels.pass_rate_N, tasks)),
-            claims.c0_logits_N.sum() * 0.0,
-            budget_loss(claims.log_quantiles_NQ, picked(labels.lengths_NG, tasks), picked(labels.censored_NG, tasks)),
-            plan_loss(claims.plan_logits_NP, picked(labels.plan_NP, tasks)),
+            confidence_loss(predictions.c0_logits_N, picked(labels.pass_rate_N, tasks)),
+            predictions.c0_logits_N.sum() * 0.0,
+            budget_loss(predictions.log_quantiles_NQ, picked(labels.lengths_NG, tasks), picked(labels.censored_NG, tasks)),
+            plan_loss(predictions.plan_logits_NP, picked(labels.plan_NP, tasks)),
         ]
         if len(closes):
             logits = self.heads.close_logits(picked(labels.close_states_MLH, closes), picked(labels.close_extras_MX, closes))
@@ -136,7 +136,7 @@ class HeadLearner:
     def c0(self, states_NLH: NDArray[np.float32], tasks_N: Sequence[Task]) -> list[float]:
         """Raw confidence before thinking, of each task by the head that does not know its program."""
         states = torch.from_numpy(states_NLH)
-        by_fold = [self._fitted[name].averaged.claims(states).c0_logits_N.sigmoid().tolist() for name in _FOLDS]
+        by_fold = [self._fitted[name].averaged.predict(states).c0_logits_N.sigmoid().tolist() for name in _FOLDS]
         return [by_fold[1 - fold_of(task)][index] for index, task in enumerate(tasks_N)]
 
     # Learning.

@@ -24,12 +24,12 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
         return None
     groups = [group for group in episode.solved if group.forecast is not None]
     forecasts = [group.forecast for group in groups if group.forecast is not None]
-    attempts = [attempt for group in groups for attempt in group.attempts if attempt.cE is not None]
+    attempts = [attempt for group in groups for attempt in group.attempts if attempt.confidence_after is not None]
     correct = [float(attempt.verdict is Verdict.CORRECT) for attempt in attempts]
-    at_close = [attempt.cE for attempt in attempts if attempt.cE is not None]
+    at_close = [attempt.confidence_after for attempt in attempts if attempt.confidence_after is not None]
     rates = [group.pass_rate for group in groups]
-    c0 = [forecast.c0 for forecast in forecasts]
-    surprises = [record.surprise for record in episode.proposals if record.surprise is not None]
+    c0 = [forecast.confidence_before for forecast in forecasts]
+    bonuses = [record.introspection_bonus for record in episode.proposals if record.introspection_bonus is not None]
     probed = [plan_target(group.pass_rate, group.probe)[-1] for group in groups if group.probe is not None]
     return {
         "labels": float(report.labels),
@@ -44,7 +44,7 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
         **_lengths(groups),
         **{f"plan_{plan}": _mean([forecast.plan[plan] for forecast in forecasts]) for plan in Plan},
         "stop_right": _mean(probed),
-        "surprise": _mean(surprises),
+        "surprise": _mean(bonuses),
         "c0_loss": report.c0_loss,
         "cE_loss": report.cE_loss,
         "budget_loss": report.budget_loss,
@@ -57,7 +57,7 @@ def _lengths(groups: Sequence[SolvedTask]) -> dict[str, float | None]:
     pairs = [
         (group.forecast.budget_quantiles, attempt.completion.think_tokens)
         for group in groups
-        if group.forecast is not None and not group.walled
+        if group.forecast is not None and not group.budgeted
         for attempt in group.attempts
         if attempt.verdict is Verdict.CORRECT and not attempt.completion.forced_close
     ]

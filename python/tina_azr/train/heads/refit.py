@@ -10,7 +10,7 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox.types import Executor
-from tina_azr.selfplay.introspection import Insights
+from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.selfplay.records import solved_task
 from tina_azr.selfplay.rewards import Rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
@@ -36,9 +36,9 @@ def refit_heads(
     config = config.model_copy(update={"introspection": whole})
     learner = HeadLearner(policy, config)
     engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=learner.taps)
-    insights, rewards = Insights(policy, engine, executor, learner.introspector, config), Rewards(config.rewards)
+    introspections, rewards = SelfPlayIntrospection(policy, engine, executor, learner.introspector, config), Rewards(config.rewards)
     play = config.selfplay
-    params = SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_wall=play.think_wall)
+    params = SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit)
     order = generator(config.seed, 0, Phase.HEADS).permutation(len(tasks))
     for step, start in enumerate(range(0, len(tasks), CHUNK), start=1):
         chosen = [tasks[number] for number in order[start : start + CHUNK]]
@@ -50,9 +50,9 @@ def refit_heads(
             params=params,
             seeds=request_seeds(config.seed, step, Phase.HEADS, len(chosen)),
         )
-        seen = insights.of_groups(step, tries, frozenset(), Phases())
+        seen = introspections.of_groups(step, tries, frozenset(), Phases())
         graded = zip(tries, grade_tries(executor, tries), seen, strict=True)
-        learner.update(step, [solved_task(group, verdicts, rewards, insight) for group, verdicts, insight in graded])
+        learner.update(step, [solved_task(group, verdicts, rewards, introspection) for group, verdicts, introspection in graded])
         if on_progress is not None:
             on_progress(min(start + CHUNK, len(tasks)), len(tasks))
     return learner
