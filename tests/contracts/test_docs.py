@@ -14,11 +14,12 @@ from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics import HeldoutCell, HeldoutMetrics, StepMetrics
 from tina_azr.sandbox import Sandbox
-from tina_azr.selfplay.rewards import GradedAttempt, Rewards
+from tina_azr.selfplay.rewards import Rewards
+from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.blocks import fence
 from tina_azr.tasks.grading import grade
 from tina_azr.tasks.modes import MODES
-from tina_azr.tasks.types import Task, TaskRejected, Verdict
+from tina_azr.tasks.types import Role, Task, TaskRejected, Verdict
 from tina_azr.tasks.validation import Validator
 from tina_azr.text.style import PromptStyle
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
@@ -84,13 +85,21 @@ def test_the_reward_term_of_the_page_changes_a_reward() -> None:
         think_tokens=50,
         forced_close=False,
     )
-    attempt = GradedAttempt(task=Task(key="k", mode="deduction", program=""), completion=completion, verdict=Verdict.CORRECT)
+    rollout = Rollout(
+        role=Role.SOLVER,
+        mode="deduction",
+        group="k",
+        prompt_ids=(1,),
+        completion=completion,
+        answer="",
+        verdict=Verdict.CORRECT,
+    )
     plain, priced = (
         Rewards(load_config(None, [f"rewards.solver_terms={terms}"]).rewards)
         for terms in ("[correctness]", "[correctness, brevity]")
     )
-    assert plain.of_attempt(attempt) == 1.0
-    assert priced.of_attempt(attempt) == pytest.approx(0.95)
+    assert plain.of_solver(rollout) == 1.0
+    assert priced.of_solver(rollout) == pytest.approx(0.95)
 
 
 @pytest.mark.usefixtures("extended")

@@ -7,6 +7,7 @@ must say other log-probabilities than before: it decodes with the weights that w
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -18,7 +19,7 @@ from tina_azr.model.loading import load_policy
 from tina_azr.model.memory import ModelShape, estimate_memory
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
-from tina_azr.selfplay.types import Sample
+from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.types import Role
 from tina_azr.train.learner import Learner
 
@@ -50,13 +51,15 @@ def main() -> None:
     seconds = perf_counter() - began
     tokens = sum(len(one.ids_T) for one in before)
     print(f"{tokens:,} tokens in {seconds:.1f} s: {tokens / seconds:,.0f} a second with {config.selfplay.slots} slots")
-    samples = [
-        Sample(role=Role.SOLVER, mode="deduction", group="g", prompt_ids=prompt, completion=one, reward=0.0) for one in before
+    rollouts = [
+        Rollout(role=Role.SOLVER, mode="deduction", group="g", index=index, prompt_ids=prompt, completion=one, answer=None)
+        for index, one in enumerate(before)
     ]
     on_gpu = torch.cuda.is_available()
     for step in (1, 2):
         began = perf_counter()
-        report = learner.update(samples, np.random.default_rng(step).standard_normal(len(samples)), step)
+        drawn = np.random.default_rng(step).standard_normal(len(rollouts)).tolist()
+        report = learner.update([replace(one, advantage=value) for one, value in zip(rollouts, drawn, strict=True)], step)
         seen = tokens + len(prompt) * len(before)
         seconds = perf_counter() - began
         print(

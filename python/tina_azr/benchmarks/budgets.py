@@ -30,7 +30,8 @@ from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.seeding import Phase, request_seeds
-from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
+from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
+from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.heldout import load_heldout_sets
 from tina_azr.tasks.types import Task, Verdict
 
@@ -67,7 +68,7 @@ class Bench:
     def arm(self, think_limit: int | None = None, hook: PromptHook | None = None) -> Arm:
         """One fixed wall, a wall for each prompt, or none."""
         play = self._config.selfplay
-        tries = sample_tries(
+        groups = sample_rollouts(
             self._policy,
             self._engine,
             self._tasks,
@@ -76,17 +77,18 @@ class Bench:
             seeds=request_seeds(self._config.seed, 0, Phase.HELDOUT, len(self._tasks)),
             on_prompts=hook,
         )
-        correct = [[verdict is Verdict.CORRECT for verdict in verdicts] for verdicts in grade_tries(self._executor, tries)]
-        completions = [completion for group in tries for completion in group.completions_G]
+        graded = [group.rollouts for group in grade_rollouts(self._executor, groups)]
+        correct = [[rollout.verdict is Verdict.CORRECT for rollout in rollouts] for rollouts in graded]
+        completions = [rollout.completion for rollouts in graded for rollout in rollouts]
         tokens = [one.think_tokens - int(one.forced_T[: one.think_tokens].sum()) for one in completions]
         return Arm(
             correct_NG=np.array(correct),
-            tokens_NG=np.array(tokens).reshape(len(tries), -1),
+            tokens_NG=np.array(tokens).reshape(len(groups), -1),
             forced=float(np.mean([one.forced_close for one in completions])),
             c0_N=np.array(
                 [
                     forecast.confidence_before
-                    for forecast in self._introspector.forecasts(_states(tries), [one.mode for one in self._tasks])
+                    for forecast in self._introspector.forecasts(_states(groups), [one.mode for one in self._tasks])
                 ]
             ),
         )
@@ -109,8 +111,8 @@ class Bench:
         return think_limits
 
 
-def _states(tries: Sequence[Tries]) -> NDArray[np.float32]:
-    return np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
+def _states(groups: Sequence[RolloutGroup]) -> NDArray[np.float32]:
+    return np.stack([group.prompt_states_LH for group in groups if group.prompt_states_LH is not None])
 
 
 def least_confidence(free: Arm, share: float) -> float:

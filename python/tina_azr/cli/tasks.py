@@ -136,7 +136,7 @@ def _print_task(stored: "StoredTask", console: "Console") -> None:
     task = stored.task
     console.print(f"[bold]{task.mode}[/bold]  {task.key}")
     console.print(
-        f"from step {stored.step}; {counted(task.steps, 'step')}; solved {percent(stored.pass_rate, 0)}, {stored.tried} attempts"
+        f"from step {stored.step}; {counted(task.length, 'step')}; solved {percent(stored.pass_rate, 0)}, {stored.tried} attempts"
     )
     _print_program(task.program, console)
     if task.message:

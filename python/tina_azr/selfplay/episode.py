@@ -1,14 +1,15 @@
-"""One round of self-play, the whole story on one page: propose, validate, solve, reward (Zhao et al., "Absolute Zero", 2025).
+"""One round of self-play on one page: propose, validate, solve, reward (Zhao et al., "Absolute Zero", 2025).
 
-One policy plays both roles. As *proposer* it invents tasks, unlike some that it is shown; the sandbox says which of them are sound.
-As *solver* it tries every new task several times; the sandbox says which tries are right. A proposal earns the more the more its
-task can teach, a try earns by being right, and both are learned from.
+One policy plays both roles. As *proposer* it invents tasks that differ from some that it is shown; the sandbox decides which of them are
+valid. As *solver* it samples a group of rollouts for every new task; the sandbox decides which of them are correct. A proposal earns by
+how much its task can teach, a solver rollout by being correct, and the policy learns from both.
 
-Beyond the original: the tries that measure learnability are trained on as well (there they are thrown away), and a round is one
-transaction of the buffer, made as the last thing: until then a round can be given up without a trace.
+Two things differ from the original. The solver rollouts that measure learnability are trained on as well (there they are thrown away).
+A round is one transaction of the buffer, made at the end: until then a round can be abandoned without a trace.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from tina_azr.config import Config
@@ -18,21 +19,23 @@ from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.chained_tasks import SPARE, chained_proposals
 from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.selfplay.length_cap import RECENT_STEPS, LengthCap
-from tina_azr.selfplay.proposing import ProposerRollout, draw_assignments, sample_proposals
-from tina_azr.selfplay.records import NO_INTROSPECTION, learner_samples, proposal_record, solved_task, task_result
+from tina_azr.selfplay.proposing import draw_assignments, sample_proposals
 from tina_azr.selfplay.rewards import Rewards, shuffle_rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
-from tina_azr.selfplay.solving import grade_tries, sample_tries, solver_prompt
+from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts, solver_prompt, task_result
 from tina_azr.selfplay.timing import Phases
-from tina_azr.selfplay.types import Episode, ProposalRecord, Sample, SolvedTask
+from tina_azr.selfplay.types import Episode, ProposalRecord, Rollout, RolloutGroup
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import program_length
-from tina_azr.tasks.types import Proposal, RejectReason, Task, TaskRejected
+from tina_azr.tasks.types import RejectReason, Task, TaskRejected
 from tina_azr.tasks.validation import Validator
+
+INDUCTION = "induction"
+"""The mode of `selfplay.induction_min_pass_rate`."""
 
 
 class CountingExecutor(Executor, Protocol):
-    """A sandbox that counts."""
+    """Sandbox that counts its runs."""
 
     @property
     def programs_run(self) -> int:
@@ -41,7 +44,7 @@ class CountingExecutor(Executor, Protocol):
 
 
 class SelfPlay:
-    """Plays rounds with one policy and one buffer."""
+    """Rounds of one policy with one buffer."""
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class SelfPlay:
         held_out_keys: Collection[str] = frozenset(),
         introspection: SelfPlayIntrospection | None = None,
     ) -> None:
-        """`insight` reads the policy's states; without it nothing is forecast, and nothing else is different."""
+        """`introspection` reads the policy's states. Without it nothing is forecast, and nothing else is different."""
         self._policy = policy
         self._engine = engine
         self._executor = executor
@@ -73,27 +76,26 @@ class SelfPlay:
         programs_before = self._executor.programs_run
         cap = self._length_cap(step)
 
-        rollouts = self._propose(step, cap, phases)
-        judged = self._validate(rollouts, cap, phases)
-        new = [task for task in judged if isinstance(task, Task)]
-        solved = self._solve(step, new + self._known_tasks(step, new), phases)
-        proposals = self._reward(rollouts, judged, solved)
+        proposals = self._validate(self._propose(step, cap, phases), cap, phases)
+        new = [record.task for record in proposals if record.task is not None]
+        groups = self._solve(step, new + self._known_tasks(step, new), phases)
+        proposals = self._reward(proposals, groups)
         chained = self._solve_chained(step, phases)
-        samples = self._samples(step, proposals, solved)
+        rollouts = self._training_rollouts(step, proposals, groups)
 
-        self._buffer.record_step(step, [task_result(one) for one in solved])
+        self._buffer.record_step(step, [task_result(group) for group in groups])
         return Episode(
             step=step,
             proposals=tuple(proposals),
-            solved=tuple(solved),
-            samples=samples,
+            groups=tuple(groups),
+            rollouts=rollouts,
             chained=tuple(chained),
             seconds=dict(phases.seconds),
             programs_run=self._executor.programs_run - programs_before,
         )
 
-    def _propose(self, step: int, cap: LengthCap, phases: Phases) -> list[ProposerRollout]:
-        """Show references, ask for tasks."""
+    def _propose(self, step: int, cap: LengthCap, phases: Phases) -> list[ProposalRecord]:
+        """Show references, sample proposals."""
         draw = generator(self._config.seed, step, Phase.REFERENCES)
         assignments = draw_assignments(self._policy, self._buffer, cap, self._config, draw)
         with phases.phase("propose", len(assignments)) as on_progress:
@@ -101,32 +103,38 @@ class SelfPlay:
                 self._policy,
                 self._engine,
                 assignments,
+                step=step,
                 params=self._params,
                 seeds=request_seeds(self._config.seed, step, Phase.PROPOSE, len(assignments)),
                 on_progress=on_progress,
             )
 
-    def _validate(self, rollouts: Sequence[ProposerRollout], cap: LengthCap, phases: Phases) -> list[Task | TaskRejected]:
-        """Run what was proposed; a task, or why not, for each rollout."""
-        with phases.phase("validate", len(rollouts)):
-            readable = [rollout.read for rollout in rollouts if isinstance(rollout.read, Proposal)]
-            validated = iter(self._validator.validate(readable))
-            judged = [next(validated) if isinstance(rollout.read, Proposal) else rollout.read for rollout in rollouts]
-            return [self._admit(one, cap) if isinstance(one, Task) else one for one in judged]
+    def _validate(self, records: Sequence[ProposalRecord], cap: LengthCap, phases: Phases) -> list[ProposalRecord]:
+        """Run the programs of the proposals; returns each with its task, or with the reason for its rejection."""
+        with phases.phase("validate", len(records)):
+            judged = iter(self._validator.validate([record.proposal for record in records if record.proposal is not None]))
+            return [record if record.proposal is None else self._judged(record, next(judged), cap) for record in records]
 
-    def _admit(self, task: Task, cap: LengthCap) -> Task | TaskRejected:
-        """What is sound may still be too long to be read, or to be solved by now."""
+    def _judged(self, record: ProposalRecord, outcome: Task | TaskRejected, cap: LengthCap) -> ProposalRecord:
+        if isinstance(outcome, Task):
+            outcome = self._check_length(outcome, cap)
+        if isinstance(outcome, TaskRejected):
+            return replace(record, reject=outcome.reason, detail=outcome.detail)
+        return replace(record, task=outcome)
+
+    def _check_length(self, task: Task, cap: LengthCap) -> Task | TaskRejected:
+        """A valid task may still be too long to be read, or to be solved by now."""
         tokens, longest = len(solver_prompt(self._policy, task)), self._config.tasks.max_prompt_tokens
         if tokens > longest:
             return TaskRejected(RejectReason.TOO_LONG, f"a prompt of {tokens} tokens, {longest} are allowed")
-        if not cap.allows(task.mode, task.steps):
-            return TaskRejected(RejectReason.OVER_LENGTH_CAP, f"{task.steps} steps, the solver is not there yet")
+        if not cap.allows(task.mode, task.length):
+            return TaskRejected(RejectReason.OVER_LENGTH_CAP, f"program length {task.length} is over the present length cap")
         return task
 
     def _known_tasks(self, step: int, new: Sequence[Task]) -> list[Task]:
-        """Known tasks to try once more, in place of proposals that came to nothing: each mode always tries as many tasks.
+        """Draw known tasks in place of rejected proposals, so that each mode always solves the same number of tasks.
 
-        As in the original; and it keeps the buffer's pass rates in step with the policy.
+        As in the original. It also keeps the buffer's pass rates in step with the policy.
         """
         draw = generator(self._config.seed, step, Phase.KNOWN_TASKS)
         counts = [(mode, sum(task.mode == mode for task in new)) for mode in self._config.tasks.modes]
@@ -138,12 +146,12 @@ class SelfPlay:
             for task in self._buffer.sample_tasks(draw, mode, wanted - count, by_confidence=by_confidence)
         ]
 
-    def _solve(self, step: int, tasks: Sequence[Task], phases: Phases) -> list[SolvedTask]:
-        """A group of tries at each task, graded and rewarded, with what the heads said of it beforehand."""
+    def _solve(self, step: int, tasks: Sequence[Task], phases: Phases) -> list[RolloutGroup]:
+        """Sample a group of rollouts for each task, grade and reward them, and add the forecasts of the heads."""
         play, introspection = self._config.selfplay, self._introspection
         budgeted = introspection.budgeted_groups(step, tasks) if introspection else frozenset()
         with phases.phase("solve", len(tasks) * play.group_size) as on_progress:
-            tries = sample_tries(
+            groups = sample_rollouts(
                 self._policy,
                 self._engine,
                 tasks,
@@ -154,28 +162,24 @@ class SelfPlay:
                 on_progress=on_progress,
             )
         with phases.phase("grade", len(tasks) * play.group_size):
-            verdicts = grade_tries(self._executor, tries)
-        introspections = (
-            introspection.of_groups(step, tries, budgeted, phases) if introspection else [NO_INTROSPECTION] * len(tasks)
-        )
-        graded = zip(tries, verdicts, introspections, strict=True)
-        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
+            graded = [self._rewards.reward_group(group) for group in grade_rollouts(self._executor, groups)]
+        return introspection.read(step, graded, budgeted, phases) if introspection else graded
 
-    def _solve_chained(self, step: int, phases: Phases) -> list[SolvedTask]:
-        """Tasks beyond reach, for the heads: validated and tried like others, and then forgotten."""
+    def _solve_chained(self, step: int, phases: Phases) -> list[RolloutGroup]:
+        """Solve chained tasks for the heads: they are validated and graded like others, then forgotten."""
         modes, share = self._config.tasks.modes, self._config.introspection.chained_share
         wanted = round(share * self._config.selfplay.proposals_per_mode)
         if self._introspection is None or not wanted:
             return []
         draw = generator(self._config.seed, step, Phase.CHAINED)
         found: list[Task] = []
-        with phases.phase("stretch"):
+        with phases.phase("chained"):
             for mode in modes:
                 known = self._buffer.sample_tasks(draw, mode, 2 * SPARE * wanted)
                 judged = self._validator.validate(chained_proposals(known))
                 fitting = [task for task in judged if isinstance(task, Task) and self._fits(task)]
                 found += fitting[:wanted]
-            tries = sample_tries(
+            groups = sample_rollouts(
                 self._policy,
                 self._engine,
                 found,
@@ -183,29 +187,35 @@ class SelfPlay:
                 params=self._params,
                 seeds=request_seeds(self._config.seed, step, Phase.CHAINED, len(found)),
             )
-            verdicts = grade_tries(self._executor, tries)
-        introspections = self._introspection.of_groups(step, tries, frozenset(), phases, probing=False)
-        graded = zip(tries, verdicts, introspections, strict=True)
-        return [solved_task(group, of_group, self._rewards, seen) for group, of_group, seen in graded]
+            graded = [self._rewards.reward_group(group) for group in grade_rollouts(self._executor, groups)]
+        return self._introspection.read(step, graded, frozenset(), phases, probing=False)
 
     def _fits(self, task: Task) -> bool:
         return len(solver_prompt(self._policy, task)) <= self._config.tasks.max_prompt_tokens
 
-    def _reward(
-        self, rollouts: Sequence[ProposerRollout], judged: Sequence[Task | TaskRejected], solved: Sequence[SolvedTask]
-    ) -> list[ProposalRecord]:
-        """What each proposal earns, now that its task has been tried."""
-        groups = {(group.task.mode, group.task.key): group for group in solved}
-        outcomes = [one if isinstance(one, TaskRejected) else groups[one.mode, one.key] for one in judged]
-        records = [proposal_record(rollout, outcome, self._rewards) for rollout, outcome in zip(rollouts, outcomes, strict=True)]
-        return self._introspection.reward(records, outcomes) if self._introspection else records
+    def _reward(self, records: Sequence[ProposalRecord], groups: Sequence[RolloutGroup]) -> list[ProposalRecord]:
+        """Reward each proposal, now that its task has been solved."""
+        solved = {(group.task.mode, group.task.key): group for group in groups}
+        own = [solved[record.task.mode, record.task.key] if record.task else None for record in records]
+        rewarded = [self._rewards.reward_proposal(record, group) for record, group in zip(records, own, strict=True)]
+        return self._introspection.reward(rewarded, own) if self._introspection else rewarded
 
-    def _samples(self, step: int, proposals: Sequence[ProposalRecord], solved: Sequence[SolvedTask]) -> tuple[Sample, ...]:
-        """What the learner gets. In the control the rewards are shuffled here and nowhere before: all else is as it would be."""
-        samples = learner_samples(step, proposals, solved, self._config.selfplay)
+    def _training_rollouts(
+        self, step: int, records: Sequence[ProposalRecord], groups: Sequence[RolloutGroup]
+    ) -> tuple[Rollout, ...]:
+        """Return the rollouts to train on: every proposal, and the groups that teach something.
+
+        The control shuffles the rewards here and nowhere before, so that everything else stays as it would be.
+        """
+        rollouts = [record.rollout for record in records]
+        rollouts += [rollout for group in groups if self._teaches(group) for rollout in group.rollouts]
         if self._config.selfplay.random_rewards:
-            return shuffle_rewards(samples, generator(self._config.seed, step, Phase.RANDOM_REWARDS))
-        return tuple(samples)
+            return shuffle_rewards(rollouts, generator(self._config.seed, step, Phase.RANDOM_REWARDS))
+        return tuple(rollouts)
+
+    def _teaches(self, group: RolloutGroup) -> bool:
+        # Nothing checks an induction task's message: if no rollout succeeds, it may well describe another program.
+        return group.task.mode != INDUCTION or group.pass_rate > self._config.selfplay.induction_min_pass_rate
 
     def _length_cap(self, step: int) -> LengthCap:
         return LengthCap.of(

@@ -1,7 +1,7 @@
-"""Accuracy on the frozen set: the only curve that shows learning. Axis: `_N` held-out tasks, in the order of the set.
+"""Accuracy on the frozen held-out set: the only curve that shows learning. Axis: `_N` held-out tasks, in the order of the set.
 
-Every evaluation of a run draws with the same seeds, so two of them differ by the policy and share their luck: compare them task by
-task (`compare`), where most of the noise of the set itself cancels.
+Every evaluation of a run draws with the same seeds, so two of them differ only by the policy. Compare them task by task
+(`runs/comparison`): most of the noise of the set cancels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.seeding import Phase, request_seeds
-from tina_azr.selfplay.solving import grade_tries, sample_tries
+from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
 from tina_azr.tasks.types import HeldoutTask, Verdict
 
 IN_DISTRIBUTION = range(1, 4)
-"""What the embedded model's warm start knew: the headline is pooled over these."""
+"""Program lengths that the embedded model's warm start has seen. The headline is the accuracy over these."""
 LONGER = range(4, 7)
-"""What it never saw."""
+"""Program lengths that it has not seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """A share of correct answers with its standard error."""
+    """Share of correct answers with its standard error."""
 
     n: int
     """Tasks."""
@@ -35,7 +35,7 @@ class Accuracy:
     stderr: float
     """Sample standard deviation of the tasks' shares over sqrt(n); sqrt(p (1 - p) / (n - 1)) for one sample a task."""
     accuracy_greedy: float | None
-    """None where greedy decoding was left out."""
+    """None if greedy decoding was left out."""
     stderr_greedy: float | None
     think_tokens: float
     """Mean over tasks, at the evaluation temperature."""
@@ -43,14 +43,14 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldoutReport:
-    """One evaluation. Pools of no task are absent from the mappings, and have n = 0 in `easy` and `hard`."""
+    """One evaluation. Parts without tasks are absent from the mappings, and have n = 0 in `in_distribution` and `longer`."""
 
-    easy: Accuracy
-    """Strata 1 to 3, all modes: the headline."""
-    hard: Accuracy
-    """Strata 4 to 6, all modes."""
+    in_distribution: Accuracy
+    """Program lengths 1 to 3, all modes: the headline."""
+    longer: Accuracy
+    """Program lengths 4 to 6, all modes."""
     by_mode: Mapping[str, Accuracy]
-    """Strata 1 to 3."""
+    """Program lengths 1 to 3."""
     by_stratum: Mapping[int, Accuracy]
     """All modes."""
     keys_N: tuple[str, ...]
@@ -60,16 +60,6 @@ class HeldoutReport:
     """Share of correct samples of each task, at the evaluation temperature."""
     greedy_N: NDArray[np.bool_] | None
     think_tokens_N: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedDifference:
-    """How much one evaluation is above another, task by task."""
-
-    n: int
-    difference: float
-    stderr: float
-    """Of the mean of the per-task differences. It holds what evaluation noise does; the spread over training seeds is not in it."""
 
 
 def evaluate_heldout(
@@ -83,13 +73,13 @@ def evaluate_heldout(
     samples: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> HeldoutReport:
-    """`samples` attempts at temperature 1 and, where configured, one greedy attempt, at every task."""
+    """Sample `samples` rollouts of every task at temperature 1 and, if configured, one greedy rollout."""
     sampled = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=1.0, think_limit=config.selfplay.think_limit)
     greedy = SamplingParams(max_tokens=config.selfplay.max_tokens, temperature=0.0, think_limit=config.selfplay.think_limit)
     total = len(tasks) * (samples + config.heldout.greedy)
 
-    def attempt(params: SamplingParams, group_size: int, done_before: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        tries = sample_tries(
+    def sample(params: SamplingParams, group_size: int, done_before: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        groups = sample_rollouts(
             policy,
             engine,
             [task.task for task in tasks],
@@ -98,12 +88,13 @@ def evaluate_heldout(
             seeds=request_seeds(seed, 0, Phase.HELDOUT, len(tasks)),
             on_progress=(lambda done, _: on_progress(done_before + done, total)) if on_progress else None,
         )
-        correct = [[verdict is Verdict.CORRECT for verdict in group] for group in grade_tries(executor, tries)]
-        think = [[completion.think_tokens for completion in group.completions_G] for group in tries]
+        graded = [group.rollouts for group in grade_rollouts(executor, groups)]
+        correct = [[rollout.verdict is Verdict.CORRECT for rollout in rollouts] for rollouts in graded]
+        think = [[rollout.completion.think_tokens for rollout in rollouts] for rollouts in graded]
         return np.array(correct, dtype=np.bool_), np.array(think, dtype=np.float64)
 
-    correct_NG, think_NG = attempt(sampled, samples, 0)
-    greedy_N = attempt(greedy, 1, len(tasks) * samples)[0][:, 0] if config.heldout.greedy else None
+    correct_NG, think_NG = sample(sampled, samples, 0)
+    greedy_N = sample(greedy, 1, len(tasks) * samples)[0][:, 0] if config.heldout.greedy else None
     return report(tasks, correct_NG.mean(axis=1), greedy_N, think_NG.mean(axis=1))
 
 
@@ -113,10 +104,10 @@ def report(
     greedy_N: NDArray[np.bool_] | None,
     think_tokens_N: NDArray[np.float64],
 ) -> HeldoutReport:
-    """Pool per-task results."""
+    """Average per-task results over the parts of the set."""
     strata_N = np.array([task.stratum for task in tasks])
     modes_N = np.array([task.task.mode for task in tasks])
-    easy_N = np.isin(strata_N, IN_DISTRIBUTION)
+    in_distribution_N = np.isin(strata_N, IN_DISTRIBUTION)
 
     def pool(of_N: NDArray[np.bool_]) -> Accuracy:
         accuracy, stderr = _mean_and_stderr(shares_N[of_N])
@@ -132,9 +123,9 @@ def report(
         )
 
     return HeldoutReport(
-        easy=pool(easy_N),
-        hard=pool(np.isin(strata_N, LONGER)),
-        by_mode={mode: pool(easy_N & (modes_N == mode)) for mode in dict.fromkeys(modes_N[easy_N].tolist())},
+        in_distribution=pool(in_distribution_N),
+        longer=pool(np.isin(strata_N, LONGER)),
+        by_mode={mode: pool(in_distribution_N & (modes_N == mode)) for mode in dict.fromkeys(modes_N[in_distribution_N].tolist())},
         by_stratum={stratum: pool(strata_N == stratum) for stratum in sorted(set(strata_N.tolist()))},
         keys_N=tuple(task.task.key for task in tasks),
         modes_N=tuple(modes_N.tolist()),
@@ -143,27 +134,6 @@ def report(
         greedy_N=greedy_N,
         think_tokens_N=think_tokens_N,
     )
-
-
-def compare(
-    before: HeldoutReport, after: HeldoutReport, *, strata: Sequence[int] = IN_DISTRIBUTION, greedy: bool = False
-) -> PairedDifference:
-    """`after` minus `before` on the same tasks. Raises ValueError if they were evaluated on different sets."""
-    # Deduction and abduction share keys: a held-out task is its key and its mode.
-    if (before.keys_N, before.modes_N) != (after.keys_N, after.modes_N):
-        raise ValueError("these two evaluations are of different held-out sets: they cannot be compared task by task")
-    first, second = (_results(evaluation, greedy=greedy) for evaluation in (before, after))
-    differences = (second - first)[np.isin(before.strata_N, strata)]
-    difference, stderr = _mean_and_stderr(differences)
-    return PairedDifference(n=len(differences), difference=difference, stderr=stderr)
-
-
-def _results(evaluation: HeldoutReport, *, greedy: bool) -> NDArray[np.float64]:
-    if not greedy:
-        return evaluation.shares_N
-    if evaluation.greedy_N is None:
-        raise ValueError("one of these evaluations has no greedy results: set heldout.greedy")
-    return evaluation.greedy_N.astype(np.float64)
 
 
 def _mean_and_stderr(values_N: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Proposer rollouts: references to prompts, prompts to completions, completions to proposals or the reason why not."""
+"""Proposer rollouts: which programs each proposer is shown, its prompt, its completion, and the parsed proposal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,35 +7,25 @@ import numpy as np
 
 from tina_azr.config import Config
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.types import Completion, RolloutEngine, RolloutRequest, SamplingParams
+from tina_azr.rollout.types import RolloutEngine, RolloutRequest, SamplingParams
 from tina_azr.selfplay.length_cap import LengthCap
 from tina_azr.selfplay.solving import read_answer
+from tina_azr.selfplay.types import ProposalRecord, Rollout
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.identity import program_length
 from tina_azr.tasks.modes import MODES
-from tina_azr.tasks.types import Proposal, Reference, RejectReason, TaskRejected
+from tina_azr.tasks.types import Reference, RejectReason, Role, TaskRejected
 from tina_azr.text.style import PromptStyle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What one proposer is asked for."""
+    """Mode and references of one proposer's prompt."""
 
     mode: str
     references: tuple[Reference, ...]
     extend: bool
-    """Asked for one more step than the reference has, not for something new."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProposerRollout:
-    """One proposer's answer, read but not validated."""
-
-    assignment: Assignment
-    prompt_ids: tuple[int, ...]
-    completion: Completion
-    answer: str | None
-    read: Proposal | TaskRejected
+    """Ask for the reference made one step longer, not for something new."""
 
 
 def sample_proposals(
@@ -43,45 +33,47 @@ def sample_proposals(
     engine: RolloutEngine,
     assignments: Sequence[Assignment],
     *,
+    step: int,
     params: SamplingParams,
     seeds: Sequence[int],
     on_progress: Callable[[int, int], None] | None = None,
-) -> list[ProposerRollout]:
-    """One completion for each assignment, in their order."""
+) -> list[ProposalRecord]:
+    """Sample one completion for each assignment, in their order, and parse it. An answer that cannot be parsed is rejected here."""
     requests = [
         RolloutRequest(prompt_ids=proposer_prompt(policy, assignment), group_size=1, params=params, seed=seed)
         for assignment, seed in zip(assignments, seeds, strict=True)
     ]
     groups = engine.generate(requests, on_progress)
-    rollouts = []
-    for assignment, group in zip(assignments, groups, strict=True):
+    records = []
+    for number, (assignment, group) in enumerate(zip(assignments, groups, strict=True)):
         (completion,) = group.completions_G
-        answer = read_answer(policy.tokenizer, completion)
-        rollouts.append(
-            ProposerRollout(
-                assignment=assignment,
-                prompt_ids=group.prompt_ids,
-                completion=completion,
-                answer=answer,
-                read=_read(assignment, answer),
-            )
+        rollout = Rollout(
+            role=Role.PROPOSER,
+            mode=assignment.mode,
+            group=f"{step}/{number}",
+            prompt_ids=group.prompt_ids,
+            completion=completion,
+            answer=read_answer(policy.tokenizer, completion),
         )
-    return rollouts
+        records.append(_parsed(rollout, assignment))
+    return records
 
 
 def proposer_prompt(policy: Policy, assignment: Assignment) -> tuple[int, ...]:
-    """What a proposer reads, up to the opened thought."""
+    """Return the ids of a proposer's prompt, up to the opened `<think>`."""
     mode = MODES[assignment.mode]
     return policy.tokenizer.render(mode.propose_prompt(policy.style, assignment.references, extend=assignment.extend))
 
 
-def _read(assignment: Assignment, answer: str | None) -> Proposal | TaskRejected:
-    if answer is None:
-        return TaskRejected(RejectReason.NO_ANSWER, "the completion ended before an answer did")
+def _parsed(rollout: Rollout, assignment: Assignment) -> ProposalRecord:
+    references = assignment.references
     try:
-        return MODES[assignment.mode].parse_proposal(answer, assignment.references)
+        if rollout.answer is None:
+            raise TaskRejected(RejectReason.NO_ANSWER, "the completion ended before an answer did")
+        proposal = MODES[assignment.mode].parse_proposal(rollout.answer, references)
     except TaskRejected as rejected:
-        return rejected
+        return ProposalRecord(rollout=rollout, references=references, proposal=None, reject=rejected.reason, detail=rejected.detail)
+    return ProposalRecord(rollout=rollout, references=references, proposal=proposal)
 
 
 REDRAWS = 8

@@ -18,7 +18,7 @@ def task_to_json(task: Task) -> Json:
     """The fields of a task that are not empty."""
     fields: Json = {name: getattr(task, name) for name in _TEXTS}
     fields |= {name: pairs_to_json(getattr(task, name)) for name in _PAIRS}
-    fields["steps"] = task.steps
+    fields["steps"] = task.length
     return {name: value for name, value in fields.items() if value not in ("", [])}
 
 
@@ -30,7 +30,7 @@ def task_from_json(fields: Mapping[str, Any]) -> Task:
     if not isinstance(steps, int) or isinstance(steps, bool):
         raise ConfigError("`steps` must be a whole number")
     visible, hidden = (pairs_from_json(fields.get(name, []), name) for name in _PAIRS)
-    return Task(**texts, visible=visible, hidden=hidden, steps=steps)
+    return Task(**texts, visible=visible, hidden=hidden, length=steps)
 
 
 def heldout_to_json(held_out: HeldoutTask) -> Json:

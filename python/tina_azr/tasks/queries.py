@@ -26,8 +26,8 @@ class TaskFilter:
     mode: str | None = None
     min_pass_rate: float | None = None
     max_pass_rate: float | None = None
-    min_steps: int | None = None
-    max_steps: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
     since_step: int | None = None
     """Of self-play."""
     contains: str | None = None
@@ -112,8 +112,8 @@ def _where(wanted: TaskFilter) -> tuple[str, tuple[object, ...]]:
         "mode = ?": wanted.mode,
         "attempts > 0 AND correct / attempts >= ?": wanted.min_pass_rate,
         "attempts > 0 AND correct / attempts <= ?": wanted.max_pass_rate,
-        "steps >= ?": wanted.min_steps,
-        "steps <= ?": wanted.max_steps,
+        "steps >= ?": wanted.min_length,
+        "steps <= ?": wanted.max_length,
         "step >= ?": wanted.since_step,
         "instr(program || char(10) || message, ?) > 0": wanted.contains,
     }

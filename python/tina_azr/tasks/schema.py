@@ -121,7 +121,7 @@ def task_to_row(task: Task) -> tuple[str | int, ...]:
     """Values of `TASK_COLUMNS`."""
     visible, hidden = (json.dumps(pairs_to_json(pairs), ensure_ascii=False) for pairs in (task.visible, task.hidden))
     texts = (task.key, task.mode, task.program, task.input, task.output, task.message, visible, hidden, task.structure)
-    return (*texts, task.steps)
+    return (*texts, task.length)
 
 
 def stored_from_row(row: sqlite3.Row, estimates: tuple[Estimate, ...] = ()) -> StoredTask:
@@ -136,7 +136,7 @@ def stored_from_row(row: sqlite3.Row, estimates: tuple[Estimate, ...] = ()) -> S
         visible=pairs_from_json(json.loads(row["visible"]), "visible"),
         hidden=pairs_from_json(json.loads(row["hidden"]), "hidden"),
         structure=row["structure"],
-        steps=row["steps"],
+        length=row["steps"],
     )
     return StoredTask(
         task=task,

@@ -109,7 +109,7 @@ class Task:
     """Induction: pairs the answer must satisfy."""
     structure: str = ""
     """Digest of the canonical program with its constants masked: its template."""
-    steps: int = 0
+    length: int = 0
     """Statements of the program that are not a plain `return name`: a rough length."""
 
 

@@ -67,7 +67,7 @@ class _Read:
 
     proposal: Proposal
     structure: str
-    steps: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class Validator:
             return _Read(
                 proposal=proposal,
                 structure=program_structure(proposal.program, mask_constants=settings.mask_constants),
-                steps=program_length(proposal.program),
+                length=program_length(proposal.program),
             )
         except SyntaxError as error:
             raise TaskRejected(RejectReason.POLICY, f"the program is not Python: {error.msg}") from error
@@ -181,7 +181,7 @@ class Validator:
             proposal=one.read.proposal,
             key=one.key,
             structure=one.read.structure,
-            steps=one.read.steps,
+            length=one.read.length,
             examples=tuple(examples),
             probe_outputs=tuple(outcome.value for outcome in probed),
         )

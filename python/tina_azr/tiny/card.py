@@ -14,7 +14,7 @@ from tina_azr.selfplay.heldout import Accuracy, HeldoutReport, evaluate_heldout
 from tina_azr.selfplay.proposing import Assignment, sample_proposals
 from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.seeds import load_seeds
-from tina_azr.tasks.types import Proposal, TaskRejected
+from tina_azr.tasks.types import TaskRejected
 from tina_azr.tasks.validation import Validator
 from tina_azr.text.style import PromptStyle
 
@@ -45,8 +45,8 @@ class Measurement:
             "samples_per_task": SAMPLES,
             "valid_rate": round(self.valid_rate, 4),
             "distinct_rate": round(self.distinct_rate, 4),
-            "strata_1_3": _plain(self.heldout.easy),
-            "strata_4_6": _plain(self.heldout.hard),
+            "strata_1_3": _plain(self.heldout.in_distribution),
+            "strata_4_6": _plain(self.heldout.longer),
             "by_mode": {mode: _plain(figures) for mode, figures in self.heldout.by_mode.items()},
             "by_stratum": {str(stratum): _plain(figures) for stratum, figures in self.heldout.by_stratum.items()},
         }
@@ -66,14 +66,15 @@ def measure(folder: Path, *, heldout: Path, name: str) -> Measurement:
             for mode in config.tasks.modes
             for index in range(PROPOSALS_PER_MODE)
         ]
-        rollouts = sample_proposals(
+        records = sample_proposals(
             policy,
             engine,
             assignments,
+            step=0,
             params=SamplingParams(max_tokens=config.selfplay.max_tokens),
             seeds=range(len(assignments)),
         )
-        proposals = [rollout.read for rollout in rollouts if isinstance(rollout.read, Proposal)]
+        proposals = [record.proposal for record in records if record.proposal is not None]
         judged = Validator(sandbox, config.tasks).validate(proposals)
     accepted = [task for task in judged if not isinstance(task, TaskRejected)]
     log = (folder / "training_log.jsonl").read_text().splitlines()
@@ -81,7 +82,7 @@ def measure(folder: Path, *, heldout: Path, name: str) -> Measurement:
         name=name,
         parameters=sum(parameter.numel() for parameter in policy.module.parameters()),
         tokens_trained=int(json.loads(log[-1])["tokens"]),
-        valid_rate=len(accepted) / len(rollouts),
+        valid_rate=len(accepted) / len(records),
         distinct_rate=len({task.program for task in accepted}) / max(1, len(accepted)),
         heldout=figures,
     )

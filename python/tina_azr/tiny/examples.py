@@ -69,7 +69,7 @@ class Worked:
                 visible=pairs[:VISIBLE],
                 hidden=pairs[VISIBLE:],
                 structure=program_structure(source),
-                steps=program_length(source),
+                length=program_length(source),
             )
         return Task(
             key=self.key(mode),
@@ -78,7 +78,7 @@ class Worked:
             input=self.inputs[0],
             output=self.traces[0].output,
             structure=program_structure(source),
-            steps=program_length(source),
+            length=program_length(source),
         )
 
 

@@ -1,7 +1,7 @@
 """Advantage rules by name: how rewards become advantages. Pure numpy.
 
 To add a rule, write a function from `RewardTable` to `Advantages`, add it to `ADVANTAGES`, and name it in `learning.advantage` of the
-configuration. Axes: `_N` samples of one step, `_C` cells (strata or groups).
+configuration. Axes: `_N` rollouts of one step, `_C` cells (strata or groups).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tina_azr.selfplay.types import Sample
+from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.types import Role
 
 MIN_SPREAD = 1e-6
@@ -19,36 +19,36 @@ MIN_SPREAD = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardTable:
-    """The rewards of one step with all that rules may compare them within."""
+    """Rewards of one step, with the strata and groups that a rule may compare them within."""
 
     rewards_N: NDArray[np.float64]
     strata_N: NDArray[np.int64]
-    """Index of the sample's (role, mode)."""
+    """Index of the rollout's (role, mode)."""
     groups_N: NDArray[np.int64]
-    """Index of its group: the samples of one prompt. A group never spans strata."""
+    """Index of its group: the rollouts of one prompt. A group never spans strata."""
     solver_N: NDArray[np.bool_]
     tokens_N: NDArray[np.int64]
     """Trained tokens (forced ones not counted)."""
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> "RewardTable":
+    def of(cls, rollouts: Sequence[Rollout]) -> "RewardTable":
         """Index strata and groups in order of first appearance."""
         return cls(
-            rewards_N=np.array([sample.reward for sample in samples], dtype=np.float64),
-            strata_N=_indices([(sample.role, sample.mode) for sample in samples]),
-            groups_N=_indices([(sample.role, sample.mode, sample.group) for sample in samples]),
-            solver_N=np.array([sample.role is Role.SOLVER for sample in samples], dtype=np.bool_),
-            tokens_N=np.array([np.count_nonzero(~sample.completion.forced_T) for sample in samples], dtype=np.int64),
+            rewards_N=np.array([rollout.reward for rollout in rollouts], dtype=np.float64),
+            strata_N=_indices([(rollout.role, rollout.mode) for rollout in rollouts]),
+            groups_N=_indices([(rollout.role, rollout.mode, rollout.group) for rollout in rollouts]),
+            solver_N=np.array([rollout.role is Role.SOLVER for rollout in rollouts], dtype=np.bool_),
+            tokens_N=np.array([np.count_nonzero(~rollout.completion.forced_T) for rollout in rollouts], dtype=np.int64),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advantages:
-    """What to multiply each sample's log-probability with. 0 where the sample teaches nothing."""
+    """Factor of each rollout's log-probability in the loss; 0 if the rollout teaches nothing."""
 
     values_N: NDArray[np.float64]
     strata_dropped: int
-    """Strata whose rewards are all equal, or that hold a single sample."""
+    """Strata whose rewards are all equal, or that hold a single rollout."""
     groups_dropped: int = 0
     """Groups whose rewards are all equal, where a rule compares within groups."""
 
@@ -58,12 +58,12 @@ AdvantageRule = Callable[[RewardTable], Advantages]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Weighted mean and unbiased standard deviation within each cell, spread back over the samples."""
+    """Weighted mean and unbiased standard deviation within each cell, spread back over the rollouts."""
 
     mean_N: NDArray[np.float64]
     std_N: NDArray[np.float64]
     flat_N: NDArray[np.bool_]
-    """The sample's cell has no spread."""
+    """The cell of the rollout has no spread."""
     cells_flat: int
 
     @classmethod
@@ -90,7 +90,7 @@ class Moments:
 def trr_pp(table: RewardTable) -> Advantages:
     """Task-Relative REINFORCE++: one baseline and one scale for each of the six strata (role x mode).
 
-    A = (r - mean) / std over the stratum's samples, each of which counts once (Zhao et al., "Absolute Zero", 2025).
+    A = (r - mean) / std over the stratum's rollouts, each of which counts once (Zhao et al., "Absolute Zero", 2025).
     """
     return _standardise_strata(table, Moments.within(table.strata_N, table.rewards_N))
 
@@ -105,7 +105,7 @@ def _standardise_strata(table: RewardTable, moments: Moments) -> Advantages:
 
 
 def task_baseline(table: RewardTable) -> Advantages:
-    """Compare solver samples with their own task at the scale of their stratum; proposer samples as in TRR++.
+    """Compare solver rollouts with their own task at the scale of their stratum; proposer rollouts as in TRR++.
 
     A = (r - mean of the task's group) / std of the stratum. An easy task's successes no longer outweigh a hard one's, and a group
     with equal rewards has no effect. Unlike a group's own deviation, the stratum's does not blow up tasks that are nearly solved.
@@ -124,7 +124,7 @@ def task_baseline(table: RewardTable) -> Advantages:
 
 
 def group(table: RewardTable) -> Advantages:
-    """Standardise solver samples within their own group, as GRPO does (Shao et al., "DeepSeekMath", 2024); proposers as in TRR++.
+    """Standardise solver rollouts within their own group, as GRPO does (Shao et al., "DeepSeekMath", 2024); proposers as in TRR++.
 
     A = (r - mean of the group) / std of the group. Groups without spread are dropped and counted, as are proposer strata without
     spread. A proposer's prompt is sampled once, so its group is the stratum.

@@ -19,7 +19,7 @@ from tina_azr.config import Config
 from tina_azr.errors import CheckpointError, RunError
 from tina_azr.model.loading import Policy
 from tina_azr.model.logprobs import completion_logprobs, micro_batches
-from tina_azr.selfplay.types import Sample
+from tina_azr.selfplay.types import Rollout
 from tina_azr.train.loss import clipped_policy_loss, token_weights
 from tina_azr.train.master_weights import MasterWeights
 
@@ -32,16 +32,6 @@ def learning_rate(base: float, step: int, warmup_steps: int) -> float:
 _FUSED = frozenset({"cpu", "cuda"})
 """Devices with a fused AdamW."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """Equal samples, learned from once."""
-
-    sample: Sample
-    """One of them."""
-    advantage: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +56,22 @@ class UpdateReport:
     """Largest difference between the two in one token's log-probability."""
 
 
-def merge_equal(samples: Sequence[Sample], advantages_N: NDArray[np.float64]) -> list[Row]:
-    """Rows for all samples whose advantage is not 0, equal ones merged, in order of first appearance.
+def merge_equal(rollouts: Sequence[Rollout]) -> list[tuple[Rollout, int]]:
+    """Return the distinct rollouts whose advantage is not 0, with how many equal ones there are, in order of first appearance.
 
-    A small model often writes the same answer to the same prompt several times. Their gradients are the same: computing one of them
-    and weighing it by how many there are is exact, and saves as much as there are repeats.
+    A small model often writes the same answer to the same prompt several times. Their gradients are equal, so one of them weighted by
+    the count is exact and saves the repeats.
     """
-    first: dict[tuple[tuple[int, ...], bytes, bytes, float], Sample] = {}
+    first: dict[tuple[tuple[int, ...], bytes, bytes, float], Rollout] = {}
     counts: dict[tuple[tuple[int, ...], bytes, bytes, float], int] = {}
-    for sample, advantage in zip(samples, advantages_N.tolist(), strict=True):
-        if advantage == 0.0:
+    for rollout in rollouts:
+        if not rollout.advantage:
             continue
-        completion = sample.completion
-        same = (sample.prompt_ids, completion.ids_T.tobytes(), completion.forced_T.tobytes(), advantage)
-        first.setdefault(same, sample)
+        completion = rollout.completion
+        same = (rollout.prompt_ids, completion.ids_T.tobytes(), completion.forced_T.tobytes(), rollout.advantage)
+        first.setdefault(same, rollout)
         counts[same] = counts.get(same, 0) + 1
-    return [Row(sample=sample, advantage=same[-1], count=counts[same]) for same, sample in first.items()]
+    return [(rollout, counts[same]) for same, rollout in first.items()]
 
 
 class Learner:
@@ -104,18 +94,20 @@ class Learner:
 
     def update(
         self,
-        samples: Sequence[Sample],
-        advantages_N: NDArray[np.float64],
+        rollouts: Sequence[Rollout],
         step: int,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> UpdateReport:
-        """Learn from one batch; `step`, counted from 1, sets the warm-up. Where every advantage is 0 nothing is done."""
+        """Take one optimizer step on rollouts with advantages; `step`, counted from 1, sets the warm-up.
+
+        Nothing is done if every advantage is 0. Raises RunError for a gradient that is not finite; the weights then stay as they were.
+        """
         rate = learning_rate(self._learning.lr, step, self._learning.warmup_steps)
-        rows = merge_equal(samples, advantages_N)
-        if not rows:
+        merged = merge_equal(rollouts)
+        if not merged:
             return UpdateReport(learning_rate=rate)
         with _recomputing(self._module) if self._learning.gradient_checkpointing else nullcontext():
-            report = self._backward(rows, rate, on_progress)
+            report = self._backward(merged, rate, on_progress)
         norm = float(torch.nn.utils.clip_grad_norm_(self._masters.weights.values(), self._learning.max_grad_norm))
         if not math.isfinite(norm):
             raise RunError(
@@ -130,22 +122,24 @@ class Learner:
         self._updates += 1
         return replace(report, grad_norm=norm)
 
-    def _backward(self, rows: Sequence[Row], rate: float, on_progress: Callable[[int, int], None] | None) -> UpdateReport:
-        """Gradients of the whole batch, added up over micro-batches. How it is cut changes rounding and nothing else."""
-        completions = [row.sample.completion for row in rows]
+    def _backward(
+        self, merged: Sequence[tuple[Rollout, int]], rate: float, on_progress: Callable[[int, int], None] | None
+    ) -> UpdateReport:
+        """Accumulate the gradients of the whole batch over micro-batches. Their cut changes only rounding."""
+        completions = [rollout.completion for rollout, _ in merged]
         weights = token_weights(
             [~completion.forced_T for completion in completions],
-            [row.count for row in rows],
+            [count for _, count in merged],
             self._learning.length_normalisation,
         )
-        sizes = [len(row.sample.prompt_ids) + len(row.sample.completion.ids_T) for row in rows]
+        sizes = [len(rollout.prompt_ids) + len(rollout.completion.ids_T) for rollout, _ in merged]
         totals = torch.zeros(4, dtype=torch.float64, device=self._device)
         gap = torch.zeros((), device=self._device)
         done = 0
         for batch in micro_batches(sizes, self._learning.micro_batch_tokens):
             scores = completion_logprobs(
                 self._module,
-                [rows[index].sample.prompt_ids for index in batch],
+                [merged[index][0].prompt_ids for index in batch],
                 [completions[index].ids_T for index in batch],
                 temperature=self._temperature,
                 autocast=self._learning.autocast == "bfloat16",
@@ -155,7 +149,7 @@ class Learner:
             loss, metrics = clipped_policy_loss(
                 scores.logprobs_T,
                 self._tensor(np.concatenate([completions[index].logprobs_T for index in batch])),
-                self._tensor(np.repeat([rows[index].advantage for index in batch], lengths).astype(np.float32)),
+                self._tensor(np.repeat([merged[index][0].advantage for index in batch], lengths).astype(np.float32)),
                 weights_T,
                 clip_low=self._learning.clip_low,
                 clip_high=self._learning.clip_high,
@@ -167,11 +161,11 @@ class Learner:
             gap = torch.maximum(gap, metrics.logprob_gap)
             done += len(batch)
             if on_progress is not None:
-                on_progress(done, len(rows))
+                on_progress(done, len(merged))
         loss_sum, entropy_mean, clip_fraction, ratio = totals.tolist()
         return UpdateReport(
-            samples=sum(row.count for row in rows),
-            rows=len(rows),
+            samples=sum(count for _, count in merged),
+            rows=len(merged),
             tokens=sum(len(completion.ids_T) for completion in completions),
             learning_rate=rate,
             loss=loss_sum,

@@ -28,13 +28,13 @@ def step_metrics(
 ) -> StepMetrics:
     """`seconds` is the run's clock. Rewards here are the true ones, also where the control trains on shuffled ones."""
     valid = [record for record in episode.proposals if record.reject is None or record.reject in _FAULTLESS]
-    proposer = [(record.mode, record) for record in episode.proposals]
-    solver = [(solved.task.mode, attempt) for solved in episode.solved for attempt in solved.attempts]
+    proposer = [(record.rollout.mode, record.rollout) for record in episode.proposals]
+    solver = [(rollout.mode, rollout) for group in episode.groups for rollout in group.rollouts]
     # Of the step's own tasks: the known ones that are tried beside them were chosen for being uncertain.
-    new = [(record.mode, record.task, record.pass_rate) for record in episode.proposals if record.task is not None]
+    new = [(record.rollout.mode, record.task, record.pass_rate) for record in episode.proposals if record.task is not None]
     pass_rates = [(mode, rate) for mode, _, rate in new if rate is not None]
-    tokens = sum(len(record.completion.ids_T) for _, record in proposer)
-    tokens += sum(len(attempt.completion.ids_T) for _, attempt in solver)
+    tokens = sum(len(rollout.completion.ids_T) for _, rollout in proposer)
+    tokens += sum(len(rollout.completion.ids_T) for _, rollout in solver)
     return StepMetrics(
         step=episode.step,
         seconds=seconds,
@@ -44,16 +44,16 @@ def step_metrics(
         rejects=Counter(record.reject.value for record in episode.proposals if record.reject is not None),
         tasks=len(new),
         reward={
-            Role.PROPOSER.value: _means((mode, record.reward) for mode, record in proposer),
-            Role.SOLVER.value: _means((mode, attempt.reward) for mode, attempt in solver),
+            Role.PROPOSER.value: _means((mode, rollout.reward) for mode, rollout in proposer),
+            Role.SOLVER.value: _means((mode, rollout.reward) for mode, rollout in solver),
         },
         pass_rate=_mean(rate for _, rate in pass_rates),
         pass_rate_by_mode=_means(pass_rates),
         think_tokens={
-            Role.PROPOSER.value: _means((mode, record.completion.think_tokens) for mode, record in proposer),
-            Role.SOLVER.value: _means((mode, attempt.completion.think_tokens) for mode, attempt in solver),
+            Role.PROPOSER.value: _means((mode, rollout.completion.think_tokens) for mode, rollout in proposer),
+            Role.SOLVER.value: _means((mode, rollout.completion.think_tokens) for mode, rollout in solver),
         },
-        proposed_steps=_mean(task.steps for _, task, _ in new),
+        proposed_steps=_mean(task.length for _, task, _ in new),
         samples=update.samples,
         strata_dropped=advantages.strata_dropped,
         loss=update.loss,
@@ -75,7 +75,7 @@ def heldout_metrics(step: int, report: HeldoutReport, seconds: float) -> Heldout
     return HeldoutMetrics(
         step=step,
         seconds=seconds,
-        pooled=_cell(report.easy),
+        pooled=_cell(report.in_distribution),
         by_mode={mode: _cell(accuracy) for mode, accuracy in report.by_mode.items()},
         by_stratum={stratum: _cell(accuracy) for stratum, accuracy in report.by_stratum.items()},
         outcomes=tuple(

@@ -7,7 +7,7 @@ any moment and resumed gives, on one CPU, the numbers that it would have given.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -109,20 +109,20 @@ class Trainer:
         return EndReason.STEPS if self._step >= run.steps else EndReason.TIME
 
     def _take_step(self, step: int) -> None:
-        """Play, learn, tell: the algorithm. A stop before `learn` leaves no trace of the step."""
+        """Play one round, learn from it, notify the listeners. A stop before `learn` leaves no trace of the step."""
         began = time.monotonic()
         phases = self._phases(step)
         episode = self._parts.selfplay.play(step, phases)
 
-        samples = [s for s in episode.samples if self._config.learning.train_proposer or s.role is Role.SOLVER]
-        advantages = self._advantages(RewardTable.of(samples))
+        rollouts = [r for r in episode.rollouts if self._config.learning.train_proposer or r.role is Role.SOLVER]
+        advantages = self._advantages(RewardTable.of(rollouts))
+        rollouts = [replace(r, advantage=value) for r, value in zip(rollouts, advantages.values_N.tolist(), strict=True)]
         with phases.phase("learn") as on_progress:
-            update = self._parts.learner.update(samples, advantages.values_N, step, on_progress)
+            update = self._parts.learner.update(rollouts, step, on_progress)
         head_update = self._train_heads(step, episode, phases)
         self._step = step
 
-        advantage_of = {id(sample.completion): value for sample, value in zip(samples, advantages.values_N.tolist(), strict=True)}
-        write_rollouts(self._run, episode, self._parts.policy.tokenizer, advantage_of)
+        write_rollouts(self._run, episode.with_advantages(rollouts), self._parts.policy.tokenizer)
         metrics = step_metrics(episode, advantages, update, head_update, seconds=self._seconds, seconds_by_phase=phases.seconds)
         for listener in self._listeners:
             listener.on_step(metrics)
@@ -133,7 +133,7 @@ class Trainer:
         if self._parts.heads is None:
             return None
         with phases.phase("heads"):
-            return self._parts.heads.update(step, [*episode.solved, *episode.chained])
+            return self._parts.heads.update(step, [*episode.groups, *episode.chained])
 
     def _evaluate_if(self, due: bool) -> None:
         """Held-out accuracy of the present step, once. A resume evaluates what a stop left out."""

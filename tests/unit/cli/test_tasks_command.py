@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from tina_azr.config import load_config
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.rollouts_file import write_rollouts
-from tina_azr.selfplay.types import Attempt, Episode, ProposalRecord, SolvedTask
+from tina_azr.selfplay.types import Episode, ProposalRecord, Rollout, RolloutGroup
 from tina_azr.tasks.buffer import TaskBuffer, TaskResult
 from tina_azr.tasks.queries import ORDERS
-from tina_azr.tasks.types import Example, Proposal, Task, Verdict
+from tina_azr.tasks.types import Example, Proposal, Role, Task, Verdict
 
 Tasks = Callable[..., Result]
 
@@ -27,7 +28,7 @@ DEDUCTION = Task(
     input="1",
     output="2",
     structure="s1",
-    steps=1,
+    length=1,
 )
 INDUCTION = Task(
     key="b2" * 32,
@@ -37,7 +38,7 @@ INDUCTION = Task(
     visible=(Example(input="1", output="2"),),
     hidden=(Example(input="3", output="6"),),
     structure="s2",
-    steps=1,
+    length=1,
 )
 
 
@@ -60,29 +61,30 @@ def _completion(reasoning: str) -> Completion:
     )
 
 
+def _rollout(role: Role, reasoning: str, answer: str | None, **fields: Any) -> Rollout:
+    completion = _completion(reasoning)
+    return Rollout(
+        role=role, mode="deduction", group=DEDUCTION.key, prompt_ids=(112,), completion=completion, answer=answer, **fields
+    )
+
+
 def _episode(step: int) -> Episode:
     proposal = ProposalRecord(
-        mode="deduction",
+        rollout=_rollout(Role.PROPOSER, "add one", "the program", reward=0.5),
         references=(),
-        prompt_ids=(112,),
-        completion=_completion("add one"),
-        answer="the program",
         proposal=Proposal(mode="deduction", program=DEDUCTION.program, inputs=("1",)),
         task=DEDUCTION,
-        reject=None,
-        detail="",
         pass_rate=0.5,
-        reward=0.5,
     )
-    attempts = (
-        Attempt(completion=_completion("1 + 1\n-> 2"), answer="2", verdict=Verdict.CORRECT, reward=1.0),
-        Attempt(completion=_completion("hm"), answer=None, verdict=Verdict.MALFORMED, reward=-1.0),
+    rollouts = (
+        _rollout(Role.SOLVER, "1 + 1\n-> 2", "2", verdict=Verdict.CORRECT, reward=1.0),
+        _rollout(Role.SOLVER, "hm", None, index=1, verdict=Verdict.MALFORMED, reward=-1.0),
     )
     return Episode(
         step=step,
         proposals=(proposal,),
-        solved=(SolvedTask(task=DEDUCTION, prompt_ids=(112,), attempts=attempts),),
-        samples=(),
+        groups=(RolloutGroup(task=DEDUCTION, rollouts=rollouts),),
+        rollouts=rollouts,
     )
 
 

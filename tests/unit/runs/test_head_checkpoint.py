@@ -16,9 +16,9 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.runs.checkpoint import find_checkpoint, read_checkpoint, renew_heads_in_manifest, save_checkpoint
 from tina_azr.runs.folder import RunFolder
-from tina_azr.selfplay.types import Attempt, SolvedTask
+from tina_azr.selfplay.types import Rollout, RolloutGroup
 from tina_azr.tasks.buffer import TaskBuffer
-from tina_azr.tasks.types import Task, Verdict
+from tina_azr.tasks.types import Role, Task, Verdict
 from tina_azr.train.heads.learner import HeadLearner
 from tina_azr.train.learner import Learner
 
@@ -30,7 +30,7 @@ def settings() -> Config:
     )
 
 
-def group(number: int) -> SolvedTask:
+def group(number: int) -> RolloutGroup:
     draw = np.random.default_rng(number)
     completions = [
         Completion(
@@ -44,11 +44,20 @@ def group(number: int) -> SolvedTask:
         )
         for index in range(4)
     ]
-    return SolvedTask(
-        task=Task(key=draw.bytes(32).hex(), mode="deduction", program="def f(x):\n    return x", input="1", output="1"),
-        prompt_ids=(1,),
-        attempts=tuple(
-            Attempt(completion=one, answer="", verdict=Verdict.CORRECT if index % 2 else Verdict.WRONG, reward=0.0)
+    task = Task(key=draw.bytes(32).hex(), mode="deduction", program="def f(x):\n    return x", input="1", output="1")
+    return RolloutGroup(
+        task=task,
+        rollouts=tuple(
+            Rollout(
+                role=Role.SOLVER,
+                mode=task.mode,
+                group=task.key,
+                index=index,
+                prompt_ids=(1,),
+                completion=one,
+                answer="",
+                verdict=Verdict.CORRECT if index % 2 else Verdict.WRONG,
+            )
             for index, one in enumerate(completions)
         ),
         prompt_states_LH=draw.normal(size=(2, 32)).astype(np.float32),

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.rollouts_file import cut_rollouts, rollouts_of, write_rollouts
-from tina_azr.selfplay.types import Attempt, Episode, ProposalRecord, SolvedTask
-from tina_azr.tasks.types import Proposal, RejectReason, Task, Verdict
+from tina_azr.selfplay.types import Episode, ProposalRecord, Rollout, RolloutGroup
+from tina_azr.tasks.types import Proposal, RejectReason, Role, Task, Verdict
 
 KEY = "ab" * 32
 
@@ -33,44 +34,43 @@ def _completion(text: str, think_tokens: int) -> Completion:
     )
 
 
+def _rollout(mode: str, group: str, text: str, think_tokens: int, answer: str | None, **fields: Any) -> Rollout:
+    return Rollout(
+        role=Role.SOLVER if "verdict" in fields else Role.PROPOSER,
+        mode=mode,
+        group=group,
+        prompt_ids=tuple(map(ord, "prompt")),
+        completion=_completion(text, think_tokens),
+        answer=answer,
+        **fields,
+    )
+
+
 def _episode(step: int) -> Episode:
     task = Task(key=KEY, mode="deduction", program="def f(x):\n    return x + 1", input="1", output="2")
-    prompt = tuple(map(ord, "prompt"))
     good = ProposalRecord(
-        mode="deduction",
+        rollout=_rollout("deduction", "3/0", "idea/program", 4, "program", reward=0.5),
         references=(),
-        prompt_ids=prompt,
-        completion=_completion("idea/program", 4),
-        answer="program",
         proposal=Proposal(mode="deduction", program=task.program, inputs=("1",)),
         task=task,
-        reject=None,
-        detail="",
         pass_rate=0.5,
-        reward=0.5,
     )
     bad = ProposalRecord(
-        mode="abduction",
+        rollout=_rollout("abduction", "3/1", "hm", 2, None, reward=-1.0),
         references=(),
-        prompt_ids=prompt,
-        completion=_completion("hm", 2),
-        answer=None,
         proposal=None,
-        task=None,
         reject=RejectReason.NO_ANSWER,
         detail="the thought never closed",
-        pass_rate=None,
-        reward=-1.0,
     )
-    attempts = (
-        Attempt(completion=_completion("1+1=2/2", 5), answer="2", verdict=Verdict.CORRECT, reward=1.0),
-        Attempt(completion=_completion("é/3", 1), answer="3", verdict=Verdict.WRONG, reward=-0.5),
+    rollouts = (
+        _rollout("deduction", KEY, "1+1=2/2", 5, "2", verdict=Verdict.CORRECT, reward=1.0),
+        _rollout("deduction", KEY, "é/3", 1, "3", index=1, verdict=Verdict.WRONG, reward=-0.5),
     )
     return Episode(
         step=step,
         proposals=(good, bad),
-        solved=(SolvedTask(task=task, prompt_ids=prompt, attempts=attempts),),
-        samples=(),
+        groups=(RolloutGroup(task=task, rollouts=rollouts),),
+        rollouts=(good.rollout, bad.rollout, *rollouts),
     )
 
 

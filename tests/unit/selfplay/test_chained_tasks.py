@@ -99,7 +99,7 @@ def test_what_the_sandbox_accepts_of_chained_tasks_is_kept_once(in_process: Any,
     found = chained_tasks(known, Validator(in_process, config().tasks), np.random.default_rng(1), rounds=3)
     assert 4 < len(found) <= 12
     assert len({task.key for task in found}) == len(found)
-    assert all(task.steps == 2 and task.output == str(run(task.program, 3)) for task in found)
+    assert all(task.length == 2 and task.output == str(run(task.program, 3)) for task in found)
 
 
 def talk(prompt: str, index: int, seed: int) -> str | None:
@@ -129,9 +129,9 @@ def test_they_are_forecast_and_labelled_and_neither_trained_on_nor_remembered(pl
     for group in episode.chained:
         assert group.forecast is not None
         assert group.probe is None
-        assert len(group.attempts) == 4
+        assert len(group.rollouts) == 4
         assert not buffer.is_known(group.task.key)
-    trained = {sample.group for sample in episode.samples}
+    trained = {sample.group for sample in episode.rollouts}
     assert not trained & {group.task.key for group in episode.chained}
     assert len(buffer) == before
 

@@ -62,23 +62,23 @@ def test_a_task_that_half_of_the_tries_solve_pays_proposer_and_solvers(play: Any
 
     (record,) = episode.proposals
     assert record.task is not None
-    assert (record.reject, record.pass_rate, record.reward) == (None, 0.5, 0.5)
-    (solved,) = episode.solved
-    assert [attempt.verdict for attempt in solved.attempts] == [
+    assert (record.reject, record.pass_rate, record.rollout.reward) == (None, 0.5, 0.5)
+    (group,) = episode.groups
+    assert [rollout.verdict for rollout in group.rollouts] == [
         Verdict.CORRECT,
         Verdict.WRONG,
         Verdict.CORRECT,
         Verdict.MALFORMED,
     ]
-    assert [attempt.reward for attempt in solved.attempts] == [1.0, -0.5, 1.0, -1.0]
-    assert [(sample.role, sample.reward) for sample in episode.samples] == [
+    assert [rollout.reward for rollout in group.rollouts] == [1.0, -0.5, 1.0, -1.0]
+    assert [(rollout.role, rollout.reward) for rollout in episode.rollouts] == [
         (Role.PROPOSER, 0.5),
         (Role.SOLVER, 1.0),
         (Role.SOLVER, -0.5),
         (Role.SOLVER, 1.0),
         (Role.SOLVER, -1.0),
     ]
-    assert len({sample.group for sample in episode.samples if sample.role is Role.SOLVER}) == 1
+    assert len({rollout.group for rollout in episode.rollouts if rollout.role is Role.SOLVER}) == 1
     assert buffer.pass_rate(record.task.key) == 0.5
     assert episode.programs_run > 0
     assert set(episode.seconds) == {"propose", "validate", "solve", "grade"}
@@ -99,9 +99,9 @@ def test_a_proposal_that_becomes_no_task_earns_its_price_and_is_learned_from(
 ) -> None:
     episode = play(scripted(lambda prompt, index: answer))
     (record,) = episode.proposals
-    assert (record.reject, record.reward, record.task, record.pass_rate) == (reason, reward, None, None)
-    assert [sample.role for sample in episode.samples] == [Role.PROPOSER]
-    assert episode.solved == ()
+    assert (record.reject, record.rollout.reward, record.task, record.pass_rate) == (reason, reward, None, None)
+    assert [rollout.role for rollout in episode.rollouts] == [Role.PROPOSER]
+    assert episode.groups == ()
     assert len(buffer) == 0
 
 
@@ -115,7 +115,7 @@ def test_a_held_out_task_is_neither_tried_nor_remembered(play: Any, scripted: Sc
     held_out = frozenset({task_key("deduction", DOUBLE, ("5",))})
     episode = play(scripted(proposing(DOUBLE, output("10"))), held_out=held_out)
     assert episode.proposals[0].reject is RejectReason.HELD_OUT
-    assert episode.solved == ()
+    assert episode.groups == ()
     assert len(buffer) == 0
 
 
@@ -138,8 +138,8 @@ def test_a_known_task_is_tried_again_in_place_of_a_proposal_that_came_to_nothing
     first = play(scripted(proposing(DOUBLE, output("10"), output("11"))), step=1)
     second = play(scripted(proposing(DOUBLE, output("10"))), step=2)
     assert second.proposals[0].reject is RejectReason.DUPLICATE
-    assert [solved.task.key for solved in second.solved] == [first.solved[0].task.key]
-    assert buffer.pass_rate(first.solved[0].task.key) == pytest.approx((0.5 * 2 + 4) / (0.5 * 4 + 4))
+    assert [group.task.key for group in second.groups] == [first.groups[0].task.key]
+    assert buffer.pass_rate(first.groups[0].task.key) == pytest.approx((0.5 * 2 + 4) / (0.5 * 4 + 4))
 
 
 def test_the_control_differs_in_the_learners_rewards_alone(
@@ -152,11 +152,11 @@ def test_the_control_differs_in_the_learners_rewards_alone(
         with TaskBuffer.create(tmp_path / f"{name}.sqlite", settings.tasks, SEEDS) as opened:
             episodes.append(SelfPlay(byte_policy, engine, in_process, opened, settings).play(1))
     true, control = episodes
-    assert [record.reward for record in control.proposals] == [record.reward for record in true.proposals]
-    rewards = [[attempt.reward for attempt in episode.solved[0].attempts] for episode in episodes]
+    assert [record.rollout.reward for record in control.proposals] == [record.rollout.reward for record in true.proposals]
+    rewards = [[rollout.reward for rollout in episode.groups[0].rollouts] for episode in episodes]
     assert rewards[0] == rewards[1]
-    assert [sample.reward for sample in control.samples] != [sample.reward for sample in true.samples]
-    assert sorted(sample.reward for sample in control.samples) == sorted(sample.reward for sample in true.samples)
+    assert [rollout.reward for rollout in control.rollouts] != [rollout.reward for rollout in true.rollouts]
+    assert sorted(rollout.reward for rollout in control.rollouts) == sorted(rollout.reward for rollout in true.rollouts)
 
 
 INPUTS = "".join(f"```input\n{number}\n```\n" for number in range(5))
@@ -177,8 +177,8 @@ def test_induction_is_learned_from_only_where_enough_tries_succeed(play: Any, sc
     episode = play(scripted(script), "tasks.modes=[induction]", f"selfplay.induction_min_pass_rate={rate}")
     (record,) = episode.proposals
     assert record.pass_rate == 0.25, record.detail
-    assert sum(sample.role is Role.SOLVER for sample in episode.samples) == trained
-    assert len(episode.solved) == 1
+    assert sum(rollout.role is Role.SOLVER for rollout in episode.rollouts) == trained
+    assert len(episode.groups) == 1
 
 
 def test_half_of_those_who_invent_are_asked_to_extend(play: Any, scripted: Scripted) -> None:

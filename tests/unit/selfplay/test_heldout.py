@@ -8,7 +8,7 @@ import pytest
 
 from tina_azr.config import Config, load_config
 from tina_azr.model.loading import Policy
-from tina_azr.selfplay.heldout import HeldoutReport, compare, evaluate_heldout, report
+from tina_azr.selfplay.heldout import HeldoutReport, evaluate_heldout, report
 from tina_azr.tasks.types import HeldoutTask, Task
 
 
@@ -29,8 +29,12 @@ def result(correct: list[bool], greedy: list[bool] | None = None) -> HeldoutRepo
 def test_strata_one_to_three_are_the_headline_and_the_others_stand_apart() -> None:
     correct = [task.stratum < 5 for task in TASKS]
     evaluated = result(correct, [not one for one in correct])
-    assert (evaluated.easy.n, evaluated.easy.accuracy, evaluated.easy.accuracy_greedy) == (16, 1.0, 0.0)
-    assert (evaluated.hard.n, evaluated.hard.accuracy, evaluated.hard.accuracy_greedy) == (8, 0.0, 1.0)
+    assert (evaluated.in_distribution.n, evaluated.in_distribution.accuracy, evaluated.in_distribution.accuracy_greedy) == (
+        16,
+        1.0,
+        0.0,
+    )
+    assert (evaluated.longer.n, evaluated.longer.accuracy, evaluated.longer.accuracy_greedy) == (8, 0.0, 1.0)
 
 
 def test_cells_pool_what_their_names_say() -> None:
@@ -39,36 +43,14 @@ def test_cells_pool_what_their_names_say() -> None:
     by_stratum = {stratum: (cell.n, cell.accuracy) for stratum, cell in evaluated.by_stratum.items()}
     assert by_mode == {"deduction": (8, 1.0), "abduction": (8, 0.0)}
     assert by_stratum == dict.fromkeys((1, 3, 5), (8, 0.5))
-    assert evaluated.easy.accuracy_greedy is None
+    assert evaluated.in_distribution.accuracy_greedy is None
     assert evaluated.by_stratum[1].think_tokens == np.mean([0, 1, 2, 3, 12, 13, 14, 15])
 
 
 def test_the_standard_error_is_the_samples_own() -> None:
     evaluated = result([number % 4 == 0 for number in range(24)])
     share = 0.25
-    assert evaluated.easy.stderr == pytest.approx(np.sqrt(share * (1 - share) / 15))
-
-
-def test_a_paired_difference_cancels_what_both_get_right() -> None:
-    before = [number % 2 == 0 for number in range(24)]
-    after = list(before)
-    after[1] = True
-    paired = compare(result(before), result(after))
-    assert paired.n == 16
-    assert paired.difference == pytest.approx(1 / 16)
-    assert paired.stderr == pytest.approx(1 / 16)
-    assert compare(result(before), result(after), strata=(5,)).difference == 0.0
-
-
-def test_evaluations_of_different_sets_are_not_compared() -> None:
-    other = report(TASKS[:-1], np.ones(23), None, np.ones(23))
-    with pytest.raises(ValueError, match="different held-out sets"):
-        compare(result([True] * 24), other)
-
-
-def test_greedy_results_are_compared_only_where_there_are_some() -> None:
-    with pytest.raises(ValueError, match=r"heldout\.greedy"):
-        compare(result([True] * 24, [True] * 24), result([True] * 24), greedy=True)
+    assert evaluated.in_distribution.stderr == pytest.approx(np.sqrt(share * (1 - share) / 15))
 
 
 @pytest.fixture
@@ -94,7 +76,7 @@ def test_an_evaluation_samples_at_temperature_one_and_greedily(
     evaluated = evaluate_heldout(
         byte_policy, engine, in_process, tasks, config=config, seed=3, on_progress=lambda done, total: seen.append((done, total))
     )
-    assert evaluated.easy.accuracy == evaluated.easy.accuracy_greedy == 0.5
+    assert evaluated.in_distribution.accuracy == evaluated.in_distribution.accuracy_greedy == 0.5
     assert [request.params.temperature for request in engine.requests] == [1.0] * 12 + [0.0] * 12
     assert evaluated.shares_N.tolist() == [1.0, 0.0, 1.0, 0.0] * 3
     assert evaluated.think_tokens_N.tolist()[:2] == [3.0, 3.0]

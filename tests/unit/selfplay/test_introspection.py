@@ -84,29 +84,29 @@ def play(byte_policy: Policy, in_process: Any, introspector: Introspector, tappe
 
 def test_every_group_and_every_closed_try_is_forecast(play: Play, introspector: Introspector) -> None:
     episode, _ = play()
-    assert len(episode.solved) == 3
-    states = np.stack([group.prompt_states_LH for group in episode.solved if group.prompt_states_LH is not None])
+    assert len(episode.groups) == 3
+    states = np.stack([group.prompt_states_LH for group in episode.groups if group.prompt_states_LH is not None])
     # All at once, as in the round: one by one, some processors round the last bit the other way.
-    assert [group.forecast for group in episode.solved] == introspector.forecasts(states, ["deduction"] * 3)
-    for group in episode.solved:
-        assert [attempt.confidence_after is None for attempt in group.attempts] == [False, False, False, True]
-        for attempt in group.attempts[:3]:
-            close = attempt.completion.close_states_LH
+    assert [group.forecast for group in episode.groups] == introspector.forecasts(states, ["deduction"] * 3)
+    for group in episode.groups:
+        assert [rollout.confidence_after is None for rollout in group.rollouts] == [False, False, False, True]
+        for rollout in group.rollouts[:3]:
+            close = rollout.completion.close_states_LH
             assert close is not None
-            (expected,) = introspector.close_confidences(close[None], close_extras(attempt.completion)[None])
-            assert attempt.confidence_after == pytest.approx(expected, abs=1e-6)
+            (expected,) = introspector.close_confidences(close[None], close_extras(rollout.completion)[None])
+            assert rollout.confidence_after == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("share", "probed"), [(0.0, 0), (0.4, 1), (1.0, 3)])
 def test_a_share_of_the_tasks_is_probed_and_probes_are_not_trained_on(play: Play, share: float, probed: int) -> None:
     episode, _ = play(f"introspection.probe_share={share}")
-    assert sum(group.probe is not None for group in episode.solved) == probed
-    assert len(episode.samples) == 3 + 3 * 4
+    assert sum(group.probe is not None for group in episode.groups) == probed
+    assert len(episode.rollouts) == 3 + 3 * 4
 
 
 def test_walls_are_for_the_drawn_groups_alone(play: Play) -> None:
     episode, engine = play("introspection.budget_share=0.25")
-    budgeted = [group.budgeted for group in episode.solved]
+    budgeted = [group.budgeted for group in episode.groups]
     assert [think_limit is not None for think_limit in engine.think_limits] == (budgeted if any(budgeted) else [])
 
 
@@ -174,7 +174,7 @@ def test_a_wrong_forecast_pays_its_proposer_and_the_mode_is_centred(play: Play) 
     raw = [calibration_surprise(0.5, p, 4) for p in c0]
     for record, before, value in zip(episode.proposals, plain.proposals, raw, strict=True):
         assert record.introspection_bonus == pytest.approx(value - np.mean(raw))
-        assert record.reward == pytest.approx(before.reward + 0.5 * record.introspection_bonus)
+        assert record.rollout.reward == pytest.approx(before.rollout.reward + 0.5 * record.introspection_bonus)
     assert sum(record.introspection_bonus or 0.0 for record in episode.proposals) == pytest.approx(0.0)
 
 
@@ -193,10 +193,10 @@ def test_where_it_counts_for_nothing_the_records_are_as_they_were(
 ) -> None:
     plain, _ = play()
     episode, _ = play(*overrides, lagged=lagged)
-    assert [(record.reward, record.introspection_bonus) for record in episode.proposals] == [
-        (one.reward, None) for one in plain.proposals
+    assert [(record.rollout.reward, record.introspection_bonus) for record in episode.proposals] == [
+        (one.rollout.reward, None) for one in plain.proposals
     ]
-    assert [sample.reward for sample in episode.samples] == [sample.reward for sample in plain.samples]
+    assert [rollout.reward for rollout in episode.rollouts] == [rollout.reward for rollout in plain.rollouts]
 
 
 def test_the_founding_formula_scales_what_is_earned(play: Play, introspector: Introspector) -> None:
@@ -207,14 +207,14 @@ def test_the_founding_formula_scales_what_is_earned(play: Play, introspector: In
     episode, _ = play("introspection.reward=seed_legacy", "introspection.coeff=0.1")
     for record, before in zip(episode.proposals, plain.proposals, strict=True):
         assert record.introspection_bonus == pytest.approx(1.5)
-        assert record.reward == pytest.approx(before.reward * 1.15)
+        assert record.rollout.reward == pytest.approx(before.rollout.reward * 1.15)
 
 
 def test_solvers_are_never_paid_for_a_forecast(play: Play) -> None:
     plain, _ = play()
     episode, _ = play(*SURPRISE, lagged=Lagged([0.9, 0.1, 0.5]))
-    assert [[attempt.reward for attempt in group.attempts] for group in episode.solved] == [
-        [attempt.reward for attempt in group.attempts] for group in plain.solved
+    assert [[rollout.reward for rollout in group.rollouts] for group in episode.groups] == [
+        [rollout.reward for rollout in group.rollouts] for group in plain.groups
     ]
 
 
@@ -223,7 +223,7 @@ def test_a_calibration_of_the_mode_is_gone_through(play: Play, introspector: Int
     colder = ConfidenceCalibration(by_mode={"deduction": ConfidenceMap(method="temperature", temperature=4.0)})
     introspector.calibration = introspector.calibration.model_copy(update={"c0": colder})
     calibrated, _ = play()
-    for before, after in zip(raw.solved, calibrated.solved, strict=True):
+    for before, after in zip(raw.groups, calibrated.groups, strict=True):
         assert before.forecast is not None
         assert after.forecast is not None
         logit = np.log(before.forecast.confidence_before / (1 - before.forecast.confidence_before))

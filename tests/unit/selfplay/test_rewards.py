@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tina_azr.config import RewardsConfig
 from tina_azr.errors import ConfigError
 from tina_azr.rollout.types import Completion, StopCause
-from tina_azr.selfplay.rewards import LEARNABILITY, GradedAttempt, Rewards, SolvedProposal, shuffle_rewards
-from tina_azr.selfplay.types import Sample
+from tina_azr.selfplay.rewards import LEARNABILITY, Rewards, shuffle_rewards
+from tina_azr.selfplay.types import ProposalRecord, Rollout, RolloutGroup
 from tina_azr.tasks.types import RejectReason, Role, Task, Verdict
 
 TASK = Task(key="k", mode="deduction", program="def f(x):\n    return x")
@@ -25,18 +25,28 @@ COMPLETION = Completion(
 )
 
 
-def solved(pass_rate: float) -> SolvedProposal:
-    return SolvedProposal(task=TASK, completion=COMPLETION, pass_rate=pass_rate)
+def rollout(verdict: Verdict | None = None) -> Rollout:
+    role = Role.SOLVER if verdict else Role.PROPOSER
+    return Rollout(role=role, mode="deduction", group="k", prompt_ids=(1,), completion=COMPLETION, answer="", verdict=verdict)
+
+
+def reward_of_proposal(numbers: RewardsConfig, pass_rate: float) -> float:
+    correct = round(8 * pass_rate)
+    group = RolloutGroup(task=TASK, rollouts=tuple(rollout(Verdict.CORRECT if n < correct else Verdict.WRONG) for n in range(8)))
+    record = ProposalRecord(rollout=rollout(), references=(), proposal=None, task=TASK)
+    rewarded = Rewards(numbers).reward_proposal(record, group)
+    assert rewarded.pass_rate == pass_rate
+    return rewarded.rollout.reward
 
 
 @pytest.mark.parametrize(("pass_rate", "reward"), [(0.0, 0.0), (0.125, 0.875), (0.5, 0.5), (1.0, 0.0)])
 def test_one_minus_pays_the_original_learnability(pass_rate: float, reward: float) -> None:
-    assert Rewards(RewardsConfig()).of_solved(solved(pass_rate)) == reward
+    assert reward_of_proposal(RewardsConfig(), pass_rate) == reward
 
 
 @pytest.mark.parametrize("pass_rate", [0.0, 1.0])
 def test_a_configured_penalty_reaches_tasks_that_all_or_none_solve_as_in_the_published_code(pass_rate: float) -> None:
-    assert Rewards(RewardsConfig(unlearnable=-0.5)).of_solved(solved(pass_rate)) == -0.5
+    assert reward_of_proposal(RewardsConfig(unlearnable=-0.5), pass_rate) == -0.5
 
 
 @given(pass_rate=st.integers(0, 64).map(lambda correct: correct / 64))
@@ -66,7 +76,7 @@ def test_rejected_proposals_earn_what_their_reason_says(reason: RejectReason, re
 
 @pytest.mark.parametrize(("verdict", "reward"), [(Verdict.CORRECT, 1.0), (Verdict.WRONG, -0.5), (Verdict.MALFORMED, -1.0)])
 def test_solvers_earn_the_originals_three_numbers(verdict: Verdict, reward: float) -> None:
-    assert Rewards(RewardsConfig()).of_attempt(GradedAttempt(task=TASK, completion=COMPLETION, verdict=verdict)) == reward
+    assert Rewards(RewardsConfig()).of_solver(rollout(verdict)) == reward
 
 
 @pytest.mark.parametrize(
@@ -78,14 +88,15 @@ def test_an_unknown_name_is_refused_before_anything_is_played(numbers: RewardsCo
         Rewards(numbers)
 
 
-def samples(count: int) -> list[Sample]:
+def rollouts(count: int) -> list[Rollout]:
     return [
-        Sample(
+        Rollout(
             role=Role.SOLVER if index % 3 else Role.PROPOSER,
             mode=("deduction", "abduction")[index % 2],
             group=str(index // 4),
             prompt_ids=(1,),
             completion=COMPLETION,
+            answer="",
             reward=float(index),
         )
         for index in range(count)
@@ -93,10 +104,10 @@ def samples(count: int) -> list[Sample]:
 
 
 def test_the_control_keeps_each_stratums_rewards_and_moves_them() -> None:
-    before = samples(60)
+    before = rollouts(60)
     after = shuffle_rewards(before, np.random.default_rng(0))
 
-    def marginal(of: list[Sample]) -> Counter[tuple[str, str, float]]:
+    def marginal(of: list[Rollout]) -> Counter[tuple[str, str, float]]:
         return Counter((sample.role, sample.mode, sample.reward) for sample in of)
 
     assert marginal(list(after)) == marginal(before)
@@ -105,7 +116,7 @@ def test_the_control_keeps_each_stratums_rewards_and_moves_them() -> None:
 
 
 def test_the_control_changes_nothing_but_the_reward() -> None:
-    before = samples(12)
+    before = rollouts(12)
     after = shuffle_rewards(before, np.random.default_rng(1))
     for old, new in zip(before, after, strict=True):
         assert (new.role, new.mode, new.group, new.prompt_ids) == (old.role, old.mode, old.group, old.prompt_ids)
@@ -113,5 +124,5 @@ def test_the_control_changes_nothing_but_the_reward() -> None:
 
 
 def test_the_control_is_the_same_for_the_same_seed() -> None:
-    first, second = (shuffle_rewards(samples(30), np.random.default_rng(5)) for _ in range(2))
+    first, second = (shuffle_rewards(rollouts(30), np.random.default_rng(5)) for _ in range(2))
     assert [sample.reward for sample in first] == [sample.reward for sample in second]

@@ -37,7 +37,7 @@ def make(tmp_path: Path) -> Iterator[MakeBuffer]:
 def task(n: int, *, mode: str = "deduction", structure: str = "", steps: int = 2) -> Task:
     program = f"def f(x):\n    return x * {n}"
     key = task_key(mode, program, ("2",))
-    plain = Task(key=key, mode=mode, program=program, input="2", output=str(2 * n), structure=structure or f"s{n}", steps=steps)
+    plain = Task(key=key, mode=mode, program=program, input="2", output=str(2 * n), structure=structure or f"s{n}", length=steps)
     if mode != "induction":
         return plain
     pair = Example(input=plain.input, output=plain.output)

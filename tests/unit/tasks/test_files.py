@@ -28,7 +28,7 @@ TASKS = st.builds(
     visible=st.lists(EXAMPLES, max_size=3).map(tuple),
     hidden=st.lists(EXAMPLES, max_size=3).map(tuple),
     structure=TEXT,
-    steps=st.integers(0, 9),
+    length=st.integers(0, 9),
 )
 
 

@@ -16,7 +16,7 @@ SEED = Reference(program="def f(x):\n    return x", input="1", output="1")
 
 
 def task(key: str, mode: str, steps: int) -> Task:
-    return Task(key=key, mode=mode, program=f"def f({key}):\n    return {key}", input="1", output="1", structure=key, steps=steps)
+    return Task(key=key, mode=mode, program=f"def f({key}):\n    return {key}", input="1", output="1", structure=key, length=steps)
 
 
 @pytest.fixture
@@ -66,11 +66,11 @@ def test_a_count_knows_no_limit(path: Path) -> None:
         ({"mode": "deduction"}, ["bb3", "aa1"]),
         ({"min_pass_rate": 0.1}, ["aa1"]),
         ({"max_pass_rate": 0.1}, ["aa2"]),
-        ({"min_steps": 2, "max_steps": 2}, ["aa2"]),
+        ({"min_length": 2, "max_length": 2}, ["aa2"]),
         ({"since_step": 2}, ["bb3"]),
         ({"contains": "f(aa"}, ["aa2", "aa1"]),
         ({"contains": "%"}, []),
-        ({"mode": "deduction", "max_steps": 1}, ["aa1"]),
+        ({"mode": "deduction", "max_length": 1}, ["aa1"]),
     ],
 )
 def test_filters(wanted: dict[str, object], expected: list[str], keys: Keys) -> None:

@@ -29,7 +29,7 @@ def reason(result: Task | TaskRejected) -> RejectReason | None:
 def test_a_valid_proposal_becomes_a_task_with_canonical_facts(validate: Any) -> None:
     task = validate(call("def f(x, items):\n    items = sorted(items)\n    return items[x:]", "1,[3,1,  2]"))
     assert isinstance(task, Task)
-    assert (task.input, task.output, task.steps) == ("1, [3, 1, 2]", "[2, 3]", 2)
+    assert (task.input, task.output, task.length) == ("1, [3, 1, 2]", "[2, 3]", 2)
     assert task.key == task_key("deduction", task.program, ("1, [3, 1, 2]",))
     assert task.structure == program_structure(task.program)
 

@@ -1,16 +1,17 @@
 """Groups of solver rollouts as a round leaves them, with states that heads can learn from."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from tina_azr.rollout.types import Completion, StopCause
-from tina_azr.tasks.types import Task, Verdict
+from tina_azr.tasks.types import Role, Task, Verdict
 
 if TYPE_CHECKING:
-    from tina_azr.selfplay.types import Attempt, SolvedTask
+    from tina_azr.selfplay.types import Rollout, RolloutGroup
 
 LAYERS, HIDDEN = 2, 32
 
@@ -34,28 +35,36 @@ def completion(
 
 
 @pytest.fixture
-def attempt() -> "Callable[..., Attempt]":
-    """A rollout, right or wrong; further fields are those of `completion`."""
-    from tina_azr.selfplay.types import Attempt
+def attempt() -> "Callable[..., Rollout]":
+    """A solver rollout, right or wrong; further fields are those of `completion`."""
+    from tina_azr.selfplay.types import Rollout
 
-    def make(right: bool, think_tokens: int = 10, **fields: Any) -> "Attempt":
-        verdict = Verdict.CORRECT if right else Verdict.WRONG
-        return Attempt(completion=completion(think_tokens, **fields), answer="", verdict=verdict, reward=0.0, confidence_after=None)
+    def make(right: bool, think_tokens: int = 10, **fields: Any) -> "Rollout":
+        return Rollout(
+            role=Role.SOLVER,
+            mode="deduction",
+            group="",
+            prompt_ids=(1, 2),
+            completion=completion(think_tokens, **fields),
+            answer="",
+            verdict=Verdict.CORRECT if right else Verdict.WRONG,
+        )
 
     return make
 
 
 @pytest.fixture
-def solved() -> "Callable[..., SolvedTask]":
-    """A group of these attempts at a task of that key and a program of its own; further fields are those of `SolvedTask`."""
-    from tina_azr.selfplay.types import SolvedTask
+def solved() -> "Callable[..., RolloutGroup]":
+    """A group of these rollouts of a task of that key and a program of its own; further fields are those of `RolloutGroup`."""
+    from tina_azr.selfplay.types import RolloutGroup
 
     def make(
-        attempts: "Sequence[Attempt]", *, key: str = "f" * 64, states: np.ndarray | None = None, **fields: Any
-    ) -> "SolvedTask":
+        rollouts: "Sequence[Rollout]", *, key: str = "f" * 64, states: np.ndarray | None = None, **fields: Any
+    ) -> "RolloutGroup":
         if states is None:
             states = np.zeros((LAYERS, HIDDEN), dtype=np.float32)
         task = Task(key=key, mode="deduction", program=f"def f(x):\n    return x + {int(key, 16)}", input="1", output="1")
-        return SolvedTask(task=task, prompt_ids=(1, 2), attempts=tuple(attempts), prompt_states_LH=states, **fields)
+        own = tuple(replace(rollout, group=key, index=index) for index, rollout in enumerate(rollouts))
+        return RolloutGroup(task=task, rollouts=own, prompt_states_LH=states, **fields)
 
     return make

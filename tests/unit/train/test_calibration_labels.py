@@ -13,11 +13,8 @@ from tina_azr.introspection.fitting import ConfidenceLabels
 from tina_azr.introspection.heads import HeadShape, build_heads
 from tina_azr.introspection.introspector import Introspector
 from tina_azr.introspection.scores import brier, quantile_coverage
-from tina_azr.selfplay.solving import Tries
-from tina_azr.tasks.types import Verdict
 from tina_azr.train.calibration.labels import (
     Digests,
-    GradedTries,
     Predictions,
     cross_fitted,
     fit_calibration,
@@ -38,34 +35,17 @@ def introspector() -> Introspector:
 
 def test_no_tasks_are_refused(introspector: Introspector) -> None:
     with pytest.raises(ScoreError, match="there are no tasks to calibrate on"):
-        predictions_of(introspector, GradedTries(tries=[], correct=[]))
-
-
-def graded(*groups: Any) -> GradedTries:
-    """These groups, as they are after sampling and grading."""
-    return GradedTries(
-        tries=[
-            Tries(
-                task=group.task,
-                prompt_ids=group.prompt_ids,
-                completions_G=tuple(one.completion for one in group.attempts),
-                answers_G=("",) * len(group.attempts),
-                prompt_states_LH=group.prompt_states_LH,
-            )
-            for group in groups
-        ],
-        correct=[[one.verdict is Verdict.CORRECT for one in group.attempts] for group in groups],
-    )
+        predictions_of(introspector, [])
 
 
 def test_thoughts_that_never_close_are_refused(introspector: Introspector, solved: Group, attempt: Group) -> None:
-    with pytest.raises(ScoreError, match="no thought closed"):
-        predictions_of(introspector, graded(solved([attempt(False, closed=False)])))
+    with pytest.raises(ScoreError, match="no reasoning closed"):
+        predictions_of(introspector, [solved([attempt(False, closed=False)])])
 
 
 def test_nothing_can_be_said_of_budgets_where_no_answer_is_right(introspector: Introspector, solved: Group, attempt: Group) -> None:
-    wrong = predictions_of(introspector, graded(solved([attempt(False, states=STATES)])))
-    with pytest.raises(ScoreError, match="no answer is right whose thought ended by itself"):
+    wrong = predictions_of(introspector, [solved([attempt(False, states=STATES)])])
+    with pytest.raises(ScoreError, match="no correct answer finished its reasoning"):
         scores_of(wrong)
 
 
@@ -101,6 +81,6 @@ def noise(draw: np.random.Generator, n: int) -> ConfidenceLabels:
 def test_tasks_of_one_program_are_never_parted(introspector: Introspector, solved: Group, attempt: Group) -> None:
     first, second = (solved([attempt(True, states=STATES)], key=key) for key in ("a", "b"))
     same = replace(second, task=replace(second.task, program=first.task.program.replace("x", "n"), mode="abduction"))
-    predicted = predictions_of(introspector, graded(first, second, same))
+    predicted = predictions_of(introspector, [first, second, same])
     for groups in (predicted.c0.group_N, predicted.cE.group_N, predicted.used_group_N):
         assert groups[0] == groups[2] != groups[1]

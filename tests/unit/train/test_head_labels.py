@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tina_azr.selfplay.plan_probes import PlanProbe
+from tina_azr.selfplay.types import PlanProbe
 from tina_azr.tasks.types import Task
 from tina_azr.train.heads.labels import CLOSES, NO_LENGTH, HeadLabels, fold_of, is_calibration
 

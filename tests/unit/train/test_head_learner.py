@@ -12,7 +12,7 @@ from tina_azr.config import Config, load_config
 from tina_azr.errors import CheckpointError
 from tina_azr.introspection.scores import auroc
 from tina_azr.model.loading import Policy
-from tina_azr.selfplay.plan_probes import PlanProbe
+from tina_azr.selfplay.types import PlanProbe
 from tina_azr.train.heads.labels import fold_of
 from tina_azr.train.heads.learner import HeadLearner
 
@@ -60,8 +60,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def never_closed(group: Any) -> Any:
     """The group as it would be had its rollouts all been cut off in the thought."""
-    attempts = (replace(one, completion=replace(one.completion, close_states_LH=None)) for one in group.attempts)
-    return replace(group, attempts=tuple(attempts))
+    attempts = (replace(one, completion=replace(one.completion, close_states_LH=None)) for one in group.rollouts)
+    return replace(group, rollouts=tuple(attempts))
 
 
 @pytest.mark.parametrize("form", ["linear", "tap", "linked"])
@@ -74,7 +74,7 @@ def test_heads_learn_what_stands_in_the_states(byte_policy: Policy, round_of: Ro
     unseen = round_of(99, 100)
     forecasts = learner.introspector.forecasts(np.stack([group.prompt_states_LH for group in unseen]))
     assert auroc([one.confidence_before for one in forecasts], [group.pass_rate for group in unseen]) > 0.8
-    lengths = [group.attempts[0].completion.think_tokens for group in unseen]
+    lengths = [group.rollouts[0].completion.think_tokens for group in unseen]
     assert np.corrcoef([one.budget_quantiles[0.5] for one in forecasts], lengths)[0, 1] > 0.5
 
 

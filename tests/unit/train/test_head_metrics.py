@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tina_azr.introspection.types import Forecast, Plan
-from tina_azr.selfplay.plan_probes import PlanProbe
-from tina_azr.selfplay.types import Episode, SolvedTask
+from tina_azr.selfplay.types import Episode, PlanProbe, RolloutGroup
 from tina_azr.train.heads.learner import HeadReport
 from tina_azr.train.heads.metrics import introspection_metrics
 
@@ -28,14 +27,14 @@ def forecast(c0: float, *quantiles: float) -> Forecast:
     )
 
 
-def metrics(groups: list[SolvedTask]) -> dict[str, float | None]:
-    found = introspection_metrics(Episode(step=1, proposals=(), solved=tuple(groups), samples=()), REPORT)
+def metrics(groups: list[RolloutGroup]) -> dict[str, float | None]:
+    found = introspection_metrics(Episode(step=1, proposals=(), groups=tuple(groups), rollouts=()), REPORT)
     assert found is not None
     return found
 
 
 @pytest.fixture
-def groups(solved: Group, attempt: Group) -> list[SolvedTask]:
+def groups(solved: Group, attempt: Group) -> list[RolloutGroup]:
     easy = [replace(attempt(True, length), confidence_after=0.9) for length in (4, 6, 8)]
     hard = [
         replace(attempt(True, 40), confidence_after=0.6),
@@ -48,7 +47,7 @@ def groups(solved: Group, attempt: Group) -> list[SolvedTask]:
     ]
 
 
-def test_numbers_are_those_of_the_steps_outcomes(groups: list[SolvedTask]) -> None:
+def test_numbers_are_those_of_the_steps_outcomes(groups: list[RolloutGroup]) -> None:
     found = metrics(groups)
     expected = {
         "labels": 64.0,
@@ -101,4 +100,4 @@ def test_a_step_that_says_nothing_has_no_numbers() -> None:
 
 
 def test_a_run_without_heads_has_none() -> None:
-    assert introspection_metrics(Episode(step=1, proposals=(), solved=(), samples=()), None) is None
+    assert introspection_metrics(Episode(step=1, proposals=(), groups=(), rollouts=()), None) is None

@@ -1,6 +1,7 @@
 """The learner on a real, small Qwen3: its gradient, what it merges, what it keeps, and that it writes weights where they are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tina_azr.errors import CheckpointError, RunError
 from tina_azr.model.loading import Policy, load_policy
 from tina_azr.model.logprobs import completion_logprobs
 from tina_azr.rollout.types import Completion, StopCause
-from tina_azr.selfplay.types import Sample
+from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.types import Role
 from tina_azr.train.learner import Learner, merge_equal
 from tina_azr.train.master_weights import MasterWeights
@@ -33,26 +34,26 @@ def completion(policy: Policy, prompt: tuple[int, ...], ids: list[int], forced: 
     )
 
 
-def sample(policy: Policy, prompt: list[int], ids: list[int], forced: Sequence[int] = ()) -> Sample:
-    return Sample(
+def rollout(policy: Policy, prompt: list[int], ids: list[int], advantage: float, forced: Sequence[int] = ()) -> Rollout:
+    return Rollout(
         role=Role.SOLVER,
         mode="deduction",
         group="g",
         prompt_ids=tuple(prompt),
         completion=completion(policy, tuple(prompt), ids, forced),
-        reward=0.0,
+        answer=None,
+        advantage=advantage,
     )
 
 
-def batch(policy: Policy) -> tuple[list[Sample], np.ndarray]:
-    samples = [
-        sample(policy, [1, 2, 3], [10, 11, 12]),
-        sample(policy, [1, 2, 3], [10, 11, 12]),
-        sample(policy, [5], [20, 21, 22, 23, 24, 25]),
-        sample(policy, [7, 8, 9, 10, 11], [30, 31], forced=[1]),
-        sample(policy, [5], [40, 41]),
+def batch(policy: Policy) -> list[Rollout]:
+    return [
+        rollout(policy, [1, 2, 3], [10, 11, 12], 0.5),
+        rollout(policy, [1, 2, 3], [10, 11, 12], 0.5),
+        rollout(policy, [5], [20, 21, 22, 23, 24, 25], -1.0),
+        rollout(policy, [7, 8, 9, 10, 11], [30, 31], 0.7, forced=[1]),
+        rollout(policy, [5], [40, 41], 0.0),
     ]
-    return samples, np.array([0.5, 0.5, -1.0, 0.7, 0.0])
 
 
 def config(*overrides: str) -> Config:
@@ -68,17 +69,16 @@ def gradients(policy: Policy, settings: Config, monkeypatch: pytest.MonkeyPatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", keep)
-        Learner(policy, settings).update(*batch(policy), step=1)
+        Learner(policy, settings).update(batch(policy), step=1)
     return found
 
 
 @pytest.mark.parametrize("normalisation", ["sample", "token"])
-def test_the_gradient_is_that_of_plain_reinforce_over_every_sample(
+def test_the_gradient_is_that_of_plain_reinforce_over_every_rollout(
     byte_policy: Policy, monkeypatch: pytest.MonkeyPatch, normalisation: str
 ) -> None:
     ours = gradients(byte_policy, config(f"learning.length_normalisation={normalisation}"), monkeypatch)
-    samples, advantages_N = batch(byte_policy)
-    trained = [(one, advantage) for one, advantage in zip(samples, advantages_N, strict=True) if advantage]
+    trained = [(one, one.advantage) for one in batch(byte_policy) if one.advantage]
     tokens = sum(np.count_nonzero(~one.completion.forced_T) for one, _ in trained)
     objective = torch.zeros(())
     for one, advantage in trained:
@@ -144,23 +144,22 @@ def test_the_learner_adds_up_micro_batches_in_float32(byte_model: Path, monkeypa
 
     monkeypatch.setattr(torch.optim.AdamW, "step", keep)
     policy = load_policy(str(byte_model), device="cpu", dtype="bfloat16")
-    Learner(policy, config("learning.micro_batch_tokens=16", "learning.max_grad_norm=1e6")).update(*batch(policy), step=1)
+    Learner(policy, config("learning.micro_batch_tokens=16", "learning.max_grad_norm=1e6")).update(batch(policy), step=1)
     assert any(not torch.equal(gradient, gradient.bfloat16().float()) for gradient in found)
 
 
-def test_equal_samples_become_one_row_and_samples_that_teach_nothing_none(byte_policy: Policy) -> None:
-    samples, advantages_N = batch(byte_policy)
-    rows = merge_equal(samples, advantages_N)
-    assert [(row.count, row.advantage) for row in rows] == [(2, 0.5), (1, -1.0), (1, 0.7)]
+def test_equal_rollouts_are_merged_and_zero_advantages_dropped(byte_policy: Policy) -> None:
+    merged = merge_equal(batch(byte_policy))
+    assert [(count, one.advantage) for one, count in merged] == [(2, 0.5), (1, -1.0), (1, 0.7)]
 
 
-def test_samples_that_differ_in_their_advantage_stay_apart(byte_policy: Policy) -> None:
-    one = sample(byte_policy, [1], [2, 3])
-    assert [row.count for row in merge_equal([one, one], np.array([0.5, -0.5]))] == [1, 1]
+def test_rollouts_with_other_advantages_are_not_merged(byte_policy: Policy) -> None:
+    merged = merge_equal([rollout(byte_policy, [1], [2, 3], advantage) for advantage in (0.5, -0.5)])
+    assert [count for _, count in merged] == [1, 1]
 
 
 def test_the_report_counts_and_finds_sampler_and_trainer_agreed(byte_policy: Policy) -> None:
-    report = Learner(byte_policy, config()).update(*batch(byte_policy), step=1)
+    report = Learner(byte_policy, config()).update(batch(byte_policy), step=1)
     assert (report.samples, report.rows, report.tokens) == (4, 3, 11)
     assert report.ratio == pytest.approx(1.0, abs=1e-5)
     assert report.logprob_gap < 1e-4
@@ -172,39 +171,39 @@ def test_the_report_counts_and_finds_sampler_and_trainer_agreed(byte_policy: Pol
 def test_an_update_writes_the_weights_where_they_are(byte_policy: Policy) -> None:
     places = {name: weight.data_ptr() for name, weight in byte_policy.module.named_parameters()}
     before = {name: weight.detach().clone() for name, weight in byte_policy.module.named_parameters()}
-    Learner(byte_policy, config()).update(*batch(byte_policy), step=1)
+    Learner(byte_policy, config()).update(batch(byte_policy), step=1)
     assert {name: weight.data_ptr() for name, weight in byte_policy.module.named_parameters()} == places
     assert all(not torch.equal(weight, before[name]) for name, weight in byte_policy.module.named_parameters())
 
 
 def test_an_update_makes_what_was_good_likelier_and_what_was_bad_less_so(byte_policy: Policy) -> None:
-    samples, advantages_N = batch(byte_policy)
-    before = [one.completion.logprobs_T[~one.completion.forced_T].sum() for one in samples]
+    rollouts = batch(byte_policy)
+    before = [one.completion.logprobs_T[~one.completion.forced_T].sum() for one in rollouts]
     learner = Learner(byte_policy, config())
-    learner.update(samples, advantages_N, step=1)
+    learner.update(rollouts, step=1)
     after = [
         completion(byte_policy, one.prompt_ids, one.completion.ids_T.tolist()).logprobs_T[~one.completion.forced_T].sum()
-        for one in samples
+        for one in rollouts
     ]
     assert after[0] > before[0]
     assert after[2] < before[2]
 
 
 def test_where_nothing_can_be_learned_nothing_is_done(byte_policy: Policy) -> None:
-    samples, _ = batch(byte_policy)
+    rollouts = [replace(one, advantage=0.0) for one in batch(byte_policy)]
     before = [weight.detach().clone() for weight in byte_policy.module.parameters()]
     learner = Learner(byte_policy, config())
-    report = learner.update(samples, np.zeros(len(samples)), step=1)
+    report = learner.update(rollouts, step=1)
     assert (report.samples, report.rows, report.loss) == (0, 0, 0.0)
     assert all(torch.equal(weight, old) for weight, old in zip(byte_policy.module.parameters(), before, strict=True))
     assert learner.state_json() == {"updates": 0}
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_and_spares_the_weights(byte_policy: Policy) -> None:
-    samples, advantages_N = batch(byte_policy)
+    rollouts = [replace(one, advantage=float("nan")) for one in batch(byte_policy)]
     before = [weight.detach().clone() for weight in byte_policy.module.parameters()]
     with pytest.raises(RunError, match=r"step 4: the gradient's norm is nan.*learning\.lr"):
-        Learner(byte_policy, config()).update(samples, advantages_N * np.nan, step=4)
+        Learner(byte_policy, config()).update(rollouts, step=4)
     assert all(torch.equal(weight, old) for weight, old in zip(byte_policy.module.parameters(), before, strict=True))
 
 
@@ -213,17 +212,17 @@ def test_a_restored_learner_goes_on_to_the_same_bit(byte_model: Path) -> None:
     settings = config("learning.weight_decay=0.1")
     learner = Learner(alone, settings)
     for step in (1, 2, 3):
-        learner.update(*batch(alone), step=step)
+        learner.update(batch(alone), step=step)
 
     before = Learner(first, settings)
     for step in (1, 2):
-        before.update(*batch(first), step=step)
+        before.update(batch(first), step=step)
     second = load_policy(str(byte_model), device="cpu")
     second.module.load_state_dict(first.module.state_dict())
     after = Learner(second, settings)
     after.load_state_tensors({name: tensor.clone() for name, tensor in before.state_tensors().items()})
     after.load_state_json(before.state_json())
-    after.update(*batch(second), step=3)
+    after.update(batch(second), step=3)
 
     for name, weight in alone.module.named_parameters():
         assert torch.equal(second.module.get_parameter(name), weight), name
@@ -231,7 +230,7 @@ def test_a_restored_learner_goes_on_to_the_same_bit(byte_model: Path) -> None:
 
 def test_another_models_state_is_refused(byte_policy: Policy) -> None:
     learner = Learner(byte_policy, config())
-    learner.update(*batch(byte_policy), step=1)
+    learner.update(batch(byte_policy), step=1)
     state = learner.state_tensors()
     renamed = {f"{name}x": tensor for name, tensor in state.items()}
     reshaped = {name: tensor[..., :1] for name, tensor in state.items()}
@@ -258,7 +257,7 @@ def test_steps_too_small_for_bfloat16_add_up_in_its_float32_masters(byte_model: 
     name, weight = "model.norm.weight", policy.module.model.norm.weight
     learner = Learner(policy, config("learning.lr=3e-5"))
     for step in range(1, 11):
-        learner.update(*batch(policy), step=step)
+        learner.update(batch(policy), step=step)
     master = learner.state_tensors()[f"master.{name}"]
     assert torch.equal(weight, torch.ones_like(weight)), "3e-5 beside 1 is below bfloat16's resolution"
     assert (master - 1.0).abs().max() > 1e-4

@@ -6,8 +6,8 @@ import pytest
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.runs.metrics import StepMetrics
 from tina_azr.selfplay.heldout import report
-from tina_azr.selfplay.types import Attempt, Episode, ProposalRecord, SolvedTask
-from tina_azr.tasks.types import HeldoutTask, RejectReason, Task, Verdict
+from tina_azr.selfplay.types import Episode, ProposalRecord, Rollout, RolloutGroup
+from tina_azr.tasks.types import HeldoutTask, RejectReason, Role, Task, Verdict
 from tina_azr.train.advantages import Advantages
 from tina_azr.train.learner import UpdateReport
 from tina_azr.train.step_metrics import heldout_metrics, step_metrics
@@ -25,27 +25,33 @@ def completion(tokens: int, think: int) -> Completion:
 
 
 def task(key: str, mode: str, steps: int) -> Task:
-    return Task(key=key, mode=mode, program="def f(x):\n    return x", steps=steps)
+    return Task(key=key, mode=mode, program="def f(x):\n    return x", length=steps)
 
 
 def record(mode: str, *, became: Task | None = None, reject: RejectReason | None = None, reward: float = 0.0) -> ProposalRecord:
     return ProposalRecord(
-        mode=mode,
+        rollout=Rollout(
+            role=Role.PROPOSER, mode=mode, group="", prompt_ids=(1,), completion=completion(10, 4), answer=None, reward=reward
+        ),
         references=(),
-        prompt_ids=(1,),
-        completion=completion(10, 4),
-        answer=None,
         proposal=None,
         task=became,
         reject=reject,
-        detail="",
         pass_rate=0.25 if became else None,
-        reward=reward,
     )
 
 
-def attempt(verdict: Verdict, reward: float, think: int) -> Attempt:
-    return Attempt(completion=completion(20, think), answer=None, verdict=verdict, reward=reward)
+def solver(task: Task, verdict: Verdict, reward: float, think: int) -> Rollout:
+    return Rollout(
+        role=Role.SOLVER,
+        mode=task.mode,
+        group=task.key,
+        prompt_ids=(1,),
+        completion=completion(20, think),
+        answer=None,
+        verdict=verdict,
+        reward=reward,
+    )
 
 
 NEW = task("new", "deduction", 3)
@@ -61,13 +67,13 @@ def metrics() -> StepMetrics:
         record("abduction", reject=RejectReason.OVER_LENGTH_CAP),
         record("abduction", reject=RejectReason.HELD_OUT, reward=-0.5),
     )
-    solved = (
-        SolvedTask(task=NEW, prompt_ids=(1,), attempts=(attempt(Verdict.CORRECT, 1.0, 8), attempt(Verdict.WRONG, -0.5, 6))),
-        SolvedTask(task=OLD, prompt_ids=(1,), attempts=(attempt(Verdict.CORRECT, 1.0, 2), attempt(Verdict.CORRECT, 1.0, 2))),
+    groups = (
+        RolloutGroup(task=NEW, rollouts=(solver(NEW, Verdict.CORRECT, 1.0, 8), solver(NEW, Verdict.WRONG, -0.5, 6))),
+        RolloutGroup(task=OLD, rollouts=(solver(OLD, Verdict.CORRECT, 1.0, 2), solver(OLD, Verdict.CORRECT, 1.0, 2))),
     )
     seconds = {"propose": 1.0, "validate": 0.5, "solve": 3.0, "grade": 0.5, "learn": 2.0}
     return step_metrics(
-        Episode(step=7, proposals=proposals, solved=solved, samples=(), seconds=seconds, programs_run=40),
+        Episode(step=7, proposals=proposals, groups=groups, rollouts=(), seconds=seconds, programs_run=40),
         Advantages(values_N=np.zeros(0), strata_dropped=1),
         UpdateReport(samples=9, loss=0.5, grad_norm=2.0, entropy=0.3, clip_fraction=0.01),
         seconds=100.0,

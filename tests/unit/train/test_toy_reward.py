@@ -1,6 +1,7 @@
 """The first two proofs that learning works at all: sampler and trainer agree on every token, and a toy reward is learned."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout import build_engine
 from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
 from tina_azr.selfplay.rewards import shuffle_rewards
-from tina_azr.selfplay.types import Sample
+from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.types import Role
 from tina_azr.train.advantages import ADVANTAGES, RewardTable
 from tina_azr.train.learner import Learner
@@ -27,15 +28,16 @@ def sample_groups(policy: Policy, engine: RolloutEngine, step: int, params: Samp
     )
 
 
-def rewarded(groups: Sequence[RolloutGroup], wanted: int) -> list[Sample]:
+def rewarded(groups: Sequence[RolloutGroup], wanted: int) -> list[Rollout]:
     """1 for every completion that holds the wanted id."""
     return [
-        Sample(
+        Rollout(
             role=Role.SOLVER,
             mode="toy",
             group=str(index),
             prompt_ids=group.prompt_ids,
             completion=completion,
+            answer=None,
             reward=float(wanted in completion.ids_T),
         )
         for index, group in enumerate(groups)
@@ -50,9 +52,9 @@ def test_every_sampled_tokens_log_probability_is_the_trainers_too(byte_policy: P
     learner = Learner(byte_policy, config)
     params = SamplingParams(max_tokens=24, temperature=temperature, think_limit=9)
     for step in (1, 2, 3):  # the weights move in between: the engine must see it
-        samples = rewarded(sample_groups(byte_policy, engine, step, params), wanted=65)
-        assert any(sample.completion.forced_close for sample in samples)
-        report = learner.update(samples, np.where(np.arange(len(samples)) % 2, 1.0, -1.0), step)
+        rollouts = rewarded(sample_groups(byte_policy, engine, step, params), wanted=65)
+        assert any(rollout.completion.forced_close for rollout in rollouts)
+        report = learner.update([replace(one, advantage=(-1.0, 1.0)[number % 2]) for number, one in enumerate(rollouts)], step)
         assert report.logprob_gap < 1e-4
         assert report.ratio == pytest.approx(1.0, abs=1e-5)
 
@@ -67,9 +69,10 @@ def test_a_toy_reward_is_learned_in_a_few_dozen_steps_and_a_shuffled_one_is_not(
     draw = np.random.default_rng(0)
     rates = []
     for step in range(1, 31):
-        samples = rewarded(sample_groups(byte_policy, engine, step, SamplingParams(max_tokens=12)), wanted)
-        rates.append(np.mean([sample.reward for sample in samples]))
-        learned_from = shuffle_rewards(samples, draw) if shuffled else samples
-        learner.update(learned_from, ADVANTAGES["trr_pp"](RewardTable.of(learned_from)).values_N, step)
+        rollouts = rewarded(sample_groups(byte_policy, engine, step, SamplingParams(max_tokens=12)), wanted)
+        rates.append(np.mean([rollout.reward for rollout in rollouts]))
+        trained = shuffle_rewards(rollouts, draw) if shuffled else rollouts
+        values = ADVANTAGES["trr_pp"](RewardTable.of(trained)).values_N.tolist()
+        learner.update([replace(one, advantage=value) for one, value in zip(trained, values, strict=True)], step)
     assert np.mean(rates[:5]) < 0.25
     assert low <= np.mean(rates[-5:]) <= high

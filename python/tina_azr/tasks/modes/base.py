@@ -21,7 +21,7 @@ class Draft:
     proposal: Proposal
     key: str
     structure: str
-    steps: int
+    length: int
     examples: tuple[Example, ...]
     """One for each input of the proposal, in its order: canonical arguments and result."""
     probe_outputs: tuple[str | None, ...]

@@ -104,7 +104,7 @@ class Induction:
             visible=tuple(example for example in draft.examples if example in shown),
             hidden=tuple(example for example in draft.examples if example not in shown),
             structure=draft.structure,
-            steps=draft.steps,
+            length=draft.length,
         )
 
     def grade(self, executor: Executor, answers: Sequence[tuple[Task, str]]) -> list[Verdict]:

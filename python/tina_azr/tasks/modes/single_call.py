@@ -54,7 +54,7 @@ class SingleCall:
             input=example.input,
             output=example.output,
             structure=draft.structure,
-            steps=draft.steps,
+            length=draft.length,
         )
 
 

@@ -1,4 +1,4 @@
-"""What heads say beside what the sandbox says, on tasks that they never learned from: labels, the fit, and the scores.
+"""Calibration labels: predictions of the heads with verdicts of the sandbox on tasks that the heads never learned from; fit and scores.
 
 Axes: `_N` labels, `_L` tapped layers, `_H` hidden.
 """
@@ -27,7 +27,8 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox.types import Executor
-from tina_azr.selfplay.solving import Tries, grade_tries, sample_tries
+from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
+from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.types import Task, Verdict
 from tina_azr.train.heads.labels import program_digest
 
@@ -35,16 +36,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradedTries:
-    """Rollouts of some tasks, sampled once and read by as many heads as there are."""
-
-    tries: Sequence[Tries]
-    correct: Sequence[Sequence[bool]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """What one set of heads says of them, and what is true."""
+    """Predictions of one set of heads, with the labels that they are scored against."""
 
     c0: ConfidenceLabels
     """A label for each task: the share of its rollouts that are right."""
@@ -66,7 +59,7 @@ class Digests:
     tokenizer: str
 
 
-def try_tasks(
+def sample_labels(
     policy: Policy,
     executor: Executor,
     tasks: Sequence[Task],
@@ -76,10 +69,10 @@ def try_tasks(
     samples: int,
     seeds: Sequence[int],
     on_progress: Callable[[int, int], None] | None = None,
-) -> GradedTries:
-    """`samples` rollouts of each task as self-play samples them, without a predicted wall."""
+) -> list[RolloutGroup]:
+    """Sample and grade `samples` rollouts of each task as self-play does, without a predicted think limit."""
     play = config.selfplay
-    tries = sample_tries(
+    groups = sample_rollouts(
         policy,
         DecodeEngine(policy, slots=play.slots, taps=taps),
         tasks,
@@ -88,51 +81,51 @@ def try_tasks(
         seeds=seeds,
         on_progress=on_progress,
     )
-    correct = [[verdict is Verdict.CORRECT for verdict in verdicts] for verdicts in grade_tries(executor, tries)]
-    return GradedTries(tries=tries, correct=correct)
+    return grade_rollouts(executor, groups)
 
 
-def predictions_of(introspector: Introspector, graded: GradedTries) -> Predictions:
+def predictions_of(introspector: Introspector, groups: Sequence[RolloutGroup]) -> Predictions:
     """Read the states of graded rollouts. Pass heads without calibration for a fit, with one for scores after it.
 
-    Raises ScoreError where there are no tasks, or no thought closed.
+    Raises ScoreError if there are no tasks, or no reasoning closed.
     """
-    if not graded.tries:
+    if not groups:
         raise ScoreError("there are no tasks to calibrate on: train the run longer, or raise introspection.calibration_share")
-    tries, modes = graded.tries, [group.task.mode for group in graded.tries]
-    states = np.stack([group.prompt_states_LH for group in tries if group.prompt_states_LH is not None])
+    modes = [group.task.mode for group in groups]
+    states = np.stack([group.prompt_states_LH for group in groups if group.prompt_states_LH is not None])
     forecasts = introspector.forecasts(states, modes)
     # Tasks of one program are alike: they are drawn and left out together.
-    names = [program_digest(group.task) for group in tries]
+    names = [program_digest(group.task) for group in groups]
     closed = [
-        (name, mode, completion.close_states_LH, close_extras(completion), right)
-        for name, mode, group, rights in zip(names, modes, tries, graded.correct, strict=True)
-        for completion, right in zip(group.completions_G, rights, strict=True)
-        if completion.close_states_LH is not None
+        (name, mode, rollout.completion.close_states_LH, close_extras(rollout.completion), rollout.verdict is Verdict.CORRECT)
+        for name, mode, group in zip(names, modes, groups, strict=True)
+        for rollout in group.rollouts
+        if rollout.completion.close_states_LH is not None
     ]
     if not closed:
         raise ScoreError(
-            "no thought closed, so nothing can be said of confidence after one: raise selfplay.max_tokens or set a wall"
+            "no reasoning closed, so confidence after reasoning cannot be fitted: raise selfplay.max_tokens or set "
+            "selfplay.think_limit"
         )
-    close_names, close_modes, close_states, extras, rights_M = zip(*closed, strict=True)
+    close_names, close_modes, close_states, extras, correct_M = zip(*closed, strict=True)
     confidences = introspector.close_confidences(np.stack(close_states), np.stack(extras), close_modes)
     lengths = [
-        (name, forecast.budget_quantiles, completion.think_tokens)
-        for name, forecast, group, rights in zip(names, forecasts, tries, graded.correct, strict=True)
-        for completion, right in zip(group.completions_G, rights, strict=True)
-        if right and not completion.forced_close
+        (name, forecast.budget_quantiles, rollout.completion.think_tokens)
+        for name, forecast, group in zip(names, forecasts, groups, strict=True)
+        for rollout in group.rollouts
+        if rollout.verdict is Verdict.CORRECT and not rollout.completion.forced_close
     ]
     levels = tuple(forecasts[0].budget_quantiles)
     return Predictions(
         c0=ConfidenceLabels(
             p_N=np.array([forecast.confidence_before for forecast in forecasts]),
-            y_N=np.array([np.mean(rights) for rights in graded.correct]),
+            y_N=np.array([np.mean([rollout.verdict is Verdict.CORRECT for rollout in group.rollouts]) for group in groups]),
             mode_N=np.array(modes),
             group_N=np.array(names),
         ),
         cE=ConfidenceLabels(
             p_N=np.array(confidences),
-            y_N=np.array(rights_M, dtype=np.float64),
+            y_N=np.array(correct_M, dtype=np.float64),
             mode_N=np.array(close_modes),
             group_N=np.array(close_names),
         ),
@@ -183,7 +176,8 @@ def scores_of(predicted: Predictions, *, seed: int = 0, draws: int = 1_000) -> d
     """
     if not predicted.used_N.size:
         raise ScoreError(
-            "no answer is right whose thought ended by itself, so nothing can be said of budgets: try more tasks, or none with --heldout 0"
+            "Cannot score budgets: no correct answer finished its reasoning without being cut. Use more tasks (`--tasks`), or none of the "
+            "held-out set (`--heldout 0`)"
         )
     found = {}
     for name, labels in (("c0", predicted.c0), ("cE", predicted.cE)):

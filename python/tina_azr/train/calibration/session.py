@@ -27,19 +27,19 @@ from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.chained_tasks import chained_tasks
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import solver_prompt
+from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.heldout import load_heldout_sets
 from tina_azr.tasks.queries import TaskFilter, list_tasks
 from tina_azr.tasks.types import Task
 from tina_azr.tasks.validation import Validator
 from tina_azr.train.calibration.labels import (
     Digests,
-    GradedTries,
     Predictions,
     cross_fitted,
     fit_calibration,
     predictions_of,
+    sample_labels,
     scores_of,
-    try_tasks,
 )
 from tina_azr.train.calibration.plots import BudgetView, ConfidenceView, draw_calibration
 from tina_azr.train.heads.labels import is_calibration
@@ -157,9 +157,9 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
             facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=learner.labels, step=0)
         primary = next(iter(heads.values()))
 
-        def graded(tasks: Sequence[Task], what: str, phase: Phase) -> GradedTries:
+        def graded(tasks: Sequence[Task], what: str, phase: Phase) -> list[RolloutGroup]:
             with _task(bar, what) as advance:
-                return try_tasks(
+                return sample_labels(
                     policy,
                     sandbox,
                     tasks,
@@ -174,7 +174,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
         held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
     with _ways_out(refitted=options.refit):
         fitted = _fit(policy, tokenizer, heads, own, held, options)
-    sections = _sections(fitted, f"{title} (n = {len(own.tries)})", held, options.seed)
+    sections = _sections(fitted, f"{title} (n = {len(own)})", held, options.seed)
     out = options.out or policy.folder
     try:
         _keep(fitted[0], out, heads, facts)
@@ -184,7 +184,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
         path=out / CALIBRATION,
         picture=out / PICTURE,
         digest=fitted[0].calibration.digest,
-        tasks=len(own.tries),
+        tasks=len(own),
         sections=sections,
     )
 
@@ -234,8 +234,8 @@ def _fit(
     policy: Policy,
     tokenizer: str,
     heads: Mapping[str, AnyHeads],
-    own: GradedTries,
-    held: GradedTries | None,
+    own: Sequence[RolloutGroup],
+    held: Sequence[RolloutGroup] | None,
     options: CalibrationOptions,
 ) -> list[_Fitted]:
     """For each form of heads, the acting ones first."""
@@ -258,11 +258,11 @@ def _fit(
 
 
 def _sections(
-    fitted: Sequence[_Fitted], title: str, held: GradedTries | None, seed: int
+    fitted: Sequence[_Fitted], title: str, held: Sequence[RolloutGroup] | None, seed: int
 ) -> dict[str, dict[str, dict[str, Interval]]]:
     sections = {title: {one.name: scores_of(one.raw, seed=seed) for one in fitted}}
     if held is not None:
-        before = f"held-out set, before calibration (n = {len(held.tries)})"
+        before = f"held-out set, before calibration (n = {len(held)})"
         sections[before] = {one.name: scores_of(one.before, seed=seed) for one in fitted}
         sections["held-out set, calibrated"] = {one.name: scores_of(one.after, seed=seed) for one in fitted}
     return sections

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tina_azr.introspection.introspector import close_extras
 from tina_azr.rollout.types import StopCause
 from tina_azr.selfplay.plan_probes import plan_target
-from tina_azr.selfplay.types import Attempt, SolvedTask
+from tina_azr.selfplay.types import Rollout, RolloutGroup
 from tina_azr.tasks.identity import program_structure
 from tina_azr.tasks.types import Task, Verdict
 
@@ -59,21 +59,21 @@ class HeadLabels:
     close_correct_M: NDArray[np.float32]
 
     @classmethod
-    def of(cls, step: int, groups: Sequence[SolvedTask]) -> Self | None:
+    def of(cls, step: int, groups: Sequence[RolloutGroup]) -> Self | None:
         """Labels of these groups; None if none of them was read."""
         read = [group for group in groups if group.prompt_states_LH is not None]
         if not read:
             return None
-        closes = [attempt for group in read for attempt in _some_closes(group)]
-        states = [attempt.completion.close_states_LH for attempt in closes]
+        closes = [rollout for group in read for rollout in _some_closes(group)]
+        states = [rollout.completion.close_states_LH for rollout in closes]
         layers, hidden = read[0].prompt_states_LH.shape  # type: ignore[union-attr]
         return cls(
             step_N=np.full(len(read), step),
             states_NLH=np.stack([group.prompt_states_LH for group in read if group.prompt_states_LH is not None]),
             fold_N=np.array([fold_of(group.task) for group in read]),
             pass_rate_N=np.array([group.pass_rate for group in read], dtype=np.float32),
-            lengths_NG=np.array([[_length(attempt) for attempt in group.attempts] for group in read]),
-            censored_NG=np.array([[_censored(attempt) for attempt in group.attempts] for group in read]),
+            lengths_NG=np.array([[_length(rollout) for rollout in group.rollouts] for group in read]),
+            censored_NG=np.array([[_censored(rollout) for rollout in group.rollouts] for group in read]),
             plan_NP=np.array(
                 [plan_target(group.pass_rate, group.probe) if group.probe else (0.0,) * 4 for group in read], dtype=np.float32
             ),
@@ -81,10 +81,10 @@ class HeadLabels:
             close_states_MLH=np.stack([state for state in states if state is not None])
             if closes
             else np.empty((0, layers, hidden), dtype=np.float32),
-            close_extras_MX=np.stack([close_extras(attempt.completion) for attempt in closes])
+            close_extras_MX=np.stack([close_extras(rollout.completion) for rollout in closes])
             if closes
             else np.empty((0, 3), dtype=np.float32),
-            close_correct_M=np.array([attempt.verdict is Verdict.CORRECT for attempt in closes], dtype=np.float32),
+            close_correct_M=np.array([rollout.verdict is Verdict.CORRECT for rollout in closes], dtype=np.float32),
         )
 
     def __len__(self) -> int:
@@ -106,20 +106,20 @@ class HeadLabels:
         return cls(**{f.name: arrays[f.name] for f in fields(cls)})  # type: ignore[arg-type]
 
 
-def _some_closes(group: SolvedTask) -> list[Attempt]:
+def _some_closes(group: RolloutGroup) -> list[Rollout]:
     # Equal ones count as often as they come: they are mostly right, and heads that saw each once would be less sure than they may be.
-    return [attempt for attempt in group.attempts if attempt.completion.close_states_LH is not None][:CLOSES]
+    return [rollout for rollout in group.rollouts if rollout.completion.close_states_LH is not None][:CLOSES]
 
 
-def _length(attempt: Attempt) -> int:
-    completion = attempt.completion
-    if _censored(attempt):
+def _length(rollout: Rollout) -> int:
+    completion = rollout.completion
+    if _censored(rollout):
         return completion.think_tokens - int(completion.forced_T[: completion.think_tokens].sum())
-    return completion.think_tokens if attempt.verdict is Verdict.CORRECT else NO_LENGTH
+    return completion.think_tokens if rollout.verdict is Verdict.CORRECT else NO_LENGTH
 
 
-def _censored(attempt: Attempt) -> bool:
-    completion = attempt.completion
+def _censored(rollout: Rollout) -> bool:
+    completion = rollout.completion
     return completion.forced_close or (
         completion.stop_cause is StopCause.LENGTH and completion.think_tokens == len(completion.ids_T)
     )

@@ -21,7 +21,7 @@ from tina_azr.introspection.introspector import Introspector
 from tina_azr.model.loading import Policy
 from tina_azr.model.taps import choose_taps
 from tina_azr.selfplay.seeding import Phase, generator
-from tina_azr.selfplay.types import SolvedTask
+from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.types import Task
 from tina_azr.train.heads.labels import HeadLabels, fold_of, is_calibration
 from tina_azr.train.heads.losses import budget_loss, confidence_loss, plan_loss
@@ -79,7 +79,7 @@ class _Fitted:
 
 
 class HeadLearner:
-    """The heads of one run. Implements `selfplay.insight.CrossFitted`."""
+    """The heads of one run. Implements `selfplay.introspection_rewards.CrossFitted`."""
 
     def __init__(self, policy: Policy, config: Config) -> None:
         self._config = config
@@ -141,7 +141,7 @@ class HeadLearner:
 
     # Learning.
 
-    def update(self, step: int, groups: Sequence[SolvedTask]) -> HeadReport:
+    def update(self, step: int, groups: Sequence[RolloutGroup]) -> HeadReport:
         """Learn from one more step. Tasks of the calibration share are passed over."""
         settings = self._config.introspection
         new = HeadLabels.of(step, [g for g in groups if not is_calibration(g.task, settings.calibration_share)])

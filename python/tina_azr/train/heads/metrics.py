@@ -7,7 +7,7 @@ import numpy as np
 from tina_azr.introspection.scores import auroc, brier, spearman
 from tina_azr.introspection.types import Plan
 from tina_azr.selfplay.plan_probes import plan_target
-from tina_azr.selfplay.types import Episode, SolvedTask
+from tina_azr.selfplay.types import Episode, RolloutGroup
 from tina_azr.tasks.types import Verdict
 from tina_azr.train.heads.learner import HeadReport
 
@@ -22,11 +22,11 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
     """
     if report is None:
         return None
-    groups = [group for group in episode.solved if group.forecast is not None]
+    groups = [group for group in episode.groups if group.forecast is not None]
     forecasts = [group.forecast for group in groups if group.forecast is not None]
-    attempts = [attempt for group in groups for attempt in group.attempts if attempt.confidence_after is not None]
-    correct = [float(attempt.verdict is Verdict.CORRECT) for attempt in attempts]
-    at_close = [attempt.confidence_after for attempt in attempts if attempt.confidence_after is not None]
+    rollouts = [rollout for group in groups for rollout in group.rollouts if rollout.confidence_after is not None]
+    correct = [float(rollout.verdict is Verdict.CORRECT) for rollout in rollouts]
+    at_close = [rollout.confidence_after for rollout in rollouts if rollout.confidence_after is not None]
     rates = [group.pass_rate for group in groups]
     c0 = [forecast.confidence_before for forecast in forecasts]
     bonuses = [record.introspection_bonus for record in episode.proposals if record.introspection_bonus is not None]
@@ -38,7 +38,7 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
         "c0_brier": brier(c0, rates) if groups else None,
         "c0_auroc": _auroc(c0, rates),
         "cE": _mean(at_close),
-        "cE_brier": brier(at_close, correct) if attempts else None,
+        "cE_brier": brier(at_close, correct) if rollouts else None,
         "cE_auroc": _auroc(at_close, correct),
         "budget": _mean([forecast.budget_quantiles[0.8] for forecast in forecasts]),
         **_lengths(groups),
@@ -52,14 +52,14 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
     }
 
 
-def _lengths(groups: Sequence[SolvedTask]) -> dict[str, float | None]:
+def _lengths(groups: Sequence[RolloutGroup]) -> dict[str, float | None]:
     """Used think tokens of right answers beside what was forecast of them. Under a predicted wall none is longer, so those do not count."""
     pairs = [
-        (group.forecast.budget_quantiles, attempt.completion.think_tokens)
+        (group.forecast.budget_quantiles, rollout.completion.think_tokens)
         for group in groups
         if group.forecast is not None and not group.budgeted
-        for attempt in group.attempts
-        if attempt.verdict is Verdict.CORRECT and not attempt.completion.forced_close
+        for rollout in group.rollouts
+        if rollout.verdict is Verdict.CORRECT and not rollout.completion.forced_close
     ]
     used = [float(length) for _, length in pairs]
     medians = [quantiles[0.5] for quantiles, _ in pairs]

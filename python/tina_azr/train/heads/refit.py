@@ -1,4 +1,4 @@
-"""Heads for a policy that stands still: the same labels and losses as in self-play, without learning in between.
+"""Training of heads for a fixed policy, with the labels and losses of self-play.
 
 For a model that was trained elsewhere, or a checkpoint whose heads lag behind its weights.
 """
@@ -11,16 +11,14 @@ from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.introspection import SelfPlayIntrospection
-from tina_azr.selfplay.records import solved_task
-from tina_azr.selfplay.rewards import Rewards
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
-from tina_azr.selfplay.solving import grade_tries, sample_tries
+from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
 from tina_azr.selfplay.timing import Phases
 from tina_azr.tasks.types import Task
 from tina_azr.train.heads.learner import HeadLearner
 
 CHUNK = 64
-"""Tasks tried between two updates of the heads."""
+"""Tasks solved between two updates of the heads."""
 
 
 def refit_heads(
@@ -31,18 +29,18 @@ def refit_heads(
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> HeadLearner:
-    """New heads, trained on one group of rollouts of every task. All labels stay in the window: the policy does not move."""
+    """Train new heads on one group of rollouts of every task. All labels stay in the window, because the policy does not change."""
     whole = config.introspection.model_copy(update={"window_steps": len(tasks) + 1})
     config = config.model_copy(update={"introspection": whole})
     learner = HeadLearner(policy, config)
     engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=learner.taps)
-    introspections, rewards = SelfPlayIntrospection(policy, engine, executor, learner.introspector, config), Rewards(config.rewards)
+    introspection = SelfPlayIntrospection(policy, engine, executor, learner.introspector, config)
     play = config.selfplay
     params = SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit)
     order = generator(config.seed, 0, Phase.HEADS).permutation(len(tasks))
     for step, start in enumerate(range(0, len(tasks), CHUNK), start=1):
         chosen = [tasks[number] for number in order[start : start + CHUNK]]
-        tries = sample_tries(
+        groups = sample_rollouts(
             policy,
             engine,
             chosen,
@@ -50,9 +48,8 @@ def refit_heads(
             params=params,
             seeds=request_seeds(config.seed, step, Phase.HEADS, len(chosen)),
         )
-        seen = introspections.of_groups(step, tries, frozenset(), Phases())
-        graded = zip(tries, grade_tries(executor, tries), seen, strict=True)
-        learner.update(step, [solved_task(group, verdicts, rewards, introspection) for group, verdicts, introspection in graded])
+        graded = grade_rollouts(executor, groups)
+        learner.update(step, introspection.read(step, graded, frozenset(), Phases()))
         if on_progress is not None:
             on_progress(min(start + CHUNK, len(tasks)), len(tasks))
     return learner
