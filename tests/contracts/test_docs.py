@@ -169,7 +169,7 @@ def test_the_documented_fields_of_a_step_are_those_that_are_written() -> None:
 
 def test_the_documented_fields_of_an_evaluation_are_those_that_are_written() -> None:
     cell = HeldoutCell(n=1, accuracy=0.0, stderr=0.0, accuracy_greedy=None, stderr_greedy=None, think_tokens=0.0)
-    line = HeldoutMetrics(step=0, seconds=0.0, pooled=cell, by_mode={}, by_stratum={}).to_json()
+    line = HeldoutMetrics(step=0, seconds=0.0, in_distribution=cell, by_mode={}, by_stratum={}).to_json()
     assert documented("kind: heldout") == list(line)
 
 

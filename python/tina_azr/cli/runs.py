@@ -96,8 +96,8 @@ def _summary(run: "RunFolder") -> dict[str, object]:
         "started": status.started,
         "updated": status.updated,
         "message": status.message,
-        "start": heldouts[0].pooled.to_json() if heldouts else None,
-        "end": heldouts[-1].pooled.to_json() if len(heldouts) > 1 else None,
+        "start": heldouts[0].in_distribution.to_json() if heldouts else None,
+        "end": heldouts[-1].in_distribution.to_json() if len(heldouts) > 1 else None,
     }
 
 

@@ -1,7 +1,7 @@
-"""Two evaluations of the same held-out tasks, side by side: what changed, and how sure that is.
+"""Comparison of two evaluations on the same held-out tasks, with standard errors.
 
-Where the task-by-task results of both are at hand the difference is *paired*: its standard error is that of the per-task
-differences, which is smaller than what two separate errors suggest. Otherwise the two errors are added, and the row says so.
+If the task-by-task results of both are available, the difference is *paired*: its standard error is that of the per-task differences,
+which is smaller than two separate errors suggest. Otherwise the two variances are added, and the row says so.
 """
 
 import math
@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass
 
 from tina_azr.formatting import counted
 from tina_azr.runs.metrics import HeldoutCell, HeldoutMetrics, HeldoutOutcome
-
-IN_DISTRIBUTION = (1, 2, 3)
-"""What the headline pools."""
+from tina_azr.tasks.types import IN_DISTRIBUTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +23,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ComparisonRow:
     """One part of the held-out set at start and end."""
 
     label: str
@@ -43,20 +41,20 @@ def compare(
     end: HeldoutMetrics,
     start_outcomes: Sequence[HeldoutOutcome] = (),
     end_outcomes: Sequence[HeldoutOutcome] = (),
-) -> tuple[Row, ...]:
-    """Rows for the headline, each mode, each stratum, and the strata beyond the headline together."""
+) -> tuple[ComparisonRow, ...]:
+    """Return rows for the headline, each mode, each program length, and the longer programs together."""
     pairs = _pair(start_outcomes, end_outcomes)
-    rows = [_row("steps 1-3", start.pooled, end.pooled, pairs, lambda o: o.stratum in IN_DISTRIBUTION)]
+    rows = [_row("steps 1-3", start.in_distribution, end.in_distribution, pairs, lambda o: o.stratum in IN_DISTRIBUTION)]
     modes = [mode for mode in start.by_mode if mode in end.by_mode]
     rows += [_row(mode, start.by_mode[mode], end.by_mode[mode], pairs, _of_mode(mode)) for mode in modes]
     strata = sorted(set(start.by_stratum) & set(end.by_stratum))
     for stratum in strata:
         label = counted(stratum, "step")
         rows.append(_row(label, start.by_stratum[stratum], end.by_stratum[stratum], pairs, _of_stratum(stratum)))
-    far = [stratum for stratum in strata if stratum not in IN_DISTRIBUTION]
-    if far:
-        first, last = pool([start.by_stratum[s] for s in far]), pool([end.by_stratum[s] for s in far])
-        rows.append(_row(f"steps {far[0]}-{far[-1]}", first, last, pairs, lambda o: o.stratum not in IN_DISTRIBUTION))
+    longer = [stratum for stratum in strata if stratum not in IN_DISTRIBUTION]
+    if longer:
+        first, last = pool([start.by_stratum[s] for s in longer]), pool([end.by_stratum[s] for s in longer])
+        rows.append(_row(f"steps {longer[0]}-{longer[-1]}", first, last, pairs, lambda o: o.stratum not in IN_DISTRIBUTION))
     return tuple(row for row in rows if row.start.n and row.end.n)
 
 
@@ -95,7 +93,9 @@ def _of_stratum(stratum: int) -> Callable[[HeldoutOutcome], bool]:
     return lambda outcome: outcome.stratum == stratum
 
 
-def _row(label: str, start: HeldoutCell, end: HeldoutCell, pairs: Sequence[Pair], belongs: Callable[[HeldoutOutcome], bool]) -> Row:
+def _row(
+    label: str, start: HeldoutCell, end: HeldoutCell, pairs: Sequence[Pair], belongs: Callable[[HeldoutOutcome], bool]
+) -> ComparisonRow:
     chosen = [pair for pair in pairs if belongs(pair[0])]
     change = _paired([after.correct - before.correct for before, after in chosen])
     greedy = _paired(
@@ -105,7 +105,7 @@ def _row(label: str, start: HeldoutCell, end: HeldoutCell, pairs: Sequence[Pair]
             if before.correct_greedy is not None and after.correct_greedy is not None
         ]
     )
-    return Row(
+    return ComparisonRow(
         label=label,
         start=start,
         end=end,

@@ -81,7 +81,7 @@ class PlainDisplay:
 
     def on_heldout(self, metrics: HeldoutMetrics) -> None:
         self._progress.on_heldout(metrics)
-        cell = metrics.pooled
+        cell = metrics.in_distribution
         modes = ", ".join(f"{mode} {100 * part.accuracy:.1f}" for mode, part in metrics.by_mode.items())
         self._say(
             f"held-out at step {metrics.step}: T=1 {accuracy(cell.accuracy, cell.stderr)} %  "
@@ -178,8 +178,8 @@ class LiveDisplay:
             table.add_column(name, justify="right", width=width)
         table.add_column("over time", width=20)
         rows = (
-            ("temperature 1", [(m.pooled.accuracy, m.pooled.stderr) for m in self._progress.heldouts]),
-            ("greedy", [(m.pooled.accuracy_greedy, m.pooled.stderr_greedy) for m in self._progress.heldouts]),
+            ("temperature 1", [(m.in_distribution.accuracy, m.in_distribution.stderr) for m in self._progress.heldouts]),
+            ("greedy", [(m.in_distribution.accuracy_greedy, m.in_distribution.stderr_greedy) for m in self._progress.heldouts]),
         )
         for name, series in rows:
             values = [value for value, _ in series if value is not None]

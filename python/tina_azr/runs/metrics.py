@@ -1,21 +1,29 @@
-"""What a run says about itself while it goes: one step, one held-out evaluation, and who listens.
+"""Metrics of a run: one step, one held-out evaluation, and the protocol of listeners.
 
-The trainer makes these objects; a display, the metrics file and the report consume them. `to_json()` is the documented line of
-`metrics.jsonl`, so a field here is a promise to scripts: add, never rename. Everything but `WALL_CLOCK_FIELDS` is a function of
-configuration and seed and repeats to the bit on a CPU; that is what "the same metrics" means.
+The trainer makes these objects; the display, the metrics file and the report consume them. `to_json()` is the documented line of
+`metrics.jsonl`, so a field here is a promise to scripts: add, never rename. To add a metric, give `StepMetrics` a field with a default
+(older runs lack it), compute it in `train/step_metrics.py`, and describe it in `docs/run_folder.md`.
+
+Everything but `WALL_CLOCK_FIELDS` is a function of configuration and seed and repeats to the bit on a CPU. "The same metrics" means that.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
-PHASES = ("propose", "validate", "solve", "grade", "probe", "stretch", "learn", "heads", "heldout", "checkpoint")
+PHASES = ("propose", "validate", "solve", "grade", "probe", "chained", "learn", "heads", "heldout", "checkpoint")
 """Names that `on_phase` and `seconds_by_phase` use, in the order of a step."""
+
+PHASE_KEYS = {"chained": "stretch"}
+"""Phases whose key in `seconds_by_phase` of `metrics.jsonl` is older than their name."""
 
 WALL_CLOCK_FIELDS = frozenset({"seconds", "seconds_by_phase", "programs_per_second", "tokens_per_second"})
 """Fields that depend on the machine and its load; the only ones that differ between two runs of one configuration."""
+
+DIGITS = {"seconds": 3, "programs_per_second": 1, "tokens_per_second": 1}
+"""Decimals kept of wall-clock fields."""
 
 ByMode: TypeAlias = Mapping[str, float]
 ByRoleAndMode: TypeAlias = Mapping[str, ByMode]
@@ -47,7 +55,7 @@ class StepMetrics:
     think_tokens: ByRoleAndMode
     """Mean ids before `</think>`, by role, then mode."""
     proposed_steps: float | None
-    """Mean length (`Task.steps`) of the step's new tasks."""
+    """Mean length (`Task.length`) of the step's new tasks."""
     samples: int
     """Rollouts that the learner trained on."""
     strata_dropped: int
@@ -70,44 +78,20 @@ class StepMetrics:
     seconds_by_phase: Mapping[str, float]
     """By name in `PHASES`."""
     introspection: Mapping[str, float | None] | None = None
-    """How the heads' forecasts of this step fared, by name (`train/head_metrics`); None for a run without heads."""
+    """How the heads' forecasts of this step fared, by name (`train/heads/metrics`); None for a run without heads."""
 
     def to_json(self) -> dict[str, object]:
-        """The line of `metrics.jsonl`."""
-        return {
-            "kind": "step",
-            "step": self.step,
-            "seconds": round(self.seconds, 3),
-            "proposals": self.proposals,
-            "valid_rate": _number(self.valid_rate),
-            "distinct_rate": _number(self.distinct_rate),
-            "rejects": dict(sorted(self.rejects.items())),
-            "tasks": self.tasks,
-            "reward": {role: _numbers(by_mode) for role, by_mode in self.reward.items()},
-            "pass_rate": _number(self.pass_rate),
-            "pass_rate_by_mode": _numbers(self.pass_rate_by_mode),
-            "think_tokens": {role: _numbers(by_mode) for role, by_mode in self.think_tokens.items()},
-            "proposed_steps": _number(self.proposed_steps),
-            "samples": self.samples,
-            "strata_dropped": self.strata_dropped,
-            "loss": _number(self.loss),
-            "grad_norm": _number(self.grad_norm),
-            "entropy": _number(self.entropy),
-            "clip_fraction": _number(self.clip_fraction),
-            "programs": self.programs,
-            "programs_per_second": round(self.programs_per_second, 1),
-            "tokens": self.tokens,
-            "tokens_per_second": round(self.tokens_per_second, 1),
-            "seconds_by_phase": {phase: round(spent, 3) for phase, spent in self.seconds_by_phase.items()},
-            "introspection": None
-            if self.introspection is None
-            else {name: _number(value) for name, value in self.introspection.items()},
-        }
+        """Return the line of `metrics.jsonl`."""
+        line = {each.name: _json_value(getattr(self, each.name), DIGITS.get(each.name)) for each in fields(self)}
+        seconds = {PHASE_KEYS.get(phase, phase): round(spent, 3) for phase, spent in self.seconds_by_phase.items()}
+        return {"kind": "step", **line, "rejects": dict(sorted(self.rejects.items())), "seconds_by_phase": seconds}
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Self:
-        """Read a `step` line back. Raises KeyError for a field that is not there; fields that are not ours are left alone."""
-        values = {each.name: line[each.name] for each in fields(cls)}
+        """Read a `step` line back. Raises KeyError for a missing field that has no default; unknown fields are ignored."""
+        values = {each.name: line[each.name] for each in fields(cls) if each.name in line or each.default is MISSING}
+        names = {key: phase for phase, key in PHASE_KEYS.items()}
+        values["seconds_by_phase"] = {names.get(key, key): spent for key, spent in values["seconds_by_phase"].items()}
         return cls(**values | {name: _nan_if_null(values[name]) for name in ("loss", "grad_norm", "entropy", "clip_fraction")})
 
 
@@ -150,7 +134,7 @@ class HeldoutOutcome:
     key: str
     mode: str
     stratum: int
-    """Number of steps of the task's program."""
+    """Length of the task's program."""
     correct: float
     """Share of its samples at temperature 1: 0 or 1 where there is one."""
     correct_greedy: float | None
@@ -174,22 +158,22 @@ class HeldoutMetrics:
     step: int
     seconds: float
     """Of training so far, as in `StepMetrics`."""
-    pooled: HeldoutCell
-    """The headline: strata 1 to 3, all modes."""
+    in_distribution: HeldoutCell
+    """The headline: program lengths 1 to 3, all modes."""
     by_mode: Mapping[str, HeldoutCell]
-    """Strata 1 to 3, by mode."""
+    """Program lengths 1 to 3, by mode."""
     by_stratum: Mapping[int, HeldoutCell]
-    """All modes, by stratum."""
+    """All modes, by program length."""
     outcomes: tuple[HeldoutOutcome, ...] = field(default=(), repr=False)
     """Task by task, kept in `heldout/step-N.jsonl`, not in the metrics line."""
 
     def to_json(self) -> dict[str, object]:
-        """The line of `metrics.jsonl`: the pooled cell at top level, then its parts."""
+        """Return the line of `metrics.jsonl`: the headline at top level, then its parts."""
         return {
             "kind": "heldout",
             "step": self.step,
             "seconds": round(self.seconds, 3),
-            **self.pooled.to_json(),
+            **self.in_distribution.to_json(),
             "by_mode": {mode: cell.to_json() for mode, cell in self.by_mode.items()},
             "by_stratum": {str(stratum): cell.to_json() for stratum, cell in sorted(self.by_stratum.items())},
         }
@@ -200,14 +184,14 @@ class HeldoutMetrics:
         return cls(
             step=line["step"],
             seconds=line["seconds"],
-            pooled=HeldoutCell.from_json(line),
+            in_distribution=HeldoutCell.from_json(line),
             by_mode={mode: HeldoutCell.from_json(cell) for mode, cell in line["by_mode"].items()},
             by_stratum={int(stratum): HeldoutCell.from_json(cell) for stratum, cell in line["by_stratum"].items()},
         )
 
 
 class Listener(Protocol):
-    """Whoever wants to know how the run goes. Called from the trainer's thread; must be quick and must not raise for show."""
+    """Receiver of a run's events. Called from the trainer's thread; must be quick and must not raise."""
 
     def on_phase(self, step: int, phase: str, done: int, total: int) -> None:
         """`phase` (of `PHASES`) of `step` has finished `done` of `total` units; (0, total) opens it, total 0 means unknown."""
@@ -224,12 +208,12 @@ class Listener(Protocol):
         ...
 
     def on_note(self, text: str) -> None:
-        """Something a person should read once: a resume, a cut file, a limit that was reached."""
+        """A message for people: a resume, a cut file, a limit that was reached."""
         ...
 
 
 def deterministic(line: Mapping[str, object]) -> dict[str, object]:
-    """A line of `metrics.jsonl` without what depends on the machine: equal for equal configuration and seed, resumed or not."""
+    """Return a line of `metrics.jsonl` without wall-clock fields: equal for equal configuration and seed, resumed or not."""
     return {name: value for name, value in line.items() if name not in WALL_CLOCK_FIELDS}
 
 
@@ -242,5 +226,9 @@ def _nan_if_null(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in values.items()}
+def _json_value(value: object, digits: int | None = None) -> object:
+    if isinstance(value, Mapping):
+        return {name: _json_value(one) for name, one in value.items()}
+    if isinstance(value, float):
+        return _number(value) if digits is None else round(value, digits)
+    return value

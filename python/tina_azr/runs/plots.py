@@ -15,11 +15,12 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from matplotlib.typing import ColorType
 
 from tina_azr.formatting import counted, rate
-from tina_azr.runs.comparison import IN_DISTRIBUTION, pool
+from tina_azr.runs.comparison import pool
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics import PHASES, HeldoutCell, HeldoutMetrics, StepMetrics
 from tina_azr.runs.metrics_file import History
 from tina_azr.runs.plot_style import COLORS, STYLE
+from tina_azr.tasks.types import IN_DISTRIBUTION
 
 _PHASES = ("#2f6fb5", "#7fb0dd", "#d9812b", "#efbf85", "#c9b458", "#e3d9a0", "#3f9a5f", "#8fc7a1", "#8c5fb0", "#b9b9b9")
 _REASONS = ("#b0485a", "#d9812b", "#e5b93c", "#3f9a5f", "#2f6fb5", "#8c5fb0", "#7a7a7a", "#b9b9b9")
@@ -62,12 +63,12 @@ def _figure(title: str, drawers: Sequence[Drawer], history: History) -> Figure:
 
 
 def _heldout(axis: Axes, history: History) -> None:
-    near = [m.pooled for m in history.heldouts]
-    _band(axis, history.heldouts, near, greedy=False, color=COLORS[0], label="steps 1-3, temperature 1")
-    _band(axis, history.heldouts, near, greedy=True, color=COLORS[2], label="steps 1-3, greedy")
-    far = [[cell for stratum, cell in m.by_stratum.items() if stratum not in IN_DISTRIBUTION] for m in history.heldouts]
-    if all(far):
-        _band(axis, history.heldouts, list(map(pool, far)), greedy=False, color=COLORS[1], label="longer, temperature 1")
+    in_distribution = [m.in_distribution for m in history.heldouts]
+    _band(axis, history.heldouts, in_distribution, greedy=False, color=COLORS[0], label="steps 1-3, temperature 1")
+    _band(axis, history.heldouts, in_distribution, greedy=True, color=COLORS[2], label="steps 1-3, greedy")
+    longer = [[cell for stratum, cell in m.by_stratum.items() if stratum not in IN_DISTRIBUTION] for m in history.heldouts]
+    if all(longer):
+        _band(axis, history.heldouts, list(map(pool, longer)), greedy=False, color=COLORS[1], label="longer, temperature 1")
     _percent(axis, "Held-out accuracy (band: 1 standard error)")
 
 

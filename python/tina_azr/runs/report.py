@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tina_azr.errors import RunError
 from tina_azr.formatting import accuracy, counted, duration, percent, points, rate, whole
-from tina_azr.runs.comparison import Difference, Row, compare
+from tina_azr.runs.comparison import ComparisonRow, Difference, compare
 from tina_azr.runs.files import write_text
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics import StepMetrics
@@ -52,7 +52,7 @@ class Report:
     status: RunStatus
     start_step: int
     end_step: int
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     """Empty until the held-out set has been evaluated twice."""
     totals: Totals | None
     """None before the first step."""
@@ -71,7 +71,7 @@ class Report:
 
 def make_report(run: RunFolder, history: History, status: RunStatus) -> Report:
     """Compare the first and the last held-out evaluation, and add up the steps."""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ComparisonRow, ...] = ()
     start_step = end_step = 0
     if len(history.heldouts) >= 2:
         first, last = history.heldouts[0], history.heldouts[-1]
@@ -81,7 +81,7 @@ def make_report(run: RunFolder, history: History, status: RunStatus) -> Report:
     return Report(name=run.name, status=status, start_step=start_step, end_step=end_step, rows=rows, totals=totals)
 
 
-def compare_runs(run: RunFolder, other: RunFolder) -> tuple[tuple[Row, ...], str]:
+def compare_runs(run: RunFolder, other: RunFolder) -> tuple[tuple[ComparisonRow, ...], str]:
     """The last evaluation of `run` against the last of `other`, paired by task where both kept the same tasks, and what they are called.
 
     Raises RunError where one of them has not been evaluated.
@@ -112,7 +112,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(fact, highlight=False)
 
 
-def closing_table(rows: Sequence[Row], what: str) -> Table:
+def closing_table(rows: Sequence[ComparisonRow], what: str) -> Table:
     """The table that `tina-azr train` prints last; it fits into 80 columns. `what` names start and end."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", title_justify="left")
     table.title = f"Held-out accuracy in %, {what}"
@@ -129,7 +129,7 @@ def closing_table(rows: Sequence[Row], what: str) -> Table:
     return table
 
 
-def footnote(rows: Sequence[Row]) -> str:
+def footnote(rows: Sequence[ComparisonRow]) -> str:
     """What the table's numbers mean, in one line."""
     how = "paired by task" if rows and rows[0].change.paired else "not paired"
     return f"± one standard error; n = {rows[0].start.n if rows else 0}; changes in points, {how}"
@@ -172,7 +172,7 @@ def _median(values: Iterable[float]) -> float:
     return ordered[len(ordered) // 2]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ComparisonRow) -> tuple[str, ...]:
     start, end = row.start, row.end
     return (
         row.label,

@@ -52,6 +52,12 @@ class Sandbox:
         """Calls run so far; those of a check count twice, and what the policy refused not at all."""
         return self._native.programs_run
 
+    @property
+    def image_digest(self) -> str:
+        """SHA-256 of the two guest images, joined by `/`: what a validated task is recorded with."""
+        info = self.info()
+        return f"{info['image']}/{info['second_image']}"
+
     def info(self) -> dict[str, str | int]:
         """Versions, way, image digests, cache: what to note beside a result."""
         return self._native.info()

@@ -34,12 +34,17 @@ INDUCTION = "induction"
 """The mode of `selfplay.induction_min_pass_rate`."""
 
 
-class CountingExecutor(Executor, Protocol):
-    """Sandbox that counts its runs."""
+class RunExecutor(Executor, Protocol):
+    """Sandbox of a run: it counts its programs and names its images."""
 
     @property
     def programs_run(self) -> int:
-        """Runs so far."""
+        """Programs run so far."""
+        ...
+
+    @property
+    def image_digest(self) -> str:
+        """Digest of the guest images that run the programs."""
         ...
 
 
@@ -50,7 +55,7 @@ class SelfPlay:
         self,
         policy: Policy,
         engine: RolloutEngine,
-        executor: CountingExecutor,
+        executor: RunExecutor,
         buffer: TaskBuffer,
         config: Config,
         *,

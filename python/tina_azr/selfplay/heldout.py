@@ -16,12 +16,7 @@ from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.seeding import Phase, request_seeds
 from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
-from tina_azr.tasks.types import HeldoutTask, Verdict
-
-IN_DISTRIBUTION = range(1, 4)
-"""Program lengths that the embedded model's warm start has seen. The headline is the accuracy over these."""
-LONGER = range(4, 7)
-"""Program lengths that it has not seen."""
+from tina_azr.tasks.types import IN_DISTRIBUTION, LONGER, HeldoutTask, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

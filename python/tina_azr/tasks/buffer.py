@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tina_azr.config import TasksConfig
-from tina_azr.errors import CheckpointError, RunError
+from tina_azr.errors import RunError
 from tina_azr.tasks.eviction import Candidate, choose_evicted
 from tina_azr.tasks.identity import task_key
 from tina_azr.tasks.modes import MODES
@@ -143,7 +143,7 @@ class TaskBuffer:
     def sample_tasks(self, draw: np.random.Generator, mode: str, count: int, *, by_confidence: bool = False) -> tuple[Task, ...]:
         """Different tasks of a mode to try once more, those of uncertain outcome first of all.
 
-        Uncertain by their pass rate, or (`by_c0`) by the last forecast of it.
+        Uncertain by their pass rate, or (`by_confidence`) by the last forecast of it.
         """
         rows = self._rows("SELECT id, correct, attempts, c0 FROM tasks WHERE mode = ? ORDER BY id", mode)
         if not rows or count <= 0:
@@ -249,21 +249,6 @@ class TaskBuffer:
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, no log beside it
             finally:
                 copy.close()
-
-    def restore_from(self, snapshot: Path) -> None:
-        """Become what `snapshot_to` saved, to the last row. Raises CheckpointError if the snapshot is damaged."""
-        saved = connect(snapshot, read_only=True)
-        try:
-            with guarded(snapshot):
-                (verdict,) = saved.execute("PRAGMA quick_check").fetchone()
-            if verdict != "ok":
-                raise CheckpointError(f"{snapshot} is damaged ({verdict}): resume from an older checkpoint.")
-            with guarded(self._path):
-                saved.backup(self._connection)
-        finally:
-            saved.close()
-        self._seeds = self._read_seeds()
-        self._pool = None
 
     # Queries.
 

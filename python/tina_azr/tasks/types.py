@@ -113,6 +113,12 @@ class Task:
     """Statements of the program that are not a plain `return name`: a rough length."""
 
 
+IN_DISTRIBUTION = range(1, 4)
+"""Program lengths that the embedded model's warm start has seen. The headline is the accuracy over these."""
+LONGER = range(4, 7)
+"""Program lengths that it has not seen."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldoutTask:
     """A task of the frozen evaluation set."""

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: what plays, what checks, what remembers, what learns, what it is measured on."""
+"""Assembly of a run's parts from its configuration: policy, engine, sandbox, task buffer, self-play, learner, held-out set."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from tina_azr.rollout.types import RolloutEngine
 from tina_azr.runs.checkpoint import Checkpoint
 from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
-from tina_azr.selfplay.episode import CountingExecutor, SelfPlay
+from tina_azr.selfplay.episode import RunExecutor, SelfPlay
 from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.heldout import load_heldout_sets
@@ -24,22 +24,22 @@ from tina_azr.train.learner import Learner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """One run's parts, wired."""
+    """Parts of one run, connected."""
 
     policy: Policy
     engine: RolloutEngine
-    executor: CountingExecutor
+    executor: RunExecutor
     buffer: TaskBuffer
     selfplay: SelfPlay
     learner: Learner
     heldout: tuple[HeldoutTask, ...]
-    """What accuracy is measured on; empty: it is not measured."""
+    """Tasks that accuracy is measured on; empty: it is not measured."""
     heads: HeadLearner | None = None
     """None where the run trains none."""
 
 
 def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> Parts:
-    """New parts, or those of a checkpoint to which `run` has been rewound."""
+    """Make new parts, or load those of a checkpoint to which `run` has been rewound."""
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     policy = load_policy(
@@ -53,7 +53,7 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
     engine = build_engine(policy, config.selfplay.backend, slots=config.selfplay.slots, taps=heads.taps if heads else ())
     executor = open_sandbox(config.sandbox)
     heldout, excluded = load_heldout_sets(config)
-    buffer = open_buffer(config, run, policy.style, is_new=checkpoint is None)
+    buffer = open_buffer(config, run, policy.style, is_new=checkpoint is None, image=executor.image_digest)
     learner = Learner(policy, config)
     if checkpoint is not None:
         checkpoint.restore_learner(learner, heads)
@@ -70,8 +70,11 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
     )
 
 
-def open_buffer(config: Config, run: RunFolder, style: PromptStyle, *, is_new: bool) -> TaskBuffer:
-    """The run's task buffer: made with the seeds of the prompt set, or the one that the checkpoint left."""
+def open_buffer(config: Config, run: RunFolder, style: PromptStyle, *, is_new: bool, image: str = "") -> TaskBuffer:
+    """Create the run's task buffer with the seeds of the prompt set, or open the one that the checkpoint left.
+
+    `image`: digest of the sandbox images, recorded with every new task.
+    """
     if is_new:
-        return TaskBuffer.create(run.tasks_file, config.tasks, load_seeds(style))
-    return TaskBuffer.open(run.tasks_file, config.tasks)
+        return TaskBuffer.create(run.tasks_file, config.tasks, load_seeds(style), image=image)
+    return TaskBuffer.open(run.tasks_file, config.tasks, image=image)

@@ -75,7 +75,7 @@ def heldout_metrics(step: int, report: HeldoutReport, seconds: float) -> Heldout
     return HeldoutMetrics(
         step=step,
         seconds=seconds,
-        pooled=_cell(report.in_distribution),
+        in_distribution=_cell(report.in_distribution),
         by_mode={mode: _cell(accuracy) for mode, accuracy in report.by_mode.items()},
         by_stratum={stratum: _cell(accuracy) for stratum, accuracy in report.by_stratum.items()},
         outcomes=tuple(

@@ -20,7 +20,7 @@ Runs = Callable[..., Result]
 
 def _evaluation(step: int, accuracy: float) -> HeldoutMetrics:
     cell = HeldoutCell(n=576, accuracy=accuracy, stderr=0.02, accuracy_greedy=accuracy + 0.1, stderr_greedy=0.02, think_tokens=20.0)
-    return HeldoutMetrics(step=step, seconds=60.0 * step, pooled=cell, by_mode={"deduction": cell}, by_stratum={1: cell})
+    return HeldoutMetrics(step=step, seconds=60.0 * step, in_distribution=cell, by_mode={"deduction": cell}, by_stratum={1: cell})
 
 
 @pytest.fixture

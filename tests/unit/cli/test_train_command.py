@@ -26,7 +26,7 @@ Train = Callable[..., Result]
 
 def _evaluation(step: int, accuracy: float) -> HeldoutMetrics:
     cell = HeldoutCell(n=576, accuracy=accuracy, stderr=0.02, accuracy_greedy=accuracy, stderr_greedy=0.02, think_tokens=20.0)
-    return HeldoutMetrics(step=step, seconds=1.0, pooled=cell, by_mode={"deduction": cell}, by_stratum={1: cell})
+    return HeldoutMetrics(step=step, seconds=1.0, in_distribution=cell, by_mode={"deduction": cell}, by_stratum={1: cell})
 
 
 class Loop:

@@ -72,7 +72,7 @@ def heldout_metrics() -> Callable[..., HeldoutMetrics]:
         return HeldoutMetrics(
             step=step,
             seconds=6.5 * step,
-            pooled=cell(576, accuracy),
+            in_distribution=cell(576, accuracy),
             by_mode={mode: cell(192, accuracy) for mode in MODES},
             by_stratum={stratum: cell(192, accuracy * (7 - stratum) / 6) for stratum in range(1, 7)},
             outcomes=outcomes,

@@ -32,7 +32,7 @@ def test_without_outcomes_the_two_errors_are_added(heldout_metrics: MakeHeldout)
     change = compare(start, end)[0].change
     assert not change.paired
     assert change.value == pytest.approx(0.3)
-    assert change.stderr == pytest.approx(math.hypot(start.pooled.stderr, end.pooled.stderr))
+    assert change.stderr == pytest.approx(math.hypot(start.in_distribution.stderr, end.in_distribution.stderr))
 
 
 def test_paired_error_is_that_of_the_differences(heldout_metrics: MakeHeldout) -> None:
@@ -81,5 +81,5 @@ def test_pooling_weighs_by_tasks() -> None:
 
 def test_a_headline_without_tasks_is_left_out(heldout_metrics: MakeHeldout) -> None:
     empty = HeldoutCell(n=0, accuracy=0.0, stderr=0.0, accuracy_greedy=None, stderr_greedy=None, think_tokens=0.0)
-    only = HeldoutMetrics(step=0, seconds=0.0, pooled=empty, by_mode={}, by_stratum={})
+    only = HeldoutMetrics(step=0, seconds=0.0, in_distribution=empty, by_mode={}, by_stratum={})
     assert compare(only, only) == ()

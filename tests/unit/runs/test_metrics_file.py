@@ -137,3 +137,22 @@ def test_a_line_without_a_field_is_named(run: RunFolder) -> None:
 def test_kinds_of_later_versions_are_left_out(run: RunFolder) -> None:
     run.metrics_file.write_text('{"kind": "introspection", "step": 1}\n')
     assert read_metrics(run).steps == ()
+
+
+def test_a_line_without_a_newer_metric_is_read_with_its_default(step_metrics: Callable[..., StepMetrics]) -> None:
+    line = step_metrics(introspection={"c0": 0.5}).to_json()
+    del line["introspection"]
+    assert StepMetrics.from_json(line) == step_metrics(introspection=None)
+
+
+def test_a_line_without_a_metric_of_every_release_is_refused(step_metrics: Callable[..., StepMetrics]) -> None:
+    line = step_metrics().to_json()
+    del line["pass_rate"]
+    with pytest.raises(KeyError, match="pass_rate"):
+        StepMetrics.from_json(line)
+
+
+def test_phases_keep_their_documented_keys(step_metrics: Callable[..., StepMetrics]) -> None:
+    metrics = step_metrics(seconds_by_phase={"probe": 0.1, "chained": 0.25})
+    assert metrics.to_json()["seconds_by_phase"] == {"probe": 0.1, "stretch": 0.25}
+    assert StepMetrics.from_json(metrics.to_json()) == metrics

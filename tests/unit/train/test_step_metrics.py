@@ -123,8 +123,8 @@ def test_a_held_out_report_becomes_a_line_with_its_outcomes() -> None:
     tasks = [HeldoutTask(task=task(f"k{stratum}", "deduction", stratum), stratum=stratum) for stratum in (1, 2, 5)]
     evaluated = report(tasks, np.array([1.0, 0.0, 1.0]), np.array([True, True, False]), np.array([5.0, 6.0, 30.0]))
     metrics = heldout_metrics(10, evaluated, 42.0)
-    assert (metrics.step, metrics.seconds, metrics.pooled.n, metrics.pooled.accuracy) == (10, 42.0, 2, 0.5)
-    assert metrics.pooled.accuracy_greedy == 1.0
+    assert (metrics.step, metrics.seconds, metrics.in_distribution.n, metrics.in_distribution.accuracy) == (10, 42.0, 2, 0.5)
+    assert metrics.in_distribution.accuracy_greedy == 1.0
     assert metrics.by_stratum[5].accuracy == 1.0
     assert [(one.key, one.correct, one.correct_greedy, one.think_tokens) for one in metrics.outcomes] == [
         ("k1", True, True, 5),
