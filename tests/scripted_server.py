@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import httpx
@@ -18,7 +18,7 @@ from tina_azr.serve.app import build_app
 from tina_azr.serve.engine_thread import EngineRoom
 from tina_azr.serve.server import Server, check_exposure, listen, port_of, url_of
 from tina_azr.serve.service import Checker
-from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
+from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel, ServerLimits
 from tina_azr.text.style import PromptStyle
 
 CALIBRATION = CalibrationCard(digest="c" * 64, n=576, ece=0.041, date="2026-11-20")
@@ -44,7 +44,7 @@ def scripted_model(engine: ChatEngine) -> ServedModel:
 def scripted_settings(engine: ChatEngine, **changes: object) -> ServeConfig:
     """Settings that fit the engine, on a free port."""
     fitting = {
-        "allow_visible_thoughts": getattr(engine, "allow_visible", False),
+        "allow_visible_reasoning": getattr(engine, "allow_visible", False),
         "abstain_below": getattr(engine, "abstain_below", None),
         "port": 0,
     }
@@ -112,11 +112,15 @@ def running(
     model: ServedModel | None = None,
     **changes: object,
 ) -> Iterator[RunningServer]:
-    """A server in a thread, stopped at the end."""
-    settings = scripted_settings(engine, **changes)
+    """A server in a thread, stopped at the end; `changes` are settings of `serve`, or server limits."""
+    given = {each.name for each in fields(ServerLimits)}
+    limits = ServerLimits(**{name: value for name, value in changes.items() if name in given})  # type: ignore[arg-type]
+    settings = scripted_settings(engine, **{name: value for name, value in changes.items() if name not in given})
     listener = listen(settings)
     port = port_of(listener)
-    app = build_app(engine, model=model or scripted_model(engine), settings=settings, key=key, checker=checker, port=port)
+    app = build_app(
+        engine, model=model or scripted_model(engine), settings=settings, key=key, checker=checker, port=port, limits=limits
+    )
     started = threading.Event()
     server = Server(app, listener, settings, started.set)
     thread = threading.Thread(target=_work, args=(server,))

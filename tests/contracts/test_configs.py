@@ -6,14 +6,19 @@ import pytest
 from click.testing import CliRunner
 
 from tina_azr.cli.main import cli
-from tina_azr.config import Config, describe_config, load_config
+from tina_azr.config import Config, describe_config, load_config, preset_names, read_preset
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs").glob("*"))
 
 
 def test_the_configurations_are_there() -> None:
-    assert [file.name for file in FILES] == ["qwen3_self_play.yaml", "tiny_random_reward_control.yaml", "tiny_self_play.yaml"]
+    assert [file.name for file in FILES] == [
+        "qwen3_4b_thinking.yaml",
+        "tiny_introspective.yaml",
+        "tiny_random_reward_control.yaml",
+        "tiny_self_play.yaml",
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -25,7 +30,7 @@ def test_a_shipped_configuration_is_valid(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_shipped_configuration_opens_with_the_command_that_runs_it(file: Path) -> None:
     header = [line for line in file.read_text().split("\n\n")[0].splitlines() if line.startswith("#")]
-    assert f"#     tina-azr train --config configs/{file.name}" in header
+    assert f"#     tina-azr train --preset {file.stem.replace('_', '-')}" in header
 
 
 def test_the_explained_configuration_is_the_defaults() -> None:
@@ -43,3 +48,8 @@ def test_the_control_differs_from_the_defaults_in_its_rewards_alone() -> None:
         for key in values
         if values[key] != defaults[section][key]
     } == {("selfplay", "random_rewards")}
+
+
+def test_configs_are_the_presets_of_the_package() -> None:
+    assert preset_names() == [file.stem.replace("_", "-") for file in FILES]
+    assert [read_preset(name) for name in preset_names()] == [file.read_text(encoding="utf-8") for file in FILES]

@@ -16,7 +16,7 @@ import torch
 
 from tina_azr.model.fused import fuse
 from tina_azr.model.loading import DTYPES, Policy, load_policy
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slot_cache import SlotCache
 from tina_azr.rollout.slots import Occupant, Slots
@@ -94,7 +94,7 @@ def main() -> None:
     given = parser.parse_args()
     policy = load_policy(given.model, dtype=given.dtype)
     requests = requests_of(policy, given.slots, given.tokens, given.temperature)
-    engine = build_engine(policy, "native", slots=given.slots)
+    engine = DecodeEngine(policy, slots=given.slots)
     engine.generate(requests)
     began = perf_counter()
     eager = [group.completions_G[0] for group in engine.generate(requests)]

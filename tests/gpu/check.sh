@@ -41,7 +41,7 @@ part tests python3 -m pytest -q -x --timeout=120 -p no:cacheprovider tests/unit/
 part captured python3 tests/gpu/captured_step.py "$work/model" --slots 32 --tokens 128
 part captured python3 tests/gpu/captured_step.py "$work/model" --slots 64 --tokens 256 --dtype bfloat16 --temperature 1
 for dtype in float32 bfloat16; do
-    part learning python3 tests/gpu/learning_step.py "$work/model" configs/qwen3_self_play.yaml --set model.dtype=$dtype
+    part learning python3 tests/gpu/learning_step.py "$work/model" configs/qwen3_4b_thinking.yaml --set model.dtype=$dtype
 done
 part train python3 -m tina_azr train --run-dir "$work/run" --steps 2 --set heldout.per_cell=4
 part train python3 -m tina_azr train --resume "$work/run" --steps 3

@@ -17,7 +17,7 @@ import torch
 from tina_azr.config import load_config
 from tina_azr.model.loading import load_policy
 from tina_azr.model.memory import ModelShape, estimate_memory
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
 from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.types import Role
@@ -38,7 +38,7 @@ def main() -> None:
     config = load_config(given.config, overrides=given.set)
     policy = load_policy(str(given.model), dtype=config.model.dtype)
     learner = Learner(policy, config)
-    engine = build_engine(policy, "native", slots=config.selfplay.slots)
+    engine = DecodeEngine(policy, slots=config.selfplay.slots)
     prompt = policy.tokenizer.render("Write a program. " * 100)
     request = RolloutRequest(
         prompt_ids=prompt,

@@ -31,8 +31,6 @@ from tina_azr.train.calibration.session import CalibrationOptions, CalibrationRe
 SETTINGS = (
     "selfplay.proposals_per_mode=8",
     "selfplay.group_size=4",
-    "introspection.updates_per_step=150",  # heads that know a little after so few tasks
-    "introspection.averaging=0.9",
     "introspection.chained_share=1",
     "heldout.per_cell=1",
     "run.threads=1",

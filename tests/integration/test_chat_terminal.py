@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tina_azr.cli.model_options import EXAMPLE
+from tina_azr.model.loading import ASSETS
 
 COMMAND = (sys.executable, "-m", "tina_azr")
 PATIENCE = 300
@@ -108,14 +110,18 @@ def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat
 
 
 def test_a_server_says_that_it_loads_and_leaves_no_trace_of_it(tmp_path: Path) -> None:
-    terminal = Terminal("serve", "--port", "0", "--set", "introspection.film=true", state=tmp_path)
+    model = tmp_path / "model"
+    shutil.copytree(ASSETS / "tiny", model)
+    facts = json.loads((model / "heads.json").read_text())
+    (model / "heads.json").write_text(json.dumps({**facts, "policy_digest": "0" * 16}))
+    terminal = Terminal("serve", "--port", "0", "--model", str(model), state=tmp_path)
     try:
-        at = terminal.wait_for("\x1b[2K", after=terminal.wait_for("loading tiny"))
+        at = terminal.wait_for("\x1b[2K", after=terminal.wait_for("loading "))
         at = terminal.wait_for("Ctrl-C to stop", after=at)
         shown, rest = terminal.seen.split("\x1b[?25h")  # the cursor is shown again, and then the rest
         assert "loading" not in rest
         # A doubt is told with the rest: in the line that is shown meanwhile it would be torn.
-        assert ("trains them" in shown, "trains them" in rest) == (False, True)
+        assert ("fitted to other weights" in shown, "fitted to other weights" in rest) == (False, True)
         terminal.interrupt()
         terminal.wait_for("Stopped.", after=at)
         assert terminal.status() == 0

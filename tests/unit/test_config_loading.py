@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tina_azr.config import Config, Flag, choose, describe_config, dump_config, load_config
+from tina_azr.config.renamed import MERGED, REMOVED, RENAMED, downgrade, upgrade
 from tina_azr.errors import ConfigError
 
 
@@ -205,3 +206,55 @@ def test_a_bare_off_is_the_word_that_it_looks_like(tmp_path: Path) -> None:
     assert load_config(overrides=["introspection.reward=off"]).introspection.reward == "off"
     with pytest.raises(ConfigError, match="calibration_surprise"):
         load_config(overrides=["introspection.reward=on"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("selfplay.think_wall=9", "`selfplay.think_wall` is now `selfplay.think_limit`"),
+        ("introspection.stretch_share=0", "is now `introspection.chained_share`"),
+        ("introspection.window_steps=4", "was removed: its value is always 16"),
+        ("introspection.train_heads=false", "was merged into `introspection.heads`: an empty list trains no heads"),
+        ("heldout.path=a.jsonl", "was merged into `heldout.tasks`"),
+        (
+            "selfplay.length_cap=false",
+            "is now the pass rate from which a length counts as solved (true was 0.3), or null for no cap",
+        ),
+    ],
+)
+def test_an_old_name_is_refused_by_naming_the_new_one(override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(overrides=[override])
+    assert said in str(refused.value)
+    assert f"--set {override}" in str(refused.value)
+
+
+def test_an_old_name_in_a_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    assert refusal("selfplay:\n  think_wall: 9\n", tmp_path).startswith("a.yaml line 2: `selfplay.think_wall` is now ")
+
+
+def test_every_new_name_of_a_renamed_setting_exists() -> None:
+    known = {
+        f"{section}.{name}" for section, values in Config().model_dump().items() if isinstance(values, dict) for name in values
+    }
+    assert set(RENAMED.values()) <= known
+    assert not known & {*RENAMED, *REMOVED, *MERGED}
+
+
+def test_a_file_goes_over_a_preset_and_a_flag_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("introspection: {coeff: 0.5}\n")
+    config = load_config(file, ["introspection.budget_share=0.25"], preset="tiny-introspective")
+    section = config.introspection
+    assert (section.reward, section.coeff, section.budget_share) == ("calibration_surprise", 0.5, 0.25)
+
+
+def test_an_unknown_preset_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"there is no preset `tiny`\. Known: qwen3-4b-thinking, tiny-introspective"):
+        load_config(preset="tiny")
+
+
+@pytest.mark.parametrize("overrides", [(), ("selfplay.length_cap=null", "introspection.heads=[]", "heldout.tasks=choose")])
+def test_a_configuration_survives_the_form_of_the_previous_release(overrides: tuple[str, ...]) -> None:
+    values = load_config(overrides=overrides).model_dump(mode="json")
+    assert upgrade(downgrade(values)) == values

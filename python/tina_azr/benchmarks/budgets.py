@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tina_azr.config import Config, load_config
+from tina_azr.config import Config
 from tina_azr.engine.loading import find_introspector, model_folder
 from tina_azr.errors import ModelError
 from tina_azr.introspection.introspector import Introspector
@@ -156,11 +156,11 @@ def main(run_name: str, per_cell: int, samples: int, quantiles: str, shares: str
     if threads:
         torch.set_num_threads(threads)
     run = RunFolder.open(Path(run_name))
-    config = load_config(run.config_file, [f"heldout.per_cell={per_cell}"])
+    config = run.read_config([f"heldout.per_cell={per_cell}"])
     policy = load_policy(model_folder(str(run.path)))
     introspector, _ = find_introspector(policy)
     if introspector is None:
-        raise ModelError(f"there are no heads beside {run_name}'s checkpoint: train with introspection.train_heads")
+        raise ModelError(f"there are no heads beside {run_name}'s checkpoint: train with a form in introspection.heads")
     heldout, _ = load_heldout_sets(config)
     with open_sandbox(config.sandbox) as sandbox:
         bench = Bench(policy, introspector, sandbox, [one.task for one in heldout], config, samples)

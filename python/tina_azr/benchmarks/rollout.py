@@ -16,9 +16,10 @@ import click
 import numpy as np
 import torch
 
+from tina_azr.benchmarks.hf_generate import HFGenerate
 from tina_azr.model.loading import DTYPES, Policy, load_policy
 from tina_azr.model.logprobs import completion_logprobs
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
 from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.modes import MODES
@@ -72,7 +73,7 @@ def main(model: str, prompts: int, group: int, rounds: int, threads: int, dtype:
     if threads:
         torch.set_num_threads(threads)
     policy = load_policy(model, dtype=dtype)
-    native, plain = build_engine(policy, "native", slots=128), build_engine(policy, "hf", slots=128)
+    native, plain = DecodeEngine(policy, slots=128), HFGenerate(policy, slots=128)
     greedy = requests_for(policy, prompts=prompts, group=1, temperature=0.0)
     pairs = zip(native.generate(greedy), plain.generate(greedy), strict=True)
     equal = sum(np.array_equal(ours.completions_G[0].ids_T, theirs.completions_G[0].ids_T) for ours, theirs in pairs)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tina_azr.cli.model_options import OVERRIDES, PRESET
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
     from tina_azr.config import Config
 
-OVERRIDES = click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace one value; may be given several times."
-)
 
 EPILOG = """\b
 Examples:
@@ -22,6 +20,7 @@ Examples:
                                           start from the defaults, each explained
   tina-azr config show mine.yaml --set run.steps=20
   tina-azr config validate configs/*.yaml
+  tina-azr config presets                 configurations that ship inside
   tina-azr config schema > schema.json    for completion in an editor
 """
 
@@ -33,16 +32,17 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@PRESET
 @OVERRIDES
 @click.option("--comments", is_flag=True, help="Explain every value: what it means, its unit and bounds.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
-def show(file: Path | None, overrides: tuple[str, ...], comments: bool, as_json: bool) -> None:
-    """Print the resolved configuration: defaults, then FILE, then --set."""
+def show(file: Path | None, preset: str | None, overrides: tuple[str, ...], comments: bool, as_json: bool) -> None:
+    """Print the resolved configuration: defaults, then the preset, then FILE, then --set."""
     from tina_azr.config import describe_config, dump_config, load_config
 
     if comments and as_json:
         raise click.UsageError("JSON has no comments: give --comments or --json, not both.")
-    resolved = load_config(file, overrides)
+    resolved = load_config(file, overrides, preset=preset)
     if as_json:
         click.echo(json.dumps(resolved.model_dump(mode="json"), indent=2))
     else:
@@ -67,6 +67,20 @@ def validate(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool)
             click.echo("\n".join(found) if found else f"{file}: good{_remarks(file, overrides)}")
     if any(problems.values()):
         raise click.exceptions.Exit(2)
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="Print an object: each preset's name with its values.")
+def presets(as_json: bool) -> None:
+    """List the configurations that ship inside (`--preset NAME`)."""
+    from tina_azr.config import load_config, preset_names, preset_summary
+
+    names = preset_names()
+    if as_json:
+        click.echo(json.dumps({name: load_config(preset=name).model_dump(mode="json") for name in names}, indent=2))
+        return
+    for name in names:
+        click.echo(f"{name:<{max(map(len, names))}}  {preset_summary(name)}")
 
 
 @config.command()
@@ -103,14 +117,12 @@ def _remarks(file: str, overrides: tuple[str, ...]) -> str:
 def _resolve_names(config: "Config") -> None:
     """Look up every name that stands for something in a layer above `config`; the trainer does the same when a run starts."""
     from tina_azr.config import choose
-    from tina_azr.rollout import BACKENDS
     from tina_azr.selfplay.rewards import LEARNABILITY, PROPOSER_TERMS, SOLVER_TERMS
     from tina_azr.tasks.modes import MODES
     from tina_azr.train.advantages import ADVANTAGES
 
     tables: list[tuple[str, Mapping[str, object], tuple[str, ...]]] = [
         ("tasks.modes", MODES, config.tasks.modes),
-        ("selfplay.backend", BACKENDS, (config.selfplay.backend,)),
         ("rewards.learnability", LEARNABILITY, (config.rewards.learnability,)),
         ("rewards.proposer_terms", PROPOSER_TERMS, config.rewards.proposer_terms),
         ("rewards.solver_terms", SOLVER_TERMS, config.rewards.solver_terms),

@@ -25,13 +25,7 @@ def absent_model(config: Config) -> str | None:
 def remarks(config: Config) -> list[str]:
     """What is in order and should be known all the same."""
     absent = absent_model(config)
-    said = [] if absent is None else [f"{absent} is not on this machine: whether it fits was not checked"]
-    section = config.introspection
-    untrained = {"adapter_rank": section.adapter_rank > 0, "film": section.film, "gate_layer": section.gate_layer is not None}
-    names = [f"introspection.{name}" for name, on in untrained.items() if on]
-    if names:
-        said.append(f"{', '.join(names)}: nothing trains that yet, so it changes no number and costs time")
-    return said
+    return [] if absent is None else [f"{absent} is not on this machine: whether it fits was not checked"]
 
 
 def model_problems(config: Config) -> list[Problem]:
@@ -50,7 +44,7 @@ def model_problems(config: Config) -> list[Problem]:
 def _fits(config: Config, folder: Path, shape: ModelShape) -> Iterator[Problem]:
     introspection = config.introspection
     yield from checks.check_tokenizer(folder, shape.vocabulary)
-    yield from checks.check_taps(introspection.taps, shape.layers, "introspection.taps")
+    yield from checks.check_taps(None if introspection.taps == "all" else introspection.taps, shape.layers, "introspection.taps")
     yield from checks.check_budget(
         slack=introspection.slack,
         min_think_tokens=introspection.min_think_tokens,
@@ -64,8 +58,6 @@ def _fits(config: Config, folder: Path, shape: ModelShape) -> Iterator[Problem]:
         positions=shape.positions,
         where="tasks.max_prompt_tokens and selfplay.max_tokens",
     )
-    yield from checks.check_adapter(introspection.adapter_rank, shape.hidden_size, "introspection.adapter_rank")
-    yield from checks.check_gate(introspection.gate_layer, shape.layers, "introspection.gate_layer")
     yield from checks.check_heads(folder, shape)
     calibration = introspection.calibration
     yield from checks.check_calibration(folder, Path(calibration).expanduser() if calibration is not None else None)

@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from tina_azr.errors import ConfigError
 from tina_azr.introspection.budget import EFFORT_QUANTILES
 
 if TYPE_CHECKING:
+    from tina_azr.config import Config
     from tina_azr.engine.engine import IntrospectiveEngine
 
 EMBEDDED = "tiny"
@@ -40,13 +42,22 @@ MODEL = click.option(
     metavar="MODEL",
     help="A folder, a run (also by its name below ./runs), a hub name, or tiny or tiny-warm (embedded). Default: tiny.",
 )
-DEVICE = click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+DEVICE = click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N; the same as --set model.device=DEVICE.")
 DTYPE = click.option(
     "--dtype",
-    default="float32",
-    show_default=True,
     type=click.Choice(["float32", "bfloat16"]),
-    help="Of the weights; bfloat16 halves memory.",
+    help="Of the weights; bfloat16 halves memory. The same as --set model.dtype=DTYPE.",
+)
+PRESET = click.option("--preset", metavar="NAME", help="A configuration that ships inside; see `tina-azr config presets`.")
+CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML file, over the preset if there is one; see `tina-azr config show`.",
+)
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace one value; may be given several times."
 )
 SYSTEM = click.option("--system", metavar="TEXT", help="A system message.")
 BUDGET = click.option(
@@ -64,6 +75,37 @@ SAMPLING = (
 EFFORTS: dict[str, float | None] = {"auto": None, **EFFORT_QUANTILES}
 """Named budgets -> quantile of the forecast; `auto` leaves it to the engine."""
 MOST_BUDGET = 1_000_000
+
+
+def config_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--preset`, `--config` and `--set` to a command, as `preset`, `config_file` and `overrides`."""
+    for add in (OVERRIDES, CONFIG, PRESET):
+        command = add(command)
+    return command
+
+
+def model_config(
+    preset: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    model: str | None,
+    device: str | None,
+    dtype: str | None,
+) -> "Config":
+    """Resolve the configuration of a command that opens a model; flags go before `--set`. Raises ConfigError."""
+    from tina_azr.config import Flag, load_config
+
+    flags = (Flag("--model", "model.name", model), Flag("--device", "model.device", device), Flag("--dtype", "model.dtype", dtype))
+    config = load_config(config_file, (*overrides, *(flag for flag in flags if flag.value is not None)), preset=preset)
+    if not _DEVICE.fullmatch(config.model.device):
+        raise ConfigError(f"device {config.model.device!r}: give auto, cpu, cuda or cuda:N")
+    return config
+
+
+def names_embedded(config: "Config") -> bool:
+    """Whether the model is the embedded one, which cannot hold a conversation."""
+    return config.model.name == EMBEDDED
 
 
 def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -92,28 +134,27 @@ def example_for(model: str) -> str | None:
     return EXAMPLE if not is_hub_name(name) and prompt_set(find_folder(name)) is PromptStyle.COMPACT else None
 
 
-def open_speaker(
-    model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
+def open_chat_engine(
+    config: "Config", notify: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
 ) -> "IntrospectiveEngine":
-    """The engine of a model; thoughts may be asked for. `say` gets each reason to doubt what its heads claim.
+    """Open the engine of a configuration; its reasoning may be asked for. `notify` gets each reason to doubt its heads.
 
     Tokens between each pair of `tags` are counted. `shown`: a terminal shows that the model is being loaded.
     """
-    if not _DEVICE.fullmatch(device):
-        raise ConfigError(f"device {device!r}: give auto, cpu, cuda or cuda:N")
+    device = config.model.device
     from tina_azr.cli.console import loading
 
-    with loading(model, shown=shown), warnings.catch_warnings():
+    with loading(config.model.name, shown=shown), warnings.catch_warnings():
         import torch
 
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(f"device {device!r}: torch sees no GPU here; --device cpu or auto")
         from tina_azr.engine.engine import IntrospectionWarning
-        from tina_azr.engine.loading import open_engine
-        from tina_azr.engine.settings import EngineSettings
+        from tina_azr.engine.loading import open_configured
+        from tina_azr.engine.settings import engine_settings
 
         warnings.simplefilter("ignore", IntrospectionWarning)  # said below, to a person
-        engine = open_engine(model, device=device, dtype=dtype, settings=EngineSettings(allow_visible=True, tags=tags))
+        engine = open_configured(config, engine_settings(config, allow_visible=True, tags=tags))
     for note in engine.notes:
-        say(note)
+        notify(note)
     return engine

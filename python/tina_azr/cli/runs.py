@@ -147,7 +147,6 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
 
     from tina_azr.cli.console import say
     from tina_azr.cli.train.plan import resume_command
-    from tina_azr.config import load_config
     from tina_azr.runs.metrics_file import read_metrics
     from tina_azr.runs.report import make_report, print_report
     from tina_azr.runs.status import RunState
@@ -166,7 +165,7 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
         say(console, f"process {writer} is writing to it; --resume works once that has ended")
     elif status.step < status.steps:
         try:
-            config = load_config(run.config_file)
+            config = run.read_config()
         except ConfigError as error:
             # Of another version, say: that is no fault of who only looks.
             say(console, f"it cannot go on with this version: {error}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from tina_azr.cli.model_options import config_options
 from tina_azr.config import Flag, load_config
 
 EPILOG = """\b
@@ -31,18 +32,18 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 @click.option(
     "--model", metavar="NAME", help="As chat takes it: `tiny`, a folder, a run or a hub name; the same as --set model.name=NAME."
 )
-@click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="YAML file; see `tina-azr config show`."
-)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace one value; may be given several times."
-)
+@config_options
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; one that other machines reach needs a key. As serve.host.")
 @click.option("--port", type=int, metavar="N", help="Port; 0: any free one. As serve.port.")
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="Also answer to this Host: another name, a tunnel, a proxy."
 )
-@click.option("--allow-visible-thoughts", is_flag=True, help="Show thoughts to requests that ask for them.")
+@click.option(
+    "--allow-visible-reasoning",
+    "--allow-visible-thoughts",
+    is_flag=True,
+    help="Return the text of the reasoning to requests that ask for it (formerly --allow-visible-thoughts).",
+)
 @click.option("--abstain-below", type=float, metavar="P", help="Mark answers of lower confidence. As serve.abstain_below.")
 @click.option(
     "--skip-below", type=float, metavar="P", help="No thought where confidence before it is lower. As introspection.skip_below."
@@ -51,12 +52,13 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 @click.option("--quiet", is_flag=True, help="No line for each completion.")
 def serve(
     model: str | None,
+    preset: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     host: str | None,
     port: int | None,
     hosts: tuple[str, ...],
-    allow_visible_thoughts: bool,
+    allow_visible_reasoning: bool,
     abstain_below: float | None,
     skip_below: float | None,
     api_key_file: Path | None,
@@ -72,11 +74,11 @@ def serve(
         Flag("--host", "serve.host", host),
         Flag("--port", "serve.port", port),
         Flag("--allow-host", "serve.hosts", list(hosts) or None),
-        Flag("--allow-visible-thoughts", "serve.allow_visible_thoughts", allow_visible_thoughts or None),
+        Flag("--allow-visible-reasoning", "serve.allow_visible_reasoning", allow_visible_reasoning or None),
         Flag("--abstain-below", "serve.abstain_below", abstain_below),
         Flag("--skip-below", "introspection.skip_below", skip_below),
     )
-    config = load_config(config_file, (*overrides, *(flag for flag in flags if flag.value is not None)))
+    config = load_config(config_file, (*overrides, *(flag for flag in flags if flag.value is not None)), preset=preset)
 
     from tina_azr.cli.console import loading
     from tina_azr.serve.access.api_key import find_key

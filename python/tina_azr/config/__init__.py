@@ -1,7 +1,9 @@
 """One frozen `Config` decides a run: `load_config` reads it, `dump_config` writes it, `choose` resolves the names in it."""
 
 from tina_azr.config.comments import describe_config
-from tina_azr.config.loading import Flag, choose, config_schema, dump_config, load_config
+from tina_azr.config.loading import Flag, choose, config_schema, dump_config, load_config, read_values
+from tina_azr.config.presets import preset_names, preset_summary, read_preset
+from tina_azr.config.renamed import downgrade, is_old
 from tina_azr.config.sections import (
     RUNS,
     Config,
@@ -34,6 +36,12 @@ __all__ = [
     "choose",
     "config_schema",
     "describe_config",
+    "downgrade",
     "dump_config",
+    "is_old",
     "load_config",
+    "preset_names",
+    "preset_summary",
+    "read_preset",
+    "read_values",
 ]

@@ -31,11 +31,11 @@ def choices(default: tuple[str, ...]) -> Any:
     return Field(default, min_length=1, strict=False, json_schema_extra={"unit": "names"})
 
 
+def layers(default: Any) -> Any:
+    """A list of layer numbers, a word for all of them, or null."""
+    return Field(default, json_schema_extra={"unit": "numbers"})
+
+
 def names(default: tuple[str, ...]) -> Any:
     """A list of names that may be empty."""
     return Field(default, strict=False, json_schema_extra={"unit": "names"})
-
-
-def numbers(default: tuple[int, ...] | None) -> Any:
-    """A list of whole numbers, or null."""
-    return Field(default, strict=False, json_schema_extra={"unit": "numbers"})

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tina_azr.config.presets import read_preset
+from tina_azr.config.renamed import advice, is_old, upgrade
 from tina_azr.config.sections import Config
 from tina_azr.config.yaml import Document, Path, parse_document, parse_scalar, write_yaml
 from tina_azr.errors import ConfigError
@@ -30,12 +32,21 @@ class Flag:
     value: object
 
 
-def load_config(path: FilePath | str | None = None, overrides: Sequence[str | Flag] = ()) -> Config:
-    """Defaults, then the file, then each `section.key=value` or flag of `overrides` in order.
+def load_config(
+    path: FilePath | str | None = None, overrides: Sequence[str | Flag] = (), *, preset: str | None = None, translate: bool = False
+) -> Config:
+    """Resolve a configuration: defaults, then the preset, then the file, then each `section.key=value` or flag of `overrides` in order.
 
-    Raises ConfigError listing every problem.
+    `translate`: the file is the resolved configuration of a run, perhaps of an earlier release. Raises ConfigError listing every problem.
     """
-    document = _read(FilePath(path)) if path is not None else Document()
+    document = parse_document(read_preset(preset), f"preset {preset}") if preset is not None else Document()
+    if path is not None:
+        _merge(document, _read(FilePath(path)))
+    if translate and is_old(document.values):
+        try:
+            document.values = upgrade(document.values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}.") from error
     for override in overrides:
         _override(document, override)
     # A section whose every line is commented out reads as null; it means the defaults.
@@ -45,6 +56,11 @@ def load_config(path: FilePath | str | None = None, overrides: Sequence[str | Fl
     except ValidationError as error:
         problems = [_problem(details, document.origins) for details in error.errors(include_url=False)]
         raise ConfigError("\n".join(problems)) from error
+
+
+def read_values(path: FilePath) -> dict[str, Any]:
+    """Return the values of a configuration file as they are written there. Raises ConfigError for a file that cannot be read."""
+    return _read(path).values
 
 
 def dump_config(config: Config) -> str:
@@ -79,6 +95,14 @@ def _read(path: FilePath) -> Document:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
     return parse_document(text, str(path))
+
+
+def _merge(document: Document, later: Document) -> None:
+    """Put the values of a later source over those of `document`, section by section."""
+    for key, value in later.values.items():
+        known = document.values.get(key)
+        document.values[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    document.origins.update(later.origins)
 
 
 def _override(document: Document, override: str | Flag) -> None:
@@ -117,9 +141,13 @@ def _problem(details: ErrorDetails, origins: Mapping[Path, str]) -> str:
 def _sentence(details: ErrorDetails, path: Path, dotted: str) -> str:
     value = details["input"]
     if details["type"] == "extra_forbidden":
+        if became := advice(dotted):
+            return f"`{dotted}` {became}"
         known = _known_keys(path[:-1])
         where = f"section `{'.'.join(map(str, path[:-1]))}`" if len(path) > 1 else "the top level"
         return f"unknown key `{dotted}`{_nearest(str(path[-1]), known)}. Keys of {where}: {', '.join(known)}"
+    if path == ("selfplay", "length_cap") and isinstance(value, bool):
+        return f"`{dotted}` is now the pass rate from which a length counts as solved (true was 0.3), or null for no cap"
     if path == ("mode",):
         return f"`mode: {value}`: {NO_SUPERVISED}" if value == "supervised" else f"`mode: {value}`: the only mode is `self_play`"
     if details["type"] == "value_error":

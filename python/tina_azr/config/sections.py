@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tina_azr.config.fields import Section, choice, choices, names, numbers, setting, switch
+from tina_azr.config.fields import Section, choice, choices, layers, names, setting, switch
 
 RUNS = Path("runs")
 """Where runs go that are not put elsewhere, and where one is looked for that is given by its name."""
@@ -32,7 +32,7 @@ class SandboxConfig(Section):
     """Limits of one program run. Each ends a run with an outcome of its own."""
 
     policy: Literal["strict", "standard", "open"] = choice("standard")
-    """Static check before a run. The wall is WebAssembly; this only rejects early and readably."""
+    """Static check before a run. WebAssembly isolates; this check only rejects early, with a readable reason."""
     fuel: int = setting(200_000_000, unit="instructions", ge=1_000_000, le=1_000_000_000_000)
     """WebAssembly instructions, about. A trivial program takes 0.5 M, 100 k turns of a loop 100 M. Exact: it never flakes."""
     wall_ms: int = setting(5_000, unit="milliseconds", ge=50, le=600_000)
@@ -64,18 +64,14 @@ class TasksConfig(Section):
     """Longest induction message."""
     max_prompt_tokens: int = setting(176, unit="tokens", ge=16, le=262_144)
     """Longest prompt, of proposer and solver."""
-    mask_constants: bool = switch(True)
-    """Programs that differ only in numbers and strings count as one template; see `max_repeats_of_structure`."""
     max_repeats_of_structure: int = setting(8, unit="tasks", ge=1, le=1_000_000)
-    """Tasks of one template among the `structure_window` newest; one more is a duplicate."""
-    structure_window: int = setting(1_500, unit="tasks", ge=1, le=1_000_000)
-    """Newest tasks among which templates are counted."""
+    """Tasks of one template (equal up to numbers and strings) among the 1,500 newest; one more is a duplicate."""
     buffer_size: int = setting(4_096, unit="tasks", ge=16, le=10_000_000)
     """Tasks kept for references; beyond it the least useful is evicted."""
     seed_share: float = setting(0.5, unit="share", ge=0, le=1)
     """Share of references drawn from the fixed seed set rather than from own tasks."""
     extend_share: float = setting(0.5, unit="share", ge=0, le=1)
-    """Share of proposals that are asked to extend their reference by a step rather than to differ from it."""
+    """Share of proposals that are asked to extend their reference by a statement instead of differing from it."""
 
     @model_validator(mode="after")
     def _some_pairs_stay_hidden(self) -> Self:
@@ -90,30 +86,26 @@ class TasksConfig(Section):
 
 
 class SelfplayConfig(Section):
-    """One round: how many proposals, how many attempts at each, and how they are sampled."""
+    """One round: how many proposals, how many rollouts of each task, and how they are sampled."""
 
     proposals_per_mode: int = setting(14, unit="rollouts", ge=1, le=65_536)
     """Proposer rollouts for each mode in a step."""
     group_size: int = setting(8, unit="rollouts", ge=2, le=1_024)
     """Solver rollouts of each task: they measure its learnability and are trained on as well."""
     max_tokens: int = setting(160, unit="tokens", ge=8, le=262_144)
-    """Longest completion, thought and answer together."""
+    """Longest completion, reasoning and answer together."""
     think_limit: int | None = setting(None, unit="tokens", ge=1, le=262_144)
-    """After this many think tokens the thought is closed by force; null: no wall. Forced tokens are out of the loss."""
+    """Hard cap on reasoning tokens: after it the reasoning is closed by force; null: none. Forced tokens are left out of the loss."""
     temperature: float = setting(1.0, unit="number", gt=0, le=10)
     """Sampling temperature; log-probabilities in the loss are taken at the same one."""
     slots: int = setting(128, unit="sequences", ge=1, le=65_536)
     """Sequences decoded at once; each holds its own KV cache."""
-    backend: str = choice("native")
-    """Decode engine: a key of `tina_azr.rollout.BACKENDS`."""
-    length_cap: bool = switch(True)
-    """Hold proposals at most one step longer than the longest length that is being solved."""
-    length_cap_rate: float = setting(0.3, unit="share", ge=0, le=1)
-    """Pass rate from which a length counts as being solved."""
+    length_cap: float | None = setting(0.3, unit="share", ge=0, le=1)
+    """Hold programs to one statement more than the longest length that is solved: with at least this pass rate. null: no cap."""
     induction_min_pass_rate: float = setting(0.0, unit="share", ge=0, lt=1)
-    """Induction groups are trained on only where the pass rate exceeds this. 0: where at least one attempt succeeds."""
+    """Induction groups are trained on only if their pass rate exceeds this. 0: if at least one rollout succeeds."""
     random_rewards: bool = switch(False)
-    """The control: rewards are drawn at random, so nothing can be learned from them. Accuracy must not rise."""
+    """Random-reward control: rewards are shuffled within a stratum, so nothing can be learned from them. Accuracy must not rise."""
 
     @model_validator(mode="after")
     def _room_for_an_answer(self) -> Self:
@@ -128,13 +120,13 @@ class RewardsConfig(Section):
     """What each outcome is worth. The numbers are AZR's, but for `unlearnable`, which it sets to -0.5."""
 
     learnability: str = choice("one_minus")
-    """Rule from pass rate to proposer reward, where some but not all attempts succeed: `one_minus` (AZR), `parabola`, `gaussian`."""
+    """Rule from pass rate to proposer reward for tasks with mixed outcomes: `one_minus` (AZR), `parabola`, `gaussian`."""
     invalid: float = setting(-1.0, unit="reward", ge=-100, le=100)
     """Proposal that is malformed or fails validation."""
     duplicate: float = setting(-0.5, unit="reward", ge=-100, le=100)
     """Valid proposal that is known already."""
     unlearnable: float = setting(0.0, unit="reward", ge=-100, le=100)
-    """Valid proposal that every attempt or no attempt solves."""
+    """Valid proposal that every rollout or no rollout solves."""
     correct: float = setting(1.0, unit="reward", ge=-100, le=100)
     """Correct solver answer."""
     wrong: float = setting(-0.5, unit="reward", ge=-100, le=100)
@@ -156,24 +148,20 @@ class LearningConfig(Section):
     """False trains on solver rollouts only."""
     lr: float = setting(3e-4, unit="1/step", gt=0, le=1)
     """AdamW's learning rate after warm-up."""
-    beta1: float = setting(0.9, unit="number", ge=0, lt=1)
-    """AdamW's decay of the first moment."""
     beta2: float = setting(0.95, unit="number", ge=0, lt=1)
     """AdamW's decay of the second moment."""
-    weight_decay: float = setting(0.0, unit="number", ge=0, le=1)
-    """AdamW's decoupled weight decay."""
     warmup_steps: int = setting(5, unit="steps", ge=0, le=1_000_000)
     """Steps over which the learning rate rises linearly."""
     clip_low: float = setting(0.2, unit="number", gt=0, lt=1)
-    """Probability ratios below 1 - clip_low carry no gradient where the advantage is negative."""
+    """Probability ratios below 1 - clip_low carry no gradient if the advantage is negative."""
     clip_high: float = setting(0.28, unit="number", gt=0, le=10)
-    """Probability ratios above 1 + clip_high carry no gradient where the advantage is positive."""
+    """Probability ratios above 1 + clip_high carry no gradient if the advantage is positive."""
     max_grad_norm: float = setting(1.0, unit="number", gt=0, le=1e6)
     """Gradient norm beyond which the gradient is scaled down."""
     micro_batch_tokens: int = setting(4_096, unit="tokens", ge=16, le=10_000_000)
     """Tokens, prompt and completion, in one forward and backward pass: memory, not numbers."""
     gradient_checkpointing: bool = switch(False)
-    """Keep each layer's input alone and compute the rest again in the backward pass: far less memory, a third more work, same numbers."""
+    """Keep only each layer's input and recompute the rest in the backward pass: far less memory, a third more work, same numbers."""
     autocast: Literal["none", "bfloat16"] = choice("none")
     """Compute type of the learner's forward pass; logits and loss stay in float32."""
     length_normalisation: Literal["sample", "token"] = choice("sample")
@@ -181,73 +169,51 @@ class LearningConfig(Section):
 
 
 class IntrospectionConfig(Section):
-    """Metacognitive heads: how they are read and trained, and what they may change. As it stands they change nothing."""
+    """Metacognitive heads: how they are trained, and what they may change. With the defaults they change nothing."""
 
-    train_heads: bool = switch(True)
-    """Train heads on the outcomes of the run's own rollouts. False: no heads, and nothing below has a meaning."""
-    heads: tuple[str, ...] = choices(("tap",))
-    """Forms of heads (`linear`, `tap`, `linked`): the first is the one that acts, the others learn beside it for comparison."""
-    taps: tuple[int, ...] | None = numbers(None)
-    """Decoder layers that are read, counted from 0; null: layers 8, 16, 24 and 32 of 36, at the same relative depth."""
-    all_layers: bool = switch(False)
-    """Read every decoder layer (linked-all-layers); `taps` must be null then."""
+    heads: tuple[str, ...] = names(("tap",))
+    """Forms of heads (`linear`, `tap`, `linked`) that learn from the run's own rollouts. The first is the primary one; the others are for
+    comparison. Empty: no heads."""
+    taps: tuple[int, ...] | Literal["all"] | None = layers(None)
+    """Decoder layers that are read, counted from 0, or `all`; null: layers 8, 16, 24 and 32 of 36, at the same relative depth."""
     width: int = setting(128, unit="features", ge=1, le=65_536)
     """Hidden features of `tap` and `linked` heads."""
     aggregator: Literal["attention", "mean"] = choice("attention")
     """How `linked` heads pool layers."""
-    experts: int = setting(1, unit="experts", ge=1, le=64)
-    """Sets of output heads that `linked` heads mix; 1: no mixture."""
-    lr: float = setting(1e-3, unit="1/step", gt=0, le=1)
-    """AdamW's learning rate for heads."""
-    averaging: float = setting(0.98, unit="number", ge=0, lt=1)
-    """Decay, for each minibatch, of the moving average of the weights, which is what acts and is saved; 0: the newest weights."""
-    weight_decay: float = setting(0.05, unit="number", ge=0, le=10)
-    """AdamW's decoupled weight decay for heads."""
-    window_steps: int = setting(16, unit="steps", ge=1, le=100_000)
-    """Newest steps whose labels are learned from: older ones are about a policy that is gone."""
-    updates_per_step: int = setting(24, unit="updates", ge=1, le=100_000)
-    """Minibatches in each step."""
-    batch_size: int = setting(128, unit="prompts", ge=1, le=1_000_000)
-    """Prompts in a minibatch."""
     calibration_share: float = setting(0.1, unit="share", ge=0, lt=1)
     """Share of programs, by hash, whose tasks are kept from the heads for calibration and report."""
     probe_share: float = setting(0.1, unit="share", ge=0, le=1)
-    """Share of tasks that are also tried without a thought, and with each plan as a hint: the labels of the plan head. Not trained on."""
-    probe_size: int = setting(4, unit="rollouts", ge=1, le=1_024)
-    """Rollouts of such a task without a thought, and of each hint."""
+    """Share of tasks with plan probes: rollouts without reasoning, and with each plan as a hint. They label the plan head and do not
+    train the policy."""
     chained_share: float = setting(0.2, unit="share", ge=0, le=4)
-    """Tasks beyond reach, two known programs chained, that are tried for the heads alone; as a share of a step's tasks."""
+    """Chained tasks (two known programs in a row) that are solved only for the heads; as a share of a step's tasks."""
     reward: Literal["off", "calibration_surprise", "seed_legacy"] = choice("off")
-    """What introspection adds to a proposer's reward: the debiased error of its forecast, the founding document's formula, or nothing."""
+    """Introspection bonus of a proposer: the debiased error of the forecast of its task, the founding document's formula, or nothing."""
     coeff: float = setting(0.2, unit="number", ge=0, le=10)
-    """Weight of that term; 0 is the same to the bit as `off`."""
-    reward_min_labels: int = setting(512, unit="prompts", ge=0, le=1_000_000_000)
-    """`calibration_surprise` counts for nothing before the heads have seen this many labels."""
+    """Weight of that bonus; 0 is bit-identical to `off`."""
     sample_by_confidence: bool = switch(False)
-    """Try known tasks again with weight 0.1 + 4 c0 (1 - c0) of their last forecast, not by their pass rate."""
+    """Draw known tasks with weight 0.1 + 4 c (1 - c), c their last confidence before reasoning, instead of by their pass rate."""
     budget_share: float = setting(0.0, unit="share", ge=0, le=0.25)
-    """Share of solver groups that think under the predicted wall. Their unfinished thoughts are censored labels."""
+    """Share of solver groups whose reasoning is held to the predicted think limit. Reasoning that is cut there gives censored labels."""
     skip_below: float = setting(0.0, unit="probability", ge=0, le=1)
-    """Served prompts whose c0 is below this are answered without a thought, which would not be worth its tokens; 0: none."""
+    """Served prompts with a confidence before reasoning below this are answered without reasoning; 0: none."""
     obey_stop_plan: bool = switch(False)
-    """Served prompts whose plan is `stop` are answered without a thought."""
+    """Served prompts whose plan is `stop` are answered without reasoning."""
     slack: float = setting(0.5, unit="share", ge=0, le=10)
-    """The wall stands at budget * (1 + slack). A predicted budget takes its slack from the .95 quantile instead, 0.1 to 1."""
+    """The think limit is budget * (1 + slack). A predicted budget takes its slack from the .95 quantile instead, 0.1 to 1."""
     min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)
-    """Fewest think tokens of a budget."""
+    """Smallest budget, in reasoning tokens. A request for 0 (answer without reasoning) is always allowed."""
     max_think_tokens: int = setting(4_096, unit="tokens", ge=1, le=262_144)
-    """Most think tokens of a budget."""
+    """Largest budget, in reasoning tokens."""
     calibration: str | None = setting(None, unit="file", min_length=1)
-    """Calibration that confidences and budgets of what is served go through; null: the one beside the model, if there is one."""
-    adapter_rank: int = setting(0, unit="rank", ge=0, le=1_024)
-    """Rank of side adapters behind the tapped layers of served models; 0: none. Nothing trains them yet: they change no number, and cost
-    time."""
-    film: bool = switch(False)
-    """FiLM behind the tapped layers of served models, conditioned on what the heads claim. Nothing trains it yet either."""
-    gate_layer: int | None = setting(None, unit="layer", ge=0, le=1_023)
-    """Layer, counted from 0, behind which a feedback gate stands in served models, as untrained; null: no gate."""
+    """Calibration file for confidences and budgets of served requests; null: the one in the model's folder, if there is one."""
     tags: tuple[str, ...] = names(())
-    """Further tag pairs whose tokens are counted in what is served, by name: `plan` for `<plan>` and `</plan>`. They stay ordinary text."""
+    """Further tag pairs whose tokens are counted in served completions, by name: `plan` for `<plan>`. They stay plain text."""
+
+    @field_validator("taps", mode="before")
+    @classmethod
+    def _yaml_has_no_tuples(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("reward", mode="before")
     @classmethod
@@ -257,15 +223,13 @@ class IntrospectionConfig(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.all_layers and self.taps is not None:
-            raise ValueError("all_layers reads every layer, so taps must be null")
         if len(set(self.heads)) != len(self.heads):
             raise ValueError(f"heads names one form twice: {', '.join(self.heads)}")
         if self.min_think_tokens > self.max_think_tokens:
             raise ValueError(f"min_think_tokens ({self.min_think_tokens}) is above max_think_tokens ({self.max_think_tokens})")
         acts = self.sample_by_confidence or self.budget_share > 0 or (self.reward != "off" and self.coeff > 0)
-        if acts and not self.train_heads:
-            raise ValueError("reward, sample_by_confidence and budget_share need heads: set train_heads to true")
+        if acts and not self.heads:
+            raise ValueError("reward, sample_by_confidence and budget_share need heads: name a form in heads")
         return self
 
 
@@ -275,13 +239,11 @@ class HeldoutConfig(Section):
     every: int = setting(10, unit="steps", ge=1, le=1_000_000)
     """Steps between evaluations. Step 0 and the last step are always evaluated."""
     per_cell: int = setting(64, unit="tasks", ge=1, le=100_000)
-    """Tasks for each mode and stratum (number of program steps)."""
-    which: Literal["report", "choose"] = choice("report")
-    """Embedded set: the one for results (`report`) or the one for choosing settings by (`choose`)."""
-    path: str | None = setting(None, unit="file", min_length=1)
-    """JSONL file of tasks in place of the embedded set; null: the embedded set."""
+    """Tasks for each mode and program length."""
+    tasks: str = choice("report")
+    """`report`: the embedded set for results. `choose`: the embedded set for choosing settings by. Anything else: a JSONL file of tasks."""
     greedy: bool = switch(True)
-    """Evaluate greedy decoding too, beside temperature 1."""
+    """Evaluate greedy decoding as well as temperature 1."""
 
 
 class RunConfig(Section):
@@ -300,7 +262,7 @@ class RunConfig(Section):
 
 
 class ServeConfig(Section):
-    """The server of `tina-azr serve`: where it listens, what one request may take, what clients are shown."""
+    """The server of `tina-azr serve`: its address, its limits, and what clients are shown."""
 
     host: str = choice("127.0.0.1")
     """Address to listen on. One that other machines reach needs a key (TINA_AZR_API_KEY, or a file)."""
@@ -314,32 +276,14 @@ class ServeConfig(Section):
     """Most tokens, of prompts and completions, whose keys and values are held at once; null: no bound. Qwen3-4B takes 147 kB each."""
     queue: int = setting(256, unit="completions", ge=1, le=100_000)
     """Completions in flight, running and waiting; a request beyond that is answered 429."""
-    body_bytes: int = setting(1_048_576, unit="bytes", ge=1_024, le=1_073_741_824)
-    """Longest request body."""
-    messages: int = setting(512, unit="messages", ge=1, le=100_000)
-    """Most messages of one conversation."""
-    prompt_chars: int = setting(500_000, unit="characters", ge=1, le=100_000_000)
-    """Longest conversation, all messages together, before it is made into tokens."""
-    choices: int = setting(16, unit="completions", ge=1, le=1_024)
-    """Most completions of one prompt (`n`)."""
     request_seconds: float = setting(600.0, unit="seconds", gt=0, le=86_400)
-    """Longest time for one request, waiting included; what was said by then is its answer."""
-    read_seconds: float = setting(20.0, unit="seconds", gt=0, le=3_600)
-    """Longest time in which a request's body must arrive."""
-    ping_seconds: float = setting(15.0, unit="seconds", gt=0, le=3_600)
-    """A stream that is silent for so long is sent a comment, so that nothing between closes it."""
+    """Longest time for one request, waiting included; its answer is the text up to then."""
     grace_seconds: float = setting(20.0, unit="seconds", ge=0, le=3_600)
-    """At shutdown, what runs may go on for so long; then it ends with what it has."""
-    allow_visible_thoughts: bool = switch(False)
-    """Whether a request that asks for the thought's text gets it."""
+    """At shutdown, running requests may continue for this long; then they end with the tokens that they have."""
+    allow_visible_reasoning: bool = switch(False)
+    """Whether a request that asks for the text of the reasoning gets it."""
     abstain_below: float | None = setting(None, unit="probability", ge=0, le=1)
-    """Answers of lower confidence are marked `abstain`; null: none is."""
-
-    @model_validator(mode="after")
-    def _room_for_one_request(self) -> Self:
-        if self.choices > self.queue:
-            raise ValueError(f"choices ({self.choices}) must not exceed queue ({self.queue}), or such a request can never be taken")
-        return self
+    """Answers with a lower confidence are marked `abstain`; null: none."""
 
 
 class Config(Section):

@@ -111,22 +111,6 @@ def check_room(*, prompt_tokens: int, completion_tokens: int, positions: int, wh
     return [Problem(where=where, what=what, advice="Lower one of them")]
 
 
-def check_adapter(rank: int, hidden_size: int, where: str) -> list[Problem]:
-    """A side adapter is narrower than what it adapts."""
-    if 0 <= rank <= hidden_size:
-        return []
-    what = f"the rank {rank} does not fit hidden states of {hidden_size} features"
-    return [Problem(where=where, what=what, advice="Give 0 (no side adapters) or a rank of at most that")]
-
-
-def check_gate(layer: int | None, layers: int, where: str) -> list[Problem]:
-    """The feedback gate stands behind a layer that exists. None is no gate."""
-    if layer is None or 0 <= layer < layers:
-        return []
-    what = f"there is no layer {layer} in a model of {layers} decoder layers"
-    return [Problem(where=where, what=what, advice=f"Give a number from 0 to {layers - 1}, or null for no gate")]
-
-
 def check_tags(names: Sequence[str], where: str) -> list[Problem]:
     """Further tag pairs have names that can stand between angle brackets, each once, none of them the thought's own."""
     problems = []

@@ -3,20 +3,20 @@
 import re
 from pathlib import Path
 
-from tina_azr.config import RUNS
+from tina_azr.config import RUNS, Config
 from tina_azr.engine.engine import IntrospectiveEngine
-from tina_azr.engine.settings import EngineSettings
+from tina_azr.engine.settings import EngineSettings, engine_settings
 from tina_azr.errors import ModelError
 from tina_azr.introspection.calibration import CALIBRATION, Calibration, tokenizer_digest
 from tina_azr.introspection.heads_file import load_heads, weights_digest
 from tina_azr.introspection.introspector import Introspector
-from tina_azr.model.loading import EMBEDDED, Policy, load_policy
+from tina_azr.model.loading import EMBEDDED, Policy, load_policy, prompt_style
 from tina_azr.text.style import PromptStyle
 
 _STEP = re.compile(r"step-(\d+)")
 IDENTITY = (
     "side adapters, FiLM and gate are new, hence the identity, and nothing trains them yet: they change no number and cost time. "
-    "Leave introspection.adapter_rank, film and gate_layer as they are by default"
+    "Leave EngineSettings.adapter_rank, film and gate_layer at their defaults"
 )
 
 
@@ -41,6 +41,19 @@ def open_engine(
     if settings is not None and settings.modulates:
         notes.append(IDENTITY)
     return IntrospectiveEngine(policy, introspector=introspector, settings=settings, notes=notes)
+
+
+def open_configured(config: Config, settings: EngineSettings | None = None) -> IntrospectiveEngine:
+    """Open the engine of a configuration. `settings` replace those of the configuration. Raises what `open_engine` raises."""
+    calibration = config.introspection.calibration
+    return open_engine(
+        config.model.name,
+        device=config.model.device,
+        dtype=config.model.dtype,
+        style=prompt_style(config.model),
+        settings=settings or engine_settings(config),
+        calibration=None if calibration is None else Path(calibration).expanduser(),
+    )
 
 
 def model_folder(model: str) -> str:

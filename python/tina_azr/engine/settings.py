@@ -1,11 +1,15 @@
-"""How the engine decodes when a request does not say. What is None is taken from the model's folder and size."""
+"""Settings of the chat engine: defaults of requests and its own limits. None means the value of the model's folder or size."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from tina_azr.introspection.budget import BudgetSettings, fitting_budget
+from tina_azr.config import Config, ServeConfig
+from tina_azr.introspection.budget import BudgetSettings, configured_budget, fitting_budget
 from tina_azr.model.loading import Policy
+
+_SERVED = ServeConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +32,11 @@ class EngineSettings:
     """Answer without a thought where c0 is below this: thinking would not be worth its tokens; 0: never."""
     abstain_below: float = 0.0
     """Confidence under which an answer is flagged; 0: never."""
-    slots: int = 32
+    slots: int = _SERVED.slots
     """Completions decoded at once."""
     piece_tokens: int = 1_024
     """Prompt tokens prefilled between two steps of the others."""
-    kv_tokens: int | None = None
+    kv_tokens: int | None = _SERVED.kv_tokens
     """Most tokens whose keys and values are held at once; None: no bound."""
     tags: tuple[str, ...] = ()
     """Further tag pairs whose tokens are counted, by name."""
@@ -56,6 +60,24 @@ class ResolvedSettings(EngineSettings):
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+
+
+def engine_settings(config: Config, *, allow_visible: bool | None = None, tags: Sequence[str] = ()) -> EngineSettings:
+    """Return the engine's settings of a configuration: the one source for `serve`, `chat` and `observe`.
+
+    `allow_visible` overrides `serve.allow_visible_reasoning`; `tags` are added to `introspection.tags`.
+    """
+    introspection, serve = config.introspection, config.serve
+    return EngineSettings(
+        budget=configured_budget(introspection),
+        allow_visible=serve.allow_visible_reasoning if allow_visible is None else allow_visible,
+        abstain_below=serve.abstain_below or 0.0,
+        skip_below=introspection.skip_below,
+        obey_stop_plan=introspection.obey_stop_plan,
+        tags=tuple(dict.fromkeys((*introspection.tags, *tags))),
+        slots=serve.slots,
+        kv_tokens=serve.kv_tokens,
+    )
 
 
 def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:

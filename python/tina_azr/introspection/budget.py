@@ -17,6 +17,9 @@ EFFORT_QUANTILES: Mapping[str, float] = {"low": 0.5, "medium": 0.8, "high": 0.95
 """How hard to think, in words -> which quantile of the forecast is the budget."""
 
 
+_DEFAULTS = IntrospectionConfig()
+
+
 class SmallBudget(StrEnum):
     """What becomes of a requested budget that is far below what the prompt needs."""
 
@@ -34,7 +37,7 @@ class BudgetSettings:
 
     quantile: float = 0.8
     """Of the forecast, where the request names none."""
-    slack: float = 0.5
+    slack: float = _DEFAULTS.slack
     """The wall is the budget times 1 + slack, where the forecast does not say better."""
     slack_min: float = 0.1
     """Least slack that is taken from a forecast."""
@@ -42,9 +45,9 @@ class BudgetSettings:
     """Most slack that is taken from a forecast."""
     slack_quantile: float | None = 0.95
     """A predicted budget's wall is this quantile, within the two bounds; None: always `slack`."""
-    min_think_tokens: int = 1
+    min_think_tokens: int = _DEFAULTS.min_think_tokens
     """Least budget, but for a request to answer without thinking (0)."""
-    max_think_tokens: int = 4_096
+    max_think_tokens: int = _DEFAULTS.max_think_tokens
     """Most budget, and the budget where nothing else decides; the wall lies `slack` beyond."""
     budget_clip: int | None = None
     """A lower bound than `max_think_tokens` for predicted budgets alone."""

@@ -21,16 +21,16 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from safetensors import SafetensorError
 
-from tina_azr.config import Config, dump_config
+from tina_azr.config import Config, Flag, downgrade, dump_config, is_old, load_config, read_values
 from tina_azr.errors import RunError
 from tina_azr.runs.files import is_full_disk, write_text
 from tina_azr.runs.status import RunState, RunStatus
@@ -84,6 +84,18 @@ class RunFolder:
         if not run.config_file.is_file():
             raise RunError(f"{path} is no run of tina-azr: it has no config.yaml. `tina-azr runs` lists those below ./runs.")
         return run
+
+    def read_config(self, overrides: Sequence[str | Flag] = ()) -> Config:
+        """Load the run's own configuration, translated if an earlier release wrote it. Raises ConfigError."""
+        return load_config(self.config_file, overrides, translate=True)
+
+    def is_digest_of(self, digest: str, config: Config) -> bool:
+        """Whether a checkpoint's digest is that of `config`, as this release or the previous one computes it."""
+        if digest == config_digest(config):
+            return True
+        written = read_values(self.config_file)
+        whole = config.model_dump(mode="json")
+        return digest == _digest(downgrade(whole, written) if is_old(written) else downgrade(whole))
 
     @property
     def name(self) -> str:
@@ -213,7 +225,11 @@ def numbered(folder: Path, suffix: str) -> list[int]:
 
 def config_digest(config: Config) -> str:
     """SHA-256 of everything in a configuration that changes the numbers: all but `run` (how long, how often saved) and `serve`."""
-    values = config.model_dump(mode="json", exclude={"run", "serve"})
+    return _digest(config.model_dump(mode="json"))
+
+
+def _digest(values: dict[str, Any]) -> str:
+    values = {name: value for name, value in values.items() if name not in ("run", "serve")}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,7 +8,7 @@ import shutil
 from tina_azr.config import Config
 from tina_azr.errors import CheckpointError
 from tina_azr.runs.checkpoint import Checkpoint, find_checkpoint
-from tina_azr.runs.folder import RunFolder, config_digest
+from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics_file import cut_metrics
 from tina_azr.runs.rollouts_file import cut_rollouts
 
@@ -25,7 +25,7 @@ def rewind(run: RunFolder, config: Config, step: int | None = None) -> Checkpoin
         cut_rollouts(run, -1)
         _remove_tasks(run)
         return None
-    if checkpoint.config_digest != config_digest(config):
+    if not run.is_digest_of(checkpoint.config_digest, config):
         raise CheckpointError(
             f"{checkpoint.path} was made with another configuration than {run.config_file} now holds; only the `run` section may "
             "change on the way. Put the old values back, or start a new run from its weights: "

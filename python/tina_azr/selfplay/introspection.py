@@ -18,7 +18,7 @@ from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import PromptHook, RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.introspection_rewards import CrossFitted, add_introspection
-from tina_azr.selfplay.plan_probes import probe_plans
+from tina_azr.selfplay.plan_probes import PROBE_SIZE, probe_plans
 from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.timing import Phases
 from tina_azr.selfplay.types import PlanProbe, ProposalRecord, RolloutGroup
@@ -126,13 +126,13 @@ class SelfPlayIntrospection:
         if not count:
             return {}
         chosen = np.sort(generator(self._config.seed, step, Phase.PROBE).permutation(len(groups))[:count]).tolist()
-        with phases.phase("probe", count * settings.probe_size) as on_progress:
+        with phases.phase("probe", count * PROBE_SIZE) as on_progress:
             probes = probe_plans(
                 self._policy,
                 self._engine,
                 self._executor,
                 [groups[index].task for index in chosen],
-                size=settings.probe_size,
+                size=PROBE_SIZE,
                 params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit),
                 seeds=request_seeds(self._config.seed, step, Phase.PROBE, count),
                 on_progress=on_progress,

@@ -30,12 +30,12 @@ class LengthCap:
         config: SelfplayConfig,
     ) -> "LengthCap":
         """From (correct, attempts) by mode and length. The seeds' own length counts as solved: somewhere one has to begin."""
-        if not config.length_cap:
+        if config.length_cap is None:
             return cls(dict.fromkeys(modes))
         solved = {
             (mode, length)
             for (mode, length), (correct, attempts) in tries.items()
-            if attempts >= ENOUGH_ROLLOUTS and correct >= config.length_cap_rate * attempts
+            if attempts >= ENOUGH_ROLLOUTS and correct >= config.length_cap * attempts
         }
         return cls({mode: 1 + max([seed_length, *(length for at, length in solved if at == mode)]) for mode in modes})
 

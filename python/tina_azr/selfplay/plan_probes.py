@@ -25,6 +25,8 @@ HINTS: Mapping[Plan, str] = {
     Plan.DECOMPOSE: "Break the problem into smaller parts and solve them one after the other.",
 }
 """Sentences added to the full prompts. The compact prompts of the embedded model have no words for them, so its three plans stay tied."""
+PROBE_SIZE = 4
+"""Rollouts of a probed task without reasoning, and under each hint."""
 MARGIN = 0.1
 """`stop` is right if answers without reasoning are at most this much worse."""
 LENGTH_PRICE = 0.2

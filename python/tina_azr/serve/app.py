@@ -18,7 +18,7 @@ from tina_azr.serve.routes_chat import chat_routes
 from tina_azr.serve.routes_status import status_routes
 from tina_azr.serve.routes_tina import tina_routes
 from tina_azr.serve.service import Checker, Service
-from tina_azr.serve.types import ServedModel
+from tina_azr.serve.types import ServedModel, ServerLimits
 
 
 def build_app(
@@ -29,6 +29,7 @@ def build_app(
     key: str | None = None,
     checker: Checker | None = None,
     port: int | None = None,
+    limits: ServerLimits = ServerLimits(),  # noqa: B008 - frozen
 ) -> FastAPI:
     """The server as an ASGI application. Its lifespan owns the engine: from then on nobody else may touch it.
 
@@ -36,9 +37,17 @@ def build_app(
     `app.state.room`.
     """
     metrics = Metrics()
-    room = EngineRoom(engine, capacity=settings.queue, request_seconds=settings.request_seconds, ping_seconds=settings.ping_seconds)
+    room = EngineRoom(engine, capacity=settings.queue, request_seconds=settings.request_seconds, ping_seconds=limits.ping_seconds)
     room.observe = metrics.observe
-    service = Service(room=room, model=model, settings=settings, metrics=metrics, checker=checker, key_required=key is not None)
+    service = Service(
+        room=room,
+        model=model,
+        settings=settings,
+        metrics=metrics,
+        checker=checker,
+        key_required=key is not None,
+        server_limits=limits,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,8 +63,8 @@ def build_app(
     rules = GateRules(
         address=OwnAddress(settings.host, settings.port if port is None else port, settings.hosts),
         key=key,
-        body_bytes=settings.body_bytes,
-        read_seconds=settings.read_seconds,
+        body_bytes=limits.body_bytes,
+        read_seconds=limits.read_seconds,
     )
     app.add_middleware(Gate, rules=rules, metrics=metrics)
     _describe_refusals(app)

@@ -8,10 +8,8 @@ import torch
 
 from tina_azr.config import Config
 from tina_azr.engine.engine import IntrospectiveEngine
-from tina_azr.engine.loading import open_engine
-from tina_azr.engine.settings import EngineSettings
-from tina_azr.introspection.budget import configured_budget
-from tina_azr.model.loading import EMBEDDED, prompt_style
+from tina_azr.engine.loading import open_configured
+from tina_azr.model.loading import EMBEDDED
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel
 from tina_azr.text.style import PromptStyle
 
@@ -30,32 +28,11 @@ DESCENDANT_NOTE = (
 
 def open_for_serving(config: Config) -> IntrospectiveEngine:
     """The engine of a configuration. Raises what `open_engine` raises."""
-    introspection, serve = config.introspection, config.serve
     # So small a model is slower on two threads than on one, and far slower where the machine has other work.
     threads = config.run.threads or (1 if config.model.name in EMBEDDED else 0)
     if threads:
         torch.set_num_threads(threads)
-    settings = EngineSettings(
-        budget=configured_budget(introspection),
-        allow_visible=serve.allow_visible_thoughts,
-        abstain_below=0.0 if serve.abstain_below is None else serve.abstain_below,
-        skip_below=introspection.skip_below,
-        obey_stop_plan=introspection.obey_stop_plan,
-        tags=introspection.tags,
-        adapter_rank=introspection.adapter_rank,
-        film=introspection.film,
-        gate_layer=introspection.gate_layer,
-        slots=serve.slots,
-        kv_tokens=serve.kv_tokens,
-    )
-    return open_engine(
-        config.model.name,
-        device=config.model.device,
-        dtype=config.model.dtype,
-        style=prompt_style(config.model),
-        settings=settings,
-        calibration=None if introspection.calibration is None else Path(introspection.calibration).expanduser(),
-    )
+    return open_configured(config)
 
 
 def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedModel:

@@ -89,7 +89,7 @@ def tina_routes(service: Service) -> APIRouter:
             "embedded": model.embedded,
             "prompts": model.prompts.value,
             "note": model.note,
-            "thoughts_allowed": service.settings.allow_visible_thoughts,
+            "thoughts_allowed": service.settings.allow_visible_reasoning,
             "context_limit": model.context_limit,
             "defaults": {
                 "max_tokens": defaults.max_tokens,

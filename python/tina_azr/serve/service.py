@@ -17,7 +17,7 @@ from tina_azr.serve.in_flight import Run
 from tina_azr.serve.metrics import Metrics
 from tina_azr.serve.openai.request import RequestLimits
 from tina_azr.serve.openai.sse import left, stop
-from tina_azr.serve.types import ApiError, EndedBy, ServedModel, failed
+from tina_azr.serve.types import ApiError, EndedBy, ServedModel, ServerLimits, failed
 
 Result = TypeVar("Result")
 
@@ -44,15 +44,16 @@ class Service:
     checker: Checker | None
     """None: no sandbox endpoint."""
     key_required: bool
+    server_limits: ServerLimits
 
     @property
     def limits(self) -> RequestLimits:
         """What one request may ask for."""
         return RequestLimits(
-            messages=self.settings.messages,
-            prompt_chars=self.settings.prompt_chars,
-            choices=self.settings.choices,
-            allow_visible=self.settings.allow_visible_thoughts,
+            messages=self.server_limits.messages,
+            prompt_chars=self.server_limits.prompt_chars,
+            choices=min(self.server_limits.choices, self.settings.queue),
+            allow_visible=self.settings.allow_visible_reasoning,
         )
 
 

@@ -20,6 +20,24 @@ class EndedBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Limits of every server that never needed a second value, so they are no settings."""
+
+    body_bytes: int = 1_048_576
+    """Longest request body."""
+    messages: int = 512
+    """Most messages of one conversation."""
+    prompt_chars: int = 500_000
+    """Longest conversation in characters, all messages together, before it is tokenized."""
+    choices: int = 16
+    """Most completions of one prompt (`n`); never more than the queue holds."""
+    read_seconds: float = 20.0
+    """Longest time in which a request's body must arrive."""
+    ping_seconds: float = 15.0
+    """A stream that is silent for this long is sent a comment, so that no proxy closes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
     """What a request that does not say otherwise is sampled with."""
 

@@ -24,6 +24,8 @@ from tina_azr.tasks.sampling import forecast_weights, reference_weights, retry_w
 from tina_azr.tasks.schema import STORED_COLUMNS, TASK_COLUMNS, connect, create, guarded, stored_from_row, task_to_row, transaction
 from tina_azr.tasks.types import Reference, Task
 
+STRUCTURE_WINDOW = 1_500
+"""Newest tasks among which tasks of one template are counted (`tasks.max_repeats_of_structure`)."""
 SPARE_DRAWS = 4
 """Tasks drawn for each reference that is wanted: some hold a program with another input."""
 DISCOUNT = 0.5
@@ -108,8 +110,8 @@ class TaskBuffer:
         return self._count("SELECT count(*) FROM known WHERE key = ?", key) > 0
 
     def structure_count(self, mode: str, structure: str) -> int:
-        """Tasks of this mode and structure among the newest `structure_window` of all, evicted ones too."""
-        oldest = self._count("SELECT max(arrival) FROM known") - self._settings.structure_window
+        """Tasks of this mode and structure among the newest `STRUCTURE_WINDOW` of all, evicted ones too."""
+        oldest = self._count("SELECT max(arrival) FROM known") - STRUCTURE_WINDOW
         query = "SELECT count(*) FROM known WHERE mode = ? AND structure = ? AND arrival > ?"
         return self._count(query, mode, structure, oldest)
 

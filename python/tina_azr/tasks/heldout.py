@@ -22,7 +22,8 @@ EMBEDDED_SETS = ("report", "choose")
 def load_heldout_sets(config: Config) -> tuple[tuple[HeldoutTask, ...], frozenset[str]]:
     """Return the tasks to evaluate on, and the keys that no proposal may have."""
     embedded = {name: _embedded_heldout(name) for name in EMBEDDED_SETS}
-    chosen = load_heldout(Path(config.heldout.path)) if config.heldout.path else embedded[config.heldout.which]
+    wanted = config.heldout.tasks
+    chosen = embedded[wanted] if wanted in embedded else load_heldout(Path(wanted))
     return take_per_cell(chosen, config.heldout.per_cell), heldout_keys(chosen, *embedded.values())
 
 

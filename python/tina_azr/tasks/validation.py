@@ -129,7 +129,7 @@ class Validator:
             proposal = MODES[proposal.mode].admit(proposal, settings)
             return _Read(
                 proposal=proposal,
-                structure=program_structure(proposal.program, mask_constants=settings.mask_constants),
+                structure=program_structure(proposal.program, mask_constants=True),
                 length=program_length(proposal.program),
             )
         except SyntaxError as error:

@@ -7,7 +7,7 @@ from string import Template
 
 from tina_azr.config import load_config
 from tina_azr.model.loading import load_policy
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox import Sandbox
 from tina_azr.selfplay.heldout import Accuracy, HeldoutReport, evaluate_heldout
@@ -56,7 +56,7 @@ def measure(folder: Path, *, heldout: Path, name: str) -> Measurement:
     """Evaluate a model folder on the report set and on its proposals; writes `evaluation.json` and `README.md` into it."""
     config = load_config(None, [f"model.name={folder}"])
     policy = load_policy(str(folder))
-    engine = build_engine(policy, config.selfplay.backend, slots=config.selfplay.slots)
+    engine = DecodeEngine(policy, slots=config.selfplay.slots)
     with Sandbox() as sandbox:
         tasks = load_heldout(heldout)
         figures = evaluate_heldout(policy, engine, sandbox, tasks, config=config, seed=0, samples=SAMPLES)

@@ -6,7 +6,7 @@ import torch
 
 from tina_azr.config import Config
 from tina_azr.model.loading import Policy, load_policy, prompt_style
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import RolloutEngine
 from tina_azr.runs.checkpoint import Checkpoint
 from tina_azr.runs.folder import RunFolder
@@ -49,8 +49,8 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
         style=prompt_style(config.model),
     )
     # The engine first: it lays the weights out anew, and the learner is to hold what it decodes with.
-    heads = HeadLearner(policy, config) if config.introspection.train_heads else None
-    engine = build_engine(policy, config.selfplay.backend, slots=config.selfplay.slots, taps=heads.taps if heads else ())
+    heads = HeadLearner(policy, config) if config.introspection.heads else None
+    engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=heads.taps if heads else ())
     executor = open_sandbox(config.sandbox)
     heldout, excluded = load_heldout_sets(config)
     buffer = open_buffer(config, run, policy.style, is_new=checkpoint is None, image=executor.image_digest)

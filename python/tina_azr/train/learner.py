@@ -29,6 +29,8 @@ def learning_rate(base: float, step: int, warmup_steps: int) -> float:
     return base * min(1.0, step / warmup_steps) if warmup_steps > 0 else base
 
 
+BETA1 = 0.9
+"""AdamW's decay of the first moment."""
 _FUSED = frozenset({"cpu", "cuda"})
 """Devices with a fused AdamW."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -86,8 +88,8 @@ class Learner:
         self._optimizer = torch.optim.AdamW(
             list(self._masters.weights.values()),
             lr=config.learning.lr,
-            betas=(config.learning.beta1, config.learning.beta2),
-            weight_decay=config.learning.weight_decay,
+            betas=(BETA1, config.learning.beta2),
+            weight_decay=0.0,
             fused=policy.device.type in _FUSED,
         )
         self._updates = 0

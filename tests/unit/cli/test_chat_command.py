@@ -20,6 +20,7 @@ from tina_azr.cli.chat import reader as chat_reader
 from tina_azr.cli.chat.loop import Conversation, Sampling
 from tina_azr.cli.chat.state import Chat
 from tina_azr.cli.main import cli
+from tina_azr.config import Config
 from tina_azr.engine.types import FinishReason, ThinkStop
 
 KEYS = {
@@ -38,11 +39,11 @@ def engine(scripted_chat: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     scripted = scripted_chat()
     scripted.opened = []
 
-    def open_it(model: str, device: str, dtype: str, say: Callable[[str], None], *, shown: bool = True) -> Any:
-        scripted.opened.append((model, device, dtype))
+    def open_it(config: Config, notify: Callable[[str], None], *, shown: bool = True) -> Any:
+        scripted.opened.append((config.model.name, config.model.device, config.model.dtype))
         return scripted
 
-    monkeypatch.setattr(command, "open_speaker", open_it)
+    monkeypatch.setattr(command, "open_chat_engine", open_it)
     return scripted
 
 

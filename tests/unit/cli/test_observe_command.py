@@ -17,6 +17,7 @@ from tina_azr.cli.observe import command
 from tina_azr.cli.observe import figure as observe_figure
 from tina_azr.cli.observe.figure import draw_observation
 from tina_azr.cli.observe.panel import bar, number, observation_panel
+from tina_azr.config import Config
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.observation import Observation
 from tina_azr.engine.settings import EngineSettings
@@ -38,15 +39,15 @@ def opened(byte_policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def open_it(
-        model: str, device: str, dtype: str, say: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
+        config: Config, notify: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
     ) -> IntrospectiveEngine:
-        names.append(model)
+        names.append(config.model.name)
         heads = build_heads(HeadShape(kind="linked", taps=(0, 1), hidden_size=32, width=8), seed=0)
         return IntrospectiveEngine(
             byte_policy, introspector=Introspector(heads), settings=EngineSettings(allow_visible=True, tags=tags)
         )
 
-    monkeypatch.setattr(command, "open_speaker", open_it)
+    monkeypatch.setattr(command, "open_chat_engine", open_it)
     return names
 
 

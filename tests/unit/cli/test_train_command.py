@@ -198,10 +198,10 @@ def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) ->
 
 
 def test_a_dry_run_shows_settings_as_they_may_be_typed_back() -> None:
-    config = load_config(overrides=["run.max_minutes=null", "introspection.train_heads=false", "tasks.modes=[deduction]"])
+    config = load_config(overrides=["run.max_minutes=null", "introspection.heads=[]", "tasks.modes=[deduction]"])
     said = list(dry_run._changes(config))
     assert "run.max_minutes = null (default 15.0)" in said
-    assert "introspection.train_heads = false (default true)" in said
+    assert "introspection.heads = [] (default [tap])" in said
     assert "tasks.modes = [deduction] (default [deduction, abduction, induction])" in said
     assert load_config(overrides=[line.partition(" (default")[0].replace(" = ", "=") for line in said]) == config
 

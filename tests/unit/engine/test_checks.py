@@ -185,17 +185,6 @@ def test_prompt_and_completion_have_to_fit() -> None:
     )
 
 
-def test_an_adapter_wider_than_the_model_is_told() -> None:
-    assert checks.check_adapter(0, 160, "x") == checks.check_adapter(160, 160, "x") == []
-    assert "the rank 161 does not fit hidden states of 160 features" in said(checks.check_adapter(161, 160, "x"))
-    assert "the rank -1" in said(checks.check_adapter(-1, 160, "x"))
-
-
-def test_a_gate_behind_no_layer_is_told() -> None:
-    assert checks.check_gate(None, 3, "x") == checks.check_gate(2, 3, "x") == []
-    assert "there is no layer 3 in a model of 3 decoder layers" in said(checks.check_gate(3, 3, "x"))
-
-
 def test_names_of_further_tags_are_told() -> None:
     assert checks.check_tags(["plan", "exec"], "x") == []
     assert "`<plan>` cannot name a tag" in said(checks.check_tags(["<plan>"], "x"))

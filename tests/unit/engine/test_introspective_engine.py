@@ -13,7 +13,7 @@ from tina_azr.errors import ConfigError, ModelError, ServeError
 from tina_azr.introspection.introspector import Introspector, close_extras
 from tina_azr.introspection.types import BudgetSource, Plan
 from tina_azr.model.loading import Policy
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
 
 Make = Callable[..., IntrospectiveEngine]
@@ -131,7 +131,7 @@ def test_heads_never_touch_the_callers_sampling(policy: Policy, make_engine: Mak
     generations = make_engine(heads=heads).generate([ask(seed=5, n=3, budget_tokens=20, **sampling)])[0]
     params = SamplingParams(min_think=1, think_limit=30, tagless_answer=True, **sampling)
     request = RolloutRequest(prompt_ids=policy.tokenizer.render("hello"), group_size=3, params=params, seed=5)
-    (plain,) = build_engine(policy, "native", slots=8).generate([request])
+    (plain,) = DecodeEngine(policy, slots=8).generate([request])
     for generation, completion in zip(generations, plain.completions_G, strict=True):
         assert generation.completion.ids_T.tolist() == completion.ids_T.tolist()
 

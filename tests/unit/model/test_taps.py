@@ -7,7 +7,7 @@ import torch
 from tina_azr.errors import ConfigError, ModelError
 from tina_azr.model.loading import Policy
 from tina_azr.model.taps import Taps, choose_taps, default_taps
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.session import DecodeSession
 from tina_azr.rollout.types import RolloutGroup, RolloutRequest, SamplingParams
 
@@ -121,7 +121,7 @@ def module_states(policy: Policy, sequence: list[int]) -> np.ndarray:
 
 
 def decode(policy: Policy, asked: list[RolloutRequest], slots: int = 64) -> list[RolloutGroup]:
-    return build_engine(policy, "native", slots=slots, taps=LAYERS).generate(asked)
+    return DecodeEngine(policy, slots=slots, taps=LAYERS).generate(asked)
 
 
 def test_the_decode_engine_reads_what_the_modules_hooks_read(byte_policy: Policy) -> None:
@@ -159,13 +159,13 @@ def test_a_whole_batch_and_an_open_session_give_the_same_bits(byte_policy: Polic
 
 
 def test_without_taps_nothing_is_read(byte_policy: Policy) -> None:
-    (group,) = build_engine(byte_policy, "native", slots=4).generate(requests(byte_policy, 1))
+    (group,) = DecodeEngine(byte_policy, slots=4).generate(requests(byte_policy, 1))
     assert group.prompt_states_LH is None
     assert all(one.close_states_LH is None for one in group.completions_G)
 
 
 def test_a_wall_from_states_needs_states(byte_policy: Policy) -> None:
-    engine = build_engine(byte_policy, "native", slots=4)
+    engine = DecodeEngine(byte_policy, slots=4)
     with pytest.raises(ModelError, match="taps nothing"):
         engine.generate(requests(byte_policy, 1), on_prompts=lambda numbers, states: [None])
 
@@ -180,7 +180,7 @@ def test_the_hook_gets_numbers_of_requests_and_sets_their_walls(byte_policy: Pol
         numbers.extend(those)
         return [0 if number == 2 else None for number in those]
 
-    groups = build_engine(byte_policy, "native", slots=64, taps=LAYERS).generate(asked, on_prompts=think_limits)
+    groups = DecodeEngine(byte_policy, slots=64, taps=LAYERS).generate(asked, on_prompts=think_limits)
     assert sorted(numbers) == [0, 1, 2, 3, 4]
     budgeted = [bool(group.completions_G[0].forced_T[0]) for group in groups]
     assert budgeted == [False, False, True, False, False]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from tina_azr.benchmarks.hf_generate import HFGenerate
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
 from tina_azr.model.logprobs import completion_logprobs
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import Completion, RolloutRequest, SamplingParams, StopCause
 
 PROMPTS = ("a", "some words", "def f(x):\n    return x + 1", "q" * 40)
@@ -26,8 +27,14 @@ def requests(
     ]
 
 
-def complete(policy: Policy, asked: list[RolloutRequest], *, slots: int = 64, backend: str = "native") -> list[Completion]:
-    groups = build_engine(policy, backend, slots=slots).generate(asked)
+def complete(
+    policy: Policy,
+    asked: list[RolloutRequest],
+    *,
+    slots: int = 64,
+    engine: type[DecodeEngine] | type[HFGenerate] = DecodeEngine,
+) -> list[Completion]:
+    groups = engine(policy, slots=slots).generate(asked)
     return [completion for group in groups for completion in group.completions_G]
 
 
@@ -37,7 +44,7 @@ def ids(completions: list[Completion]) -> list[list[int]]:
 
 def test_greedy_ids_equal_transformers_generate(byte_policy: Policy) -> None:
     asked = requests(byte_policy, GREEDY)
-    assert ids(complete(byte_policy, asked)) == ids(complete(byte_policy, asked, backend="hf"))
+    assert ids(complete(byte_policy, asked)) == ids(complete(byte_policy, asked, engine=HFGenerate))
 
 
 def test_logprobs_equal_the_learners(byte_policy: Policy) -> None:
@@ -135,7 +142,7 @@ def test_a_stop_id_ends_a_completion(byte_policy: Policy) -> None:
 
 
 def test_an_optimizer_step_is_seen_by_the_next_token(byte_policy: Policy) -> None:
-    engine = build_engine(byte_policy, "native", slots=8)
+    engine = DecodeEngine(byte_policy, slots=8)
     asked = requests(byte_policy, GREEDY)
     before = [group.completions_G[0].ids_T.tolist() for group in engine.generate(asked)]
     generator = torch.Generator().manual_seed(5)
@@ -144,12 +151,12 @@ def test_an_optimizer_step_is_seen_by_the_next_token(byte_policy: Policy) -> Non
             parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
     after = [group.completions_G[0].ids_T.tolist() for group in engine.generate(asked)]
     assert after != before
-    assert after == ids(complete(byte_policy, asked, backend="hf"))
+    assert after == ids(complete(byte_policy, asked, engine=HFGenerate))
 
 
 def test_progress_counts_completions(byte_policy: Policy) -> None:
     seen: list[tuple[int, int]] = []
-    build_engine(byte_policy, "native", slots=3).generate(
+    DecodeEngine(byte_policy, slots=3).generate(
         requests(byte_policy, SAMPLED, group_size=2), lambda done, total: seen.append((done, total))
     )
     assert seen[-1] == (8, 8)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from tina_azr.benchmarks.hf_generate import HFGenerate
 from tina_azr.model.loading import Policy
 from tina_azr.model.logprobs import completion_logprobs
-from tina_azr.rollout import build_engine
 from tina_azr.rollout.session import MAX_WAVES
 from tina_azr.rollout.types import RolloutRequest
 
@@ -26,7 +26,7 @@ def texts(count: int) -> list[str]:
 
 def expected(policy: Policy, requests: list[RolloutRequest], *, at_once: int = 1) -> list[list[int]]:
     """Greedy ids of transformers' `generate`, so many prompts of equal limits at once."""
-    groups = build_engine(policy, "hf", slots=at_once).generate(requests)
+    groups = HFGenerate(policy, slots=at_once).generate(requests)
     return [completion.ids_T.tolist() for group in groups for completion in group.completions_G]
 
 

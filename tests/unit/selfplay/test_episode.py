@@ -122,7 +122,7 @@ def test_a_held_out_task_is_neither_tried_nor_remembered(play: Any, scripted: Sc
 def test_what_is_beyond_reach_may_come_again_once_it_is_not(play: Any, scripted: Scripted) -> None:
     engine = scripted(proposing(LONG, output("67")))
     assert play(engine, step=1).proposals[0].reject is RejectReason.OVER_LENGTH_CAP
-    assert play(engine, "selfplay.length_cap=false", step=2).proposals[0].reject is None
+    assert play(engine, "selfplay.length_cap=null", step=2).proposals[0].reject is None
 
 
 def test_a_task_whose_prompt_is_too_long_to_be_read_is_refused(play: Any, scripted: Scripted) -> None:

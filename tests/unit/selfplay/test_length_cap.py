@@ -24,7 +24,7 @@ def test_a_length_that_is_solved_often_enough_lets_the_next_one_in() -> None:
 
 @pytest.mark.parametrize(("correct", "expected"), [(20, 4), (19, 3)])
 def test_the_rate_decides(correct: int, expected: int) -> None:
-    assert longest({("deduction", 3): (correct, 64)}, length_cap_rate=0.3) == expected
+    assert longest({("deduction", 3): (correct, 64)}, length_cap=0.3) == expected
 
 
 def test_a_few_lucky_tries_do_not_move_the_cap() -> None:
@@ -42,4 +42,4 @@ def test_a_shorter_length_that_is_not_solved_does_not_pull_the_cap_down() -> Non
 
 
 def test_without_the_cap_every_length_is_allowed() -> None:
-    assert longest({}, length_cap=False) == 49
+    assert longest({}, length_cap=None) == 49

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tina_azr.config import ServeConfig
 from tina_azr.serve.openai.request import BudgetFields, ReasoningOptions, TemplateOptions, ThinkingOptions
+from tina_azr.serve.types import ServerLimits
 
 PAGE = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
 
@@ -40,7 +41,7 @@ def test_every_field_of_the_tina_object_is_on_the_page(client: httpx.Client) -> 
 
 
 def test_the_defaults_of_the_limits_are_those_of_the_page() -> None:
-    defaults = ServeConfig()
+    settings, limits = ServeConfig(), ServerLimits()
     for name, value in {
         "queue": "256",
         "slots": "32",
@@ -49,7 +50,7 @@ def test_the_defaults_of_the_limits_are_those_of_the_page() -> None:
         "choices": "16",
         "request_seconds": "600",
     }.items():
-        (shown,) = re.findall(rf"^\| `serve\.{name}`.*?\| (.*?) \|", PAGE, re.MULTILINE)
+        (shown,) = re.findall(rf"^\| `(?:serve\.)?{name}`.*?\| (.*?) \|", PAGE, re.MULTILINE)
         number = float(shown.replace(" MiB", "")) * (2**20 if "MiB" in shown else 1)
-        assert (shown, number) == (value, getattr(defaults, name))
-    assert (defaults.messages, defaults.prompt_chars) == (512, 500_000)
+        assert (shown, number) == (value, getattr(settings, name, None) or getattr(limits, name))
+    assert (limits.messages, limits.prompt_chars) == (512, 500_000)

@@ -153,8 +153,9 @@ def test_what_was_evicted_is_still_known(make: MakeBuffer) -> None:
     assert task(10) not in buffer.sample_tasks(draw(), "deduction", 99)
 
 
-def test_structures_are_counted_among_the_newest_of_their_mode_only(make: MakeBuffer) -> None:
-    buffer = make(structure_window=6, buffer_size=16)
+def test_structures_are_counted_among_the_newest_of_their_mode_only(make: MakeBuffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tina_azr.tasks.buffer.STRUCTURE_WINDOW", 6)
+    buffer = make(buffer_size=16)
     buffer.record_step(1, [tried(n, structure="old") for n in range(3)])
     buffer.record_step(2, [tried(10 + n, structure="new", mode="abduction") for n in range(4)])
     assert buffer.structure_count("deduction", "old") == 2

@@ -137,12 +137,6 @@ def test_a_template_is_used_up_within_a_batch_and_with_what_is_known(fake: Any) 
     assert [reason(result) for result in results] == [None] * 3 + [RejectReason.DUPLICATE] * 2
 
 
-def test_without_masking_other_constants_are_another_template(fake: Any) -> None:
-    settings = TasksConfig(max_repeats_of_structure=1, mask_constants=False)
-    results = Validator(fake, settings).validate([call(f"def f(x):\n    return x + {n}") for n in range(3)])
-    assert [reason(result) for result in results] == [None] * 3
-
-
 def test_induction_may_be_about_a_program_as_often_as_it_likes(fake: Any) -> None:
     proposals = [pairs(ADD, *(str(10 * n + i) for i in range(5))) for n in range(3)]
     results = Validator(fake, TasksConfig(max_repeats_of_structure=1)).validate(proposals)

@@ -14,14 +14,16 @@ from tina_azr.introspection.scores import auroc
 from tina_azr.model.loading import Policy
 from tina_azr.selfplay.types import PlanProbe
 from tina_azr.train.heads.labels import fold_of
-from tina_azr.train.heads.learner import HeadLearner
+from tina_azr.train.heads.learner import HeadLearner, HeadRecipe
 
 Group = Callable[..., Any]
 
 
 def config(*overrides: str) -> Config:
-    small = ("introspection.width=16", "introspection.updates_per_step=4", "introspection.batch_size=32")
-    return load_config(overrides=[*small, "introspection.calibration_share=0", *overrides])
+    return load_config(overrides=["introspection.width=16", "introspection.calibration_share=0", *overrides])
+
+
+SMALL = HeadRecipe(updates_per_step=4, batch_size=32)
 
 
 @pytest.fixture
@@ -66,8 +68,7 @@ def never_closed(group: Any) -> Any:
 
 @pytest.mark.parametrize("form", ["linear", "tap", "linked"])
 def test_heads_learn_what_stands_in_the_states(byte_policy: Policy, round_of: Rounds, form: str) -> None:
-    settings = (f"introspection.heads=[{form}]", "introspection.lr=0.01", "introspection.updates_per_step=20")
-    learner = HeadLearner(byte_policy, config(*settings))
+    learner = HeadLearner(byte_policy, config(f"introspection.heads=[{form}]"), replace(SMALL, lr=0.01, updates_per_step=20))
     reports = [learner.update(step, round_of(step, 48)) for step in range(1, 9)]
     assert reports[-1].c0_loss < reports[0].c0_loss
     assert reports[-1].budget_loss < reports[0].budget_loss
@@ -80,7 +81,7 @@ def test_heads_learn_what_stands_in_the_states(byte_policy: Policy, round_of: Ro
 
 def test_an_update_of_the_heads_is_none_of_the_policy(byte_policy: Policy, round_of: Rounds) -> None:
     before = [weight.detach().clone() for weight in byte_policy.module.parameters()]
-    learner = HeadLearner(byte_policy, config())
+    learner = HeadLearner(byte_policy, config(), SMALL)
     learner.update(1, round_of(1))
     assert all(torch.equal(weight, old) for weight, old in zip(byte_policy.module.parameters(), before, strict=True))
     assert all(weight.grad is None for weight in byte_policy.module.parameters())
@@ -100,7 +101,7 @@ def test_every_form_and_fold_is_moved_by_a_step(byte_policy: Policy, round_of: R
 
 
 def test_tasks_of_the_calibration_share_are_passed_over(byte_policy: Policy, round_of: Rounds) -> None:
-    learner = HeadLearner(byte_policy, config("introspection.calibration_share=0.999999999"))
+    learner = HeadLearner(byte_policy, config("introspection.calibration_share=0.999999999"), SMALL)
     before = parameters(learner)
     report = learner.update(1, round_of(1))
     assert (report.labels, learner.labels) == (0, 0)
@@ -108,7 +109,7 @@ def test_tasks_of_the_calibration_share_are_passed_over(byte_policy: Policy, rou
 
 
 def test_each_fold_learns_from_its_own_half_and_forecasts_the_other(byte_policy: Policy, round_of: Rounds) -> None:
-    learner = HeadLearner(byte_policy, config("introspection.reward=calibration_surprise"))
+    learner = HeadLearner(byte_policy, config("introspection.reward=calibration_surprise"), SMALL)
     before = parameters(learner)
     groups = [group for group in round_of(1, 40) if fold_of(group.task) == 0]
     states = np.stack([group.prompt_states_LH for group in groups])
@@ -121,7 +122,7 @@ def test_each_fold_learns_from_its_own_half_and_forecasts_the_other(byte_policy:
 
 
 def test_surprise_counts_only_after_enough_labels(byte_policy: Policy, round_of: Rounds) -> None:
-    learner = HeadLearner(byte_policy, config("introspection.reward_min_labels=40"))
+    learner = HeadLearner(byte_policy, config(), replace(SMALL, reward_min_labels=40))
     ready = []
     for step in (1, 2, 3):
         ready.append(learner.ready)
@@ -131,7 +132,7 @@ def test_surprise_counts_only_after_enough_labels(byte_policy: Policy, round_of:
 
 
 def test_old_labels_are_let_go_of(byte_policy: Policy, round_of: Rounds) -> None:
-    learner = HeadLearner(byte_policy, config("introspection.window_steps=2"))
+    learner = HeadLearner(byte_policy, config(), replace(SMALL, window_steps=2))
     for step in (1, 2, 3):
         learner.update(step, round_of(step, 5))
     assert learner.state_tensors()["heads.labels.step_N"].tolist() == [2] * 5 + [3] * 5
@@ -143,7 +144,7 @@ def test_learning_is_the_same_every_time_and_draws_from_no_ones_generator(byte_p
         torch.manual_seed(noise)
         np.random.seed(noise)
         torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
-        learner = HeadLearner(byte_policy, config())
+        learner = HeadLearner(byte_policy, config(), SMALL)
         for step in (1, 2):
             learner.update(step, round_of(step))
         assert torch.equal(torch.random.get_rng_state(), torch_state)
@@ -153,8 +154,8 @@ def test_learning_is_the_same_every_time_and_draws_from_no_ones_generator(byte_p
 
 
 def test_restored_heads_go_on_to_the_same_bit(byte_policy: Policy, round_of: Rounds) -> None:
-    settings = config("introspection.heads=[tap,linked]", "introspection.experts=2", "introspection.reward=calibration_surprise")
-    alone, first, second = (HeadLearner(byte_policy, settings) for _ in range(3))
+    settings = config("introspection.heads=[tap,linked]", "introspection.reward=calibration_surprise")
+    alone, first, second = (HeadLearner(byte_policy, settings, replace(SMALL, experts=2)) for _ in range(3))
     for step in (1, 2, 3):
         alone.update(step, round_of(step))
     for step in (1, 2):
@@ -166,13 +167,13 @@ def test_restored_heads_go_on_to_the_same_bit(byte_policy: Policy, round_of: Rou
 
 
 def test_heads_are_restored_to_the_bit_where_no_thought_had_closed_at_first(byte_policy: Policy, round_of: Rounds) -> None:
-    alone, first, second = (HeadLearner(byte_policy, config()) for _ in range(3))
+    alone, first, second = (HeadLearner(byte_policy, config(), SMALL) for _ in range(3))
     for learner in (alone, first):
         learner.update(1, [never_closed(group) for group in round_of(1)])
     second.load_state({name: tensor.clone() for name, tensor in first.state_tensors().items()}, first.state_json())
     for learner in (alone, second):
         learner.update(2, round_of(2))
-    third = HeadLearner(byte_policy, config())
+    third = HeadLearner(byte_policy, config(), SMALL)
     third.load_state({name: tensor.clone() for name, tensor in second.state_tensors().items()}, second.state_json())
     for learner in (alone, third):
         learner.update(3, round_of(3))
@@ -180,14 +181,14 @@ def test_heads_are_restored_to_the_bit_where_no_thought_had_closed_at_first(byte
 
 
 def test_heads_that_have_learned_nothing_are_restored_as_such(byte_policy: Policy) -> None:
-    first, second = (HeadLearner(byte_policy, config()) for _ in range(2))
+    first, second = (HeadLearner(byte_policy, config(), SMALL) for _ in range(2))
     second.load_state(first.state_tensors(), first.state_json())
     assert second.state_json() == {"labels": 0}
 
 
 @pytest.mark.parametrize("other", ["introspection.width=8", "introspection.heads=[linear]", "introspection.heads=[tap,linear]"])
 def test_heads_of_another_configuration_are_refused(byte_policy: Policy, round_of: Rounds, other: str) -> None:
-    learner = HeadLearner(byte_policy, config())
+    learner = HeadLearner(byte_policy, config(), SMALL)
     learner.update(1, round_of(1))
     with pytest.raises(CheckpointError, match="another shape than the configuration's"):
-        HeadLearner(byte_policy, config(other)).load_state(learner.state_tensors(), learner.state_json())
+        HeadLearner(byte_policy, config(other), SMALL).load_state(learner.state_tensors(), learner.state_json())

@@ -22,7 +22,7 @@ from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.tasks.buffer import TaskBuffer
 from tina_azr.tasks.types import Reference
 from tina_azr.train.assembly import Parts
-from tina_azr.train.heads.learner import HeadLearner
+from tina_azr.train.heads.learner import HeadLearner, HeadRecipe
 from tina_azr.train.learner import Learner
 from tina_azr.train.trainer import Trainer
 
@@ -49,13 +49,12 @@ def config(*overrides: str) -> Config:
         "run.keep_checkpoints=9",
         "introspection.probe_share=0.5",
         "introspection.chained_share=0.5",
-        "introspection.updates_per_step=3",
         "introspection.width=8",
-        "introspection.reward_min_labels=0",
     )
     return load_config(overrides=[*small, *overrides])
 
 
+RECIPE = HeadRecipe(updates_per_step=3, reward_min_labels=0)
 Train = Callable[..., Path]
 
 
@@ -65,7 +64,7 @@ def train(byte_model: Path, in_process: Any, tapped_engine: Any, tmp_path: Path)
 
     def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> Parts:
         policy = load_policy(str(checkpoint.model_folder if checkpoint else byte_model), device="cpu")
-        heads = HeadLearner(policy, config) if config.introspection.train_heads else None
+        heads = HeadLearner(policy, config, RECIPE) if config.introspection.heads else None
         engine = tapped_engine(policy, talk, heads.taps if heads else ())
         buffer = (
             TaskBuffer.open(run.tasks_file, config.tasks) if checkpoint else TaskBuffer.create(run.tasks_file, config.tasks, SEEDS)
@@ -144,7 +143,7 @@ def test_a_coefficient_above_zero_pays_proposers(train: Train, mode: str) -> Non
 
 
 def test_heads_or_none_the_policy_is_the_same(train: Train) -> None:
-    with_heads, without = train("with", config()), train("without", config("introspection.train_heads=false"))
+    with_heads, without = train("with", config()), train("without", config("introspection.heads=[]"))
     assert [weights(with_heads, step) for step in (1, 2, 3)] == [weights(without, step) for step in (1, 2, 3)]
     for one, other in zip(lines(with_heads), lines(without), strict=True):
         assert {name: one[name] for name in ("loss", "reward", "pass_rate", "grad_norm")} == {

@@ -209,7 +209,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_and_spares_the_weights(byte_
 
 def test_a_restored_learner_goes_on_to_the_same_bit(byte_model: Path) -> None:
     alone, first = (load_policy(str(byte_model), device="cpu") for _ in range(2))
-    settings = config("learning.weight_decay=0.1")
+    settings = config()
     learner = Learner(alone, settings)
     for step in (1, 2, 3):
         learner.update(batch(alone), step=step)

@@ -8,7 +8,7 @@ import pytest
 
 from tina_azr.config import load_config
 from tina_azr.model.loading import Policy
-from tina_azr.rollout import build_engine
+from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
 from tina_azr.selfplay.rewards import shuffle_rewards
 from tina_azr.selfplay.types import Rollout
@@ -48,7 +48,7 @@ def rewarded(groups: Sequence[RolloutGroup], wanted: int) -> list[Rollout]:
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_every_sampled_tokens_log_probability_is_the_trainers_too(byte_policy: Policy, temperature: float) -> None:
     config = load_config(overrides=[f"selfplay.temperature={temperature}"])
-    engine = build_engine(byte_policy, "native", slots=24)
+    engine = DecodeEngine(byte_policy, slots=24)
     learner = Learner(byte_policy, config)
     params = SamplingParams(max_tokens=24, temperature=temperature, think_limit=9)
     for step in (1, 2, 3):  # the weights move in between: the engine must see it
@@ -63,7 +63,7 @@ def test_every_sampled_tokens_log_probability_is_the_trainers_too(byte_policy: P
 def test_a_toy_reward_is_learned_in_a_few_dozen_steps_and_a_shuffled_one_is_not(
     byte_policy: Policy, shuffled: bool, low: float, high: float
 ) -> None:
-    engine = build_engine(byte_policy, "native", slots=64)
+    engine = DecodeEngine(byte_policy, slots=64)
     learner = Learner(byte_policy, load_config(overrides=["learning.lr=5e-3"]))
     wanted = byte_policy.tokenizer.encode("7")[0]
     draw = np.random.default_rng(0)

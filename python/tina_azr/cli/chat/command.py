@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,13 +12,15 @@ from tina_azr.cli.model_options import (
     BUDGET,
     DEVICE,
     DTYPE,
-    EMBEDDED,
     EMBEDDED_NOTE,
     MODEL,
     MOST_SEED,
     SYSTEM,
     budget_of,
-    open_speaker,
+    config_options,
+    model_config,
+    names_embedded,
+    open_chat_engine,
     sampling_options,
 )
 from tina_azr.errors import ConfigError
@@ -25,6 +28,7 @@ from tina_azr.errors import ConfigError
 if TYPE_CHECKING:
     from tina_azr.cli.chat.loop import Sampling
     from tina_azr.cli.chat.state import Chat
+    from tina_azr.config import Config
 
 EPILOG = """\b
 Examples:
@@ -62,6 +66,7 @@ Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 w
 @click.option("--seed", type=click.IntRange(0, MOST_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
 @DEVICE
 @DTYPE
+@config_options
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a turn on standard output, the rest on standard error."
 )
@@ -75,8 +80,11 @@ def chat(
     top_p: float | None,
     max_tokens: int | None,
     seed: int | None,
-    device: str,
-    dtype: str,
+    device: str | None,
+    dtype: str | None,
+    preset: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Chat with a model, at the terminal or through a pipe.
@@ -85,6 +93,7 @@ def chat(
     forecast is its budget. Thoughts are folded into one line unless asked for.
     """
     budget_of(budget)
+    config = model_config(preset, config_file, overrides, model=model, device=device, dtype=dtype)
     prompt = None if not prompts and sys.stdin.isatty() else _prompt(prompts)
 
     # To the end: a prompt sets modes of its own and puts these back, so that no key falls between.
@@ -92,12 +101,12 @@ def chat(
         from tina_azr.cli.chat.loop import Sampling
         from tina_azr.cli.chat.state import Chat
 
-        start = Chat(model=model or EMBEDDED, system=system, visible=visible, budget=budget)
+        start = Chat(model=config.model.name, system=system, visible=visible, budget=budget)
         sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
         if prompt is None:
-            status = _converse(start, sampling, device, dtype, named=model is not None, as_json=as_json)
+            status = _converse(start, sampling, config, as_json=as_json)
         else:
-            status = _answer(start, prompt, sampling, device, dtype, named=model is not None, as_json=as_json)
+            status = _answer(start, prompt, sampling, config, as_json=as_json)
     if status:
         raise click.exceptions.Exit(status)
 
@@ -114,16 +123,16 @@ def _prompt(prompts: tuple[str, ...]) -> str:
     return prompt
 
 
-def _answer(start: "Chat", prompt: str, sampling: "Sampling", device: str, dtype: str, *, named: bool, as_json: bool) -> int:
+def _answer(start: "Chat", prompt: str, sampling: "Sampling", config: "Config", *, as_json: bool) -> int:
     from tina_azr.cli.chat.loop import answer_once
 
-    if not named:
+    if names_embedded(config):
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(start.model, device, dtype, lambda note: click.echo(note, err=True), shown=not as_json)
+    engine = open_chat_engine(config, lambda note: click.echo(note, err=True), shown=not as_json)
     return answer_once(engine, start, prompt, sampling, as_json=as_json)
 
 
-def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, named: bool, as_json: bool) -> int:
+def _converse(start: "Chat", sampling: "Sampling", config: "Config", *, as_json: bool) -> int:
     from rich.console import Console
 
     from tina_azr.cli.chat.loop import Conversation
@@ -132,8 +141,8 @@ def _converse(start: "Chat", sampling: "Sampling", device: str, dtype: str, *, n
 
     apart = as_json or not sys.stdout.isatty()
     console = Console(stderr=apart, highlight=False, markup=False)
-    engine = open_speaker(start.model, device, dtype, lambda note: say(console, note, "yellow"))
-    greeting = f"{start.model};" if named else f"{EMBEDDED_NOTE} /example sends one task,"
+    engine = open_chat_engine(config, lambda note: say(console, note, "yellow"))
+    greeting = f"{EMBEDDED_NOTE} /example sends one task," if names_embedded(config) else f"{start.model};"
     say(console, f"{greeting} /help lists the commands.", "dim")
     history, trouble = open_history(state_folder())
     if trouble is not None:

@@ -15,14 +15,16 @@ from tina_azr.cli.model_options import (
     BUDGET,
     DEVICE,
     DTYPE,
-    EMBEDDED,
     EMBEDDED_NOTE,
     MODEL,
     MOST_SEED,
     SYSTEM,
     budget_of,
+    config_options,
     example_for,
-    open_speaker,
+    model_config,
+    names_embedded,
+    open_chat_engine,
     sampling_options,
 )
 from tina_azr.errors import ConfigError
@@ -58,6 +60,7 @@ Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Also count tokens between <NAME> and </NAME>; repeatable.")
 @DEVICE
 @DTYPE
+@config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the panel.")
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also draw it.")
 @click.option("--jsonl-out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also append the record.")
@@ -73,8 +76,11 @@ def observe(
     max_tokens: int | None,
     seed: int,
     tags: tuple[str, ...],
-    device: str,
-    dtype: str,
+    device: str | None,
+    dtype: str | None,
+    preset: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
     as_json: bool,
     png: Path | None,
     jsonl_out: Path | None,
@@ -91,15 +97,16 @@ def observe(
         click.echo(json.dumps(observation_schema(), indent=2))
         return
     budget_tokens, budget_quantile = budget_of(budget)
-    asked = _prompt(prompt, model or EMBEDDED, shown=not as_json)
+    config = model_config(preset, config_file, overrides, model=model, device=device, dtype=dtype)
+    asked = _prompt(prompt, config.model.name, shown=not as_json)
 
     from tina_azr.cli.console import waiting
     from tina_azr.cli.turns import Interrupts
     from tina_azr.engine.types import GenerationRequest, Message
 
-    if model is None:
+    if names_embedded(config):
         click.echo(EMBEDDED_NOTE, err=True)
-    engine = open_speaker(model or EMBEDDED, device, dtype, lambda note: click.echo(note, err=True), tags=tags, shown=not as_json)
+    engine = open_chat_engine(config, lambda note: click.echo(note, err=True), tags=tags, shown=not as_json)
     first = () if system is None else (Message(role="system", content=system),)
     request = GenerationRequest(
         messages=(*first, Message(role="user", content=asked)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tina_azr.cli.main import INTERRUPTED
+from tina_azr.cli.model_options import config_options
 from tina_azr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ EPILOG = """\b
 Examples:
   tina-azr train                                the embedded model, 15 minutes on two cores
   tina-azr train --steps 5 --name first         a look, in runs/first
-  tina-azr train --config configs/qwen3_self_play.yaml --dry-run
+  tina-azr train --preset qwen3-4b-thinking --dry-run
                                                 would that work here? what would it need?
   tina-azr train --set learning.lr=1e-4 --seed 1
   tina-azr train --resume                       go on with the run that was last written to
@@ -33,12 +34,7 @@ Exit status: 0 finished, 130 stopped by Ctrl-C (saved), 2 wrong configuration or
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="YAML file; see `tina-azr config show`."
-)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Replace one value; may be given several times."
-)
+@config_options
 @click.option("--steps", type=int, metavar="N", help="The same as --set run.steps=N.")
 @click.option("--minutes", type=float, metavar="M", help="The same as --set run.max_minutes=M.")
 @click.option("--seed", type=int, metavar="S", help="The same as --set seed=S.")
@@ -49,6 +45,7 @@ Exit status: 0 finished, 130 stopped by Ctrl-C (saved), 2 wrong configuration or
 @click.option("--dry-run", is_flag=True, help="Resolve and check everything, say what would happen, train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end (report.json); the rest goes to stderr.")
 def train(
+    preset: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     steps: int | None,
@@ -73,7 +70,7 @@ def train(
 
     flags = (Flag("--steps", "run.steps", steps), Flag("--minutes", "run.max_minutes", minutes), Flag("--seed", "seed", seed))
     changes: tuple[str | Flag, ...] = (*overrides, *(flag for flag in flags if flag.value is not None))
-    plan = _plan(config_file, changes, name=name, run_dir=run_dir, resume=resume, from_step=from_step)
+    plan = _plan(preset, config_file, changes, name=name, run_dir=run_dir, resume=resume, from_step=from_step)
     console = Console(stderr=as_json, highlight=False)
     if dry_run:
         with loading("torch", shown=not as_json):
@@ -96,6 +93,7 @@ def train(
 
 
 def _plan(
+    preset: str | None,
     config_file: Path | None,
     changes: "tuple[str | Flag, ...]",
     *,
@@ -115,9 +113,9 @@ def _plan(
     if resume is None:
         if from_step is not None:
             raise ConfigError("--from-step belongs to --resume: a new run starts at step 0.")
-        return plan_new(config_file, changes, path=path)
-    if config_file is not None:
-        raise ConfigError("--resume goes on with the run's own config.yaml: leave --config out.")
+        return plan_new(config_file, changes, preset=preset, path=path)
+    if config_file is not None or preset is not None:
+        raise ConfigError("--resume continues with the run's own config.yaml: leave --config and --preset out.")
     return plan_resume(resume, changes, path=path, from_step=from_step)
 
 

@@ -28,9 +28,9 @@ class Plan:
     """Checkpoint to go on from; None: the newest."""
 
 
-def plan_new(config_file: Path | None, overrides: Sequence[str | Flag], *, path: Path | None) -> Plan:
+def plan_new(config_file: Path | None, overrides: Sequence[str | Flag], *, preset: str | None = None, path: Path | None) -> Plan:
     """A new run at `path`, or under a dated name below `./runs`."""
-    config = load_config(config_file, overrides)
+    config = load_config(config_file, overrides, preset=preset)
     return Plan(path=path or new_run_path(RUNS, config.model.name, datetime.now()), config=config, resume=False)
 
 
@@ -41,8 +41,7 @@ def plan_resume(run_name: str, overrides: Sequence[str | Flag], *, path: Path | 
     if path is None:
         path = (latest_run() if run_name == LATEST else find_run(run_name)).path
     run = RunFolder.open(path)
-    own = load_config(run.config_file)
-    config = load_config(run.config_file, overrides)
+    own, config = run.read_config(), run.read_config(overrides)
     if config_digest(own) != config_digest(config):
         raise ConfigError(
             f"{run.path} goes on with the configuration that it was started with: only values of the `run` section (--steps, --minutes, "

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tina_azr.config import Config, load_config
+from tina_azr.config import Config
 from tina_azr.engine.loading import model_folder
 from tina_azr.errors import ConfigError, ModelError, RunError, ScoreError
 from tina_azr.introspection.calibration import CALIBRATION, Calibration, tokenizer_digest
@@ -119,8 +119,8 @@ def calibrate_run(run: RunFolder, options: CalibrationOptions) -> CalibrationRep
 
 
 def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport:
-    config = load_config(run.config_file)
-    if options.source == "choose" and options.heldout and config.heldout.which == "choose" and config.heldout.path is None:
+    config = run.read_config()
+    if options.source == "choose" and options.heldout and config.heldout.tasks == "choose":
         raise ConfigError(
             "the run is measured on the set `choose`: with --on choose give --heldout 0, or fit and report would share it"
         )
@@ -225,7 +225,7 @@ def _heads(folder: Path) -> dict[str, AnyHeads]:
     """By form: those that act, then those that were trained beside them."""
     primary = load_heads(folder)
     if primary is None:
-        raise ModelError(f"there are no heads in {folder}: train a run with introspection.train_heads, or give --refit")
+        raise ModelError(f"there are no heads in {folder}: train a run with a form in introspection.heads, or give --refit")
     others = [load_heads(folder, name) for name in head_names(folder)]
     return {one.heads.shape.kind: one.heads for one in [primary, *(other for other in others if other is not None)]}
 

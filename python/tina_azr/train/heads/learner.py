@@ -32,6 +32,31 @@ _FOLDS = ("fold0", "fold1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadRecipe:
+    """How heads are trained. These numbers never needed a second value, so they are no settings."""
+
+    lr: float = 1e-3
+    """AdamW's learning rate."""
+    weight_decay: float = 0.05
+    """AdamW's decoupled weight decay."""
+    averaging: float = 0.98
+    """Decay, for each minibatch, of the moving average of the weights, which is what predicts and is saved."""
+    updates_per_step: int = 24
+    """Minibatches in each step."""
+    batch_size: int = 128
+    """Prompts in a minibatch."""
+    window_steps: int = 16
+    """Newest steps whose labels are learned from: older ones are about a policy that is gone."""
+    reward_min_labels: int = 512
+    """Labels that the heads must have seen before their error counts in a reward."""
+    experts: int = 1
+    """Sets of output heads that `linked` heads mix; 1: no mixture."""
+
+
+RECIPE = HeadRecipe()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeadReport:
     """What the acting heads' update did: mean losses over its minibatches; and what they had learned from."""
 
@@ -46,12 +71,12 @@ class HeadReport:
 class _Fitted:
     """One set of heads with its optimizer."""
 
-    def __init__(self, heads: AnyHeads, *, lr: float, weight_decay: float, averaging: float) -> None:
+    def __init__(self, heads: AnyHeads, recipe: HeadRecipe) -> None:
         self.heads = heads
         self.averaged: AnyHeads = deepcopy(heads).requires_grad_(False)
         """What acts: single minibatches move quantiles by whole tokens."""
-        self._averaging = averaging
-        self.optimizer = torch.optim.AdamW(heads.parameters(), lr=lr, weight_decay=weight_decay)
+        self._averaging = recipe.averaging
+        self.optimizer = torch.optim.AdamW(heads.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
     def step(self, labels: HeadLabels, tasks: NDArray[np.int64], closes: NDArray[np.int64]) -> NDArray[np.float64]:
         """One minibatch. Returns the four losses: c0, cE, budget, plan."""
@@ -81,11 +106,12 @@ class _Fitted:
 class HeadLearner:
     """The heads of one run. Implements `selfplay.introspection_rewards.CrossFitted`."""
 
-    def __init__(self, policy: Policy, config: Config) -> None:
+    def __init__(self, policy: Policy, config: Config, recipe: HeadRecipe | None = None) -> None:
         self._config = config
+        self._recipe = recipe = recipe or RECIPE
         settings = config.introspection
         depth, hidden = policy.module.config.num_hidden_layers, policy.module.config.hidden_size
-        taps = choose_taps(depth, settings.taps, linked=settings.all_layers)
+        taps = choose_taps(depth, None if settings.taps == "all" else settings.taps, linked=settings.taps == "all")
         names = (*settings.heads, *(_FOLDS if settings.reward == "calibration_surprise" else ()))
         self._fitted = {
             name: _Fitted(
@@ -96,13 +122,11 @@ class HeadLearner:
                         hidden_size=hidden,
                         width=settings.width,
                         aggregator=settings.aggregator,
-                        experts=settings.experts,
+                        experts=recipe.experts,
                     ),
                     seed=config.seed * 7 + number,
                 ),
-                lr=settings.lr,
-                weight_decay=settings.weight_decay,
-                averaging=settings.averaging,
+                recipe,
             )
             for number, name in enumerate(names)
         }
@@ -130,7 +154,7 @@ class HeadLearner:
     @property
     def ready(self) -> bool:
         """They have seen enough labels to be taken seriously."""
-        return self._seen >= self._config.introspection.reward_min_labels
+        return self._seen >= self._recipe.reward_min_labels
 
     @torch.inference_mode()
     def c0(self, states_NLH: NDArray[np.float32], tasks_N: Sequence[Task]) -> list[float]:
@@ -143,20 +167,20 @@ class HeadLearner:
 
     def update(self, step: int, groups: Sequence[RolloutGroup]) -> HeadReport:
         """Learn from one more step. Tasks of the calibration share are passed over."""
-        settings = self._config.introspection
+        settings, recipe = self._config.introspection, self._recipe
         new = HeadLabels.of(step, [g for g in groups if not is_calibration(g.task, settings.calibration_share)])
         if new is not None:
-            since = step - settings.window_steps + 1
+            since = step - recipe.window_steps + 1
             self._labels = new if self._labels is None else self._labels.joined(new, since=since)
             self._seen += len(new)
         if self._labels is None or not len(self._labels):
             return HeadReport(labels=self._seen)
         draw = generator(self._config.seed, step, Phase.HEADS)
         totals = np.zeros(4)
-        for _ in range(settings.updates_per_step):
-            tasks = draw.integers(len(self._labels), size=settings.batch_size)
+        for _ in range(recipe.updates_per_step):
+            tasks = draw.integers(len(self._labels), size=recipe.batch_size)
             many = len(self._labels.close_step_M)
-            closes = draw.integers(many, size=settings.batch_size) if many else np.empty(0, dtype=np.int64)
+            closes = draw.integers(many, size=recipe.batch_size) if many else np.empty(0, dtype=np.int64)
             for name, fitted in self._fitted.items():
                 if name in _FOLDS:  # asked for c0 alone, so closes would be learned from for nothing
                     own = tasks[self._labels.fold_N[tasks] == _FOLDS.index(name)]
@@ -165,7 +189,7 @@ class HeadLearner:
                     continue
                 losses = fitted.step(self._labels, tasks, closes)
                 totals += losses if name == settings.heads[0] else 0.0
-        c0, at_close, budget, plan = (totals / settings.updates_per_step).tolist()
+        c0, at_close, budget, plan = (totals / recipe.updates_per_step).tolist()
         return HeadReport(labels=self._seen, c0_loss=c0, cE_loss=at_close, budget_loss=budget, plan_loss=plan)
 
     # What a checkpoint keeps.

@@ -4,6 +4,7 @@ For a model that was trained elsewhere, or a checkpoint whose heads lag behind i
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tina_azr.config import Config
 from tina_azr.model.loading import Policy
@@ -15,7 +16,7 @@ from tina_azr.selfplay.seeding import Phase, generator, request_seeds
 from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
 from tina_azr.selfplay.timing import Phases
 from tina_azr.tasks.types import Task
-from tina_azr.train.heads.learner import HeadLearner
+from tina_azr.train.heads.learner import RECIPE, HeadLearner
 
 CHUNK = 64
 """Tasks solved between two updates of the heads."""
@@ -30,9 +31,7 @@ def refit_heads(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> HeadLearner:
     """Train new heads on one group of rollouts of every task. All labels stay in the window, because the policy does not change."""
-    whole = config.introspection.model_copy(update={"window_steps": len(tasks) + 1})
-    config = config.model_copy(update={"introspection": whole})
-    learner = HeadLearner(policy, config)
+    learner = HeadLearner(policy, config, replace(RECIPE, window_steps=len(tasks) + 1))
     engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=learner.taps)
     introspection = SelfPlayIntrospection(policy, engine, executor, learner.introspector, config)
     play = config.selfplay

@@ -1,6 +1,6 @@
-"""transformers' `generate` behind the same protocol: the oracle that the engine is tested against, and for what it does not know.
+"""transformers' `generate` behind the `RolloutEngine` protocol: what the decode engine is timed and tested against.
 
-Slow, without a think wall, and seeded for a whole call: a completion depends on its neighbours here.
+It is slow, has no think limit, and is seeded for a whole call: a completion depends on its neighbours in the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,17 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tina_azr.errors import ConfigError, ModelError
+from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest, StopCause
 
 
-class HFEngine:
-    """Implements `RolloutEngine`."""
+class HFGenerate:
+    """`RolloutEngine` over `generate`. Raises ModelError for requests that it cannot do."""
 
-    def __init__(self, policy: Policy, *, slots: int = 128, taps: Sequence[int] = ()) -> None:
-        if taps:
-            raise ConfigError("backend hf taps nothing: set introspection.train_heads to false, or use selfplay.backend native")
+    def __init__(self, policy: Policy, *, slots: int = 128) -> None:
         self._policy = policy
         self._slots = slots
 
@@ -32,9 +30,9 @@ class HFEngine:
         *,
         on_prompts: PromptHook | None = None,
     ) -> list[RolloutGroup]:
-        """One `generate` call for each run of requests with equal parameters that fits the slots."""
+        """Call `generate` for each run of requests with equal parameters that fits the slots."""
         if on_prompts is not None:
-            raise ModelError("backend hf taps nothing and has no think wall: use backend native")
+            raise ModelError("`generate` has no taps and no think limit: use DecodeEngine")
         groups: list[RolloutGroup] = []
         total, start = sum(request.group_size for request in requests), 0
         while start < len(requests):
@@ -53,11 +51,11 @@ class HFEngine:
     def _batch(self, requests: Sequence[RolloutRequest]) -> list[RolloutGroup]:
         params, tokenizer, module = requests[0].params, self._policy.tokenizer, self._policy.module
         if params.think_limit is not None:
-            raise ModelError("backend hf has no think wall: use backend native, or selfplay.think_limit null")
+            raise ModelError("`generate` has no think limit: use DecodeEngine, or think_limit None")
         if params.min_think:
-            raise ModelError("backend hf cannot hold a thought open: use backend native, or min_think 0")
+            raise ModelError("`generate` has no least reasoning length: use DecodeEngine, or min_think 0")
         if params.tagless_answer:
-            raise ModelError("backend hf cannot keep think tags out of an answer: use backend native, or tagless_answer False")
+            raise ModelError("`generate` cannot keep think tags out of an answer: use DecodeEngine, or tagless_answer False")
         prompts = [request.prompt_ids for request in requests for _ in range(request.group_size)]
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), tokenizer.pad_id)
