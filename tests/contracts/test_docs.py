@@ -71,6 +71,7 @@ def test_the_page_extends_what_it_says_it_does() -> None:
     assert [addition.where for addition in additions() if addition.kind == "line"] == [
         "tina_azr.selfplay.rewards:SOLVER_TERMS",
         "tina_azr.train.advantages:ADVANTAGES",
+        "tina_azr.introspection.heads:AGGREGATORS",
         "tina_azr.tasks.modes:MODES",
     ]
 
@@ -114,6 +115,18 @@ def test_the_advantage_rule_of_the_page_centres_each_stratum() -> None:
     advantages = ADVANTAGES["centred"](table)
     assert advantages.values_N.tolist() == [0.5, -0.5, 0.0, 0.0]
     assert advantages.strata_dropped == 1
+
+
+@pytest.mark.usefixtures("extended")
+def test_the_aggregator_of_the_page_pools_layers() -> None:
+    import torch
+
+    from tina_azr.introspection.heads import HeadShape, build_heads
+
+    heads = build_heads(HeadShape(kind="linked", taps=(0, 1), hidden_size=4, width=3, aggregator="maximum"), seed=0)
+    outputs = heads.predict(torch.randn(5, 2, 4, generator=torch.Generator().manual_seed(0)))
+    assert outputs.c0_logits_N.shape == (5,)
+    assert outputs.alpha_NL is None
 
 
 @pytest.mark.usefixtures("extended")

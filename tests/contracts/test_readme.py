@@ -22,9 +22,10 @@ SHORTER = {
     "make test": "make --dry-run test -C " + str(ROOT),
     "tina-azr chat": r"printf 'Predict the output.\n```python\ndef f(x):\n    return x\n```\n```input\n7\n```\n' | tina-azr chat --seed 0",
     "tina-azr train --run-dir runs/first --seed 1": f"tina-azr train --run-dir runs/first --seed 1 --steps 2 {BRIEF}",
-    "tina-azr train --preset qwen3-4b-thinking": f"tina-azr train --config configs/qwen3_self_play.yaml {TINY_QWEN}",
+    "tina-azr train --preset qwen3-4b-thinking": f"tina-azr train --preset qwen3-4b-thinking {TINY_QWEN}",
     "tina-azr train --set 'rewards.solver_terms=[correctness, brevity]'": None,
     "tina-azr train --set learning.advantage=centred": None,
+    "tina-azr train --set 'introspection.heads=[linked]' --set introspection.aggregator=maximum": None,
     "tina-azr train --preset qwen3-4b-thinking --set 'tasks.modes=[deduction, abduction, induction, size]'": None,
 }
 """Command -> what runs in its place; None: it needs what its page asks the reader to write, which test_docs.py does."""

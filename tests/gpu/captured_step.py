@@ -19,7 +19,7 @@ from tina_azr.model.loading import DTYPES, Policy, load_policy
 from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.prefill import Prefill
 from tina_azr.rollout.slot_cache import SlotCache
-from tina_azr.rollout.slots import Occupant, Slots
+from tina_azr.rollout.slots import SlotRow, Slots
 from tina_azr.rollout.step import Rotary, decode_step
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
 
@@ -67,8 +67,8 @@ class FixedSlots:
             device=device,
         )
         self.rotary, self.weights = Rotary(weights, room), weights
-        occupants = [Occupant(ticket=number, index=0, request=one) for number, one in enumerate(requests)]
-        self.slots.seat(occupants, [one.params.think_limit for one in requests])
+        occupants = [SlotRow(ticket=number, index=0, request=one) for number, one in enumerate(requests)]
+        self.slots.admit(occupants, [one.params.think_limit for one in requests])
         self.slots.last_ids_B.copy_(torch.tensor([one.prompt_ids[-1] for one in requests]))
         self.cache = SlotCache(weights, self.slots.positions_B, positions=room)
         prefill = Prefill(weights, self.rotary, [one.prompt_ids for one in requests], piece_tokens=8_192)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest, StopCause
+from tina_azr.rollout.types import Completion, CompletionGroup, PromptHook, RolloutRequest, StopCause
 from tina_azr.sandbox.types import Outcome, OutcomeKind
 from tina_azr.sandbox.types import Policy as SandboxPolicy
 
@@ -39,7 +39,7 @@ class ScriptedEngine:
 
     def generate(
         self, requests: Sequence[RolloutRequest], on_progress: Callable[[int, int], None] | None = None
-    ) -> list[RolloutGroup]:
+    ) -> list[CompletionGroup]:
         self.requests += requests
         if on_progress is not None:
             on_progress(0, sum(request.group_size for request in requests))
@@ -48,10 +48,10 @@ class ScriptedEngine:
     def prompts(self) -> list[str]:
         return [self._tokenizer.decode(request.prompt_ids) for request in self.requests]
 
-    def _group(self, request: RolloutRequest) -> RolloutGroup:
+    def _group(self, request: RolloutRequest) -> CompletionGroup:
         prompt = self._tokenizer.decode(request.prompt_ids)
         texts = [self._script(prompt, index, request.seed) for index in range(request.group_size)]
-        return RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(self._complete(text) for text in texts))
+        return CompletionGroup(prompt_ids=request.prompt_ids, completions_G=tuple(self._complete(text) for text in texts))
 
     def _complete(self, text: str | None) -> Completion:
         body = self._tokenizer.encode(text if text is not None else "and so on")
@@ -83,14 +83,14 @@ class TappedEngine(ScriptedEngine):
         on_progress: Callable[[int, int], None] | None = None,
         *,
         on_prompts: PromptHook | None = None,
-    ) -> list[RolloutGroup]:
+    ) -> list[CompletionGroup]:
         groups = [self._tapped(group) for group in super().generate(requests, on_progress)]
         if on_prompts is not None:
             states = [group.prompt_states_LH for group in groups]
             self.think_limits += on_prompts(range(len(groups)), np.stack([one for one in states if one is not None]))
         return groups
 
-    def _tapped(self, group: RolloutGroup) -> RolloutGroup:
+    def _tapped(self, group: CompletionGroup) -> CompletionGroup:
         if not self._taps:
             return group
         completions = [

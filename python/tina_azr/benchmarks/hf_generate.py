@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest, StopCause
+from tina_azr.rollout.types import Completion, CompletionGroup, PromptHook, RolloutRequest, StopCause
 
 
 class HFGenerate:
@@ -29,11 +29,11 @@ class HFGenerate:
         on_progress: Callable[[int, int], None] | None = None,
         *,
         on_prompts: PromptHook | None = None,
-    ) -> list[RolloutGroup]:
+    ) -> list[CompletionGroup]:
         """Call `generate` for each run of requests with equal parameters that fits the slots."""
         if on_prompts is not None:
             raise ModelError("`generate` has no taps and no think limit: use DecodeEngine")
-        groups: list[RolloutGroup] = []
+        groups: list[CompletionGroup] = []
         total, start = sum(request.group_size for request in requests), 0
         while start < len(requests):
             stop, rows = start, 0
@@ -48,7 +48,7 @@ class HFGenerate:
                 on_progress(sum(len(group.completions_G) for group in groups), total)
         return groups
 
-    def _batch(self, requests: Sequence[RolloutRequest]) -> list[RolloutGroup]:
+    def _batch(self, requests: Sequence[RolloutRequest]) -> list[CompletionGroup]:
         params, tokenizer, module = requests[0].params, self._policy.tokenizer, self._policy.module
         if params.think_limit is not None:
             raise ModelError("`generate` has no think limit: use DecodeEngine, or think_limit None")
@@ -85,7 +85,9 @@ class HFGenerate:
         logprobs = logits.log_softmax(-1).cpu().gather(2, tokens[:, :, None])[:, :, 0]
         completions = iter([self._completion(tokens[row].numpy(), logprobs[row].numpy(), stop_ids) for row in range(len(prompts))])
         return [
-            RolloutGroup(prompt_ids=request.prompt_ids, completions_G=tuple(next(completions) for _ in range(request.group_size)))
+            CompletionGroup(
+                prompt_ids=request.prompt_ids, completions_G=tuple(next(completions) for _ in range(request.group_size))
+            )
             for request in requests
         ]
 

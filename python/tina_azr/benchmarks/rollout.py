@@ -20,7 +20,7 @@ from tina_azr.benchmarks.hf_generate import HFGenerate
 from tina_azr.model.loading import DTYPES, Policy, load_policy
 from tina_azr.model.logprobs import completion_logprobs
 from tina_azr.rollout.decode import DecodeEngine
-from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
+from tina_azr.rollout.types import CompletionGroup, RolloutEngine, RolloutRequest, SamplingParams
 from tina_azr.tasks.heldout import load_heldout
 from tina_azr.tasks.modes import MODES
 
@@ -42,7 +42,7 @@ def requests_for(policy: Policy, *, prompts: int, group: int, temperature: float
     ]
 
 
-def tokens_per_second(engine: RolloutEngine, requests: Sequence[RolloutRequest]) -> tuple[float, list[RolloutGroup]]:
+def tokens_per_second(engine: RolloutEngine, requests: Sequence[RolloutRequest]) -> tuple[float, list[CompletionGroup]]:
     """And what was generated."""
     start = perf_counter()
     groups = engine.generate(requests)
@@ -51,7 +51,7 @@ def tokens_per_second(engine: RolloutEngine, requests: Sequence[RolloutRequest])
 
 
 @torch.no_grad()
-def logprob_gap(policy: Policy, groups: Sequence[RolloutGroup]) -> float:
+def logprob_gap(policy: Policy, groups: Sequence[CompletionGroup]) -> float:
     """Largest difference between the sampler's log-probabilities and the learner's."""
     gap = 0.0
     for group in groups:

@@ -178,8 +178,8 @@ class IntrospectionConfig(Section):
     """Decoder layers that are read, counted from 0, or `all`; null: layers 8, 16, 24 and 32 of 36, at the same relative depth."""
     width: int = setting(128, unit="features", ge=1, le=65_536)
     """Hidden features of `tap` and `linked` heads."""
-    aggregator: Literal["attention", "mean"] = choice("attention")
-    """How `linked` heads pool layers."""
+    aggregator: str = choice("attention")
+    """How `linked` heads pool layers: a key of `tina_azr.introspection.heads.AGGREGATORS`."""
     calibration_share: float = setting(0.1, unit="share", ge=0, lt=1)
     """Share of programs, by hash, whose tasks are kept from the heads for calibration and report."""
     probe_share: float = setting(0.1, unit="share", ge=0, le=1)

@@ -26,7 +26,7 @@ from tina_azr.introspection.side_adapter import Modulator
 from tina_azr.introspection.types import BudgetDecision, BudgetSource, Plan
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.session import DecodeSession
-from tina_azr.rollout.types import Ended, RolloutRequest, SamplingParams, StepReport, Token
+from tina_azr.rollout.types import FinishedCompletion, RolloutRequest, SamplingParams, StepReport, Token
 
 PATIENCE = 4
 """A prefill holds up everybody who runs, for about a step: prompts that come one by one beside many wait this long for each other."""
@@ -293,7 +293,7 @@ class IntrospectiveEngine:
                 for ended in self._session.cancel(token.ticket, token.index):
                     self._finish(ended)
 
-    def _finish(self, ended: Ended) -> None:
+    def _finish(self, ended: FinishedCompletion) -> None:
         one = self._running.get(ended.ticket)
         if one is None:
             return

@@ -9,12 +9,15 @@ each layer alone would say as a diagnostic). Axes: `_N` prompts, `_L` tapped lay
 `_Q` quantiles.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tina_azr.config import choose
 
 PLANS = 4
 QUANTILES = (0.5, 0.8, 0.95)
@@ -23,7 +26,6 @@ EXTRAS = 3
 """Facts about a finished thought beside its states: see `close_extras`."""
 
 HeadKind = Literal["linear", "tap", "linked"]
-Aggregator = Literal["attention", "mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +38,8 @@ class HeadShape:
     hidden_size: int
     width: int = 128
     """Hidden units (`tap`, `linked`)."""
-    aggregator: Aggregator = "attention"
-    """How `linked` pools layers."""
+    aggregator: str = "attention"
+    """Key of `AGGREGATORS`: how `linked` pools layers."""
     experts: int = 1
     """Sets of output heads that `linked` mixes by a learned selector; 1: no mixture."""
 
@@ -143,8 +145,39 @@ class TapHeads(nn.Module):
         return logits
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregator:
+    """Pooling of `linked` heads over layers."""
+
+    modules: Callable[[int], Mapping[str, nn.Module]]
+    """Width D -> its modules by name; the trunk owns them, so the names are part of saved heads."""
+    pool: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor | None]]
+    """Trunk and layer features [N, L, D] -> pooled features [N, D], and attention [N, L] if there is one."""
+
+
+def pool_by_attention(trunk: nn.Module, z_NLD: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the sum of the layers, weighted by learned attention."""
+    query, score = trunk.get_submodule("query"), trunk.get_submodule("score")
+    alpha_NL = score(torch.tanh(query(z_NLD)))[..., 0].softmax(-1)
+    return (alpha_NL[..., None] * z_NLD).sum(1), alpha_NL
+
+
+def pool_by_mean(trunk: nn.Module, z_NLD: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the mean of the layers."""
+    return z_NLD.mean(1), None
+
+
+AGGREGATORS: dict[str, Aggregator] = {
+    "attention": Aggregator(
+        modules=lambda width: {"query": nn.Linear(width, width), "score": nn.Linear(width, 1, bias=False)}, pool=pool_by_attention
+    ),
+    "mean": Aggregator(modules=lambda width: {}, pool=pool_by_mean),
+}
+"""Every aggregator by its configured name."""
+
+
 class _Trunk(nn.Module):
-    """One trunk for all layers, which it tells apart by a learned offset; then pooling over them."""
+    """One trunk for all layers, with a learned offset for each, and an aggregator over them."""
 
     def __init__(self, shape: HeadShape, further: int = 0) -> None:
         super().__init__()
@@ -153,21 +186,18 @@ class _Trunk(nn.Module):
         self.first = nn.Linear(shape.hidden_size + further, width)
         self.layer_offset = nn.Parameter(torch.zeros(len(shape.taps), width))
         self.second = nn.Linear(width, width)
-        self.attention = shape.aggregator == "attention"
-        if self.attention:
-            self.query = nn.Linear(width, width)
-            self.score = nn.Linear(width, 1, bias=False)
+        self._aggregator = choose(AGGREGATORS, shape.aggregator, "introspection.aggregator")
+        for name, module in self._aggregator.modules(width).items():
+            self.add_module(name, module)
 
     def forward(self, states_NLH: Tensor, further_NX: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Layers' features [N, L, D], pooled ones [N, D], attention [N, L]."""
+        """Return the layers' features [N, L, D], the pooled features [N, D], and attention [N, L]."""
         x_NLH = self._norm(states_NLH)
         if further_NX is not None:
             x_NLH = torch.cat([x_NLH, further_NX[:, None].expand(-1, x_NLH.shape[1], -1)], dim=-1)
         z_NLD = F.silu(self.second(F.silu(self.first(x_NLH) + self.layer_offset)))
-        if not self.attention:
-            return z_NLD, z_NLD.mean(1), None
-        alpha_NL = self.score(torch.tanh(self.query(z_NLD)))[..., 0].softmax(-1)
-        return z_NLD, (alpha_NL[..., None] * z_NLD).sum(1), alpha_NL
+        pooled_ND, alpha_NL = self._aggregator.pool(self, z_NLD)
+        return z_NLD, pooled_ND, alpha_NL
 
 
 class LinkedHeads(nn.Module):

@@ -1,6 +1,6 @@
-"""Our decode engine: eager, made for a CPU, right for any Qwen3. The weights it reads are the module's own (`model.fused`).
+"""Decode engine: eager code, tuned for a CPU, correct for any Qwen3. Its weights are those of the module (`model.fused`).
 
-Whole batches here; `session.DecodeSession` is what runs them, and what a server keeps open.
+This module decodes whole batches; `session.DecodeSession` runs them, and is what a server keeps open.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.session import DecodeSession
-from tina_azr.rollout.types import Completion, PromptHook, RolloutGroup, RolloutRequest
+from tina_azr.rollout.types import Completion, CompletionGroup, PromptHook, RolloutRequest
 
 REFILL_SHARE = 0.25
 """Share of slots that must be free before waiting prompts are prefilled: few large prefills, not many small ones."""
@@ -32,13 +32,13 @@ class DecodeEngine:
         on_progress: Callable[[int, int], None] | None = None,
         *,
         on_prompts: PromptHook | None = None,
-    ) -> list[RolloutGroup]:
+    ) -> list[CompletionGroup]:
         """Groups in the order of `requests`. Raises ModelError for a request that cannot fit the model.
 
-        `on_prompts` may set a wall for each prompt from its tapped states; it is called with indices into `requests`.
+        `on_prompts` may set a think limit for each prompt from its tapped states; it is called with indices into `requests`.
         """
         if on_prompts is not None and not self._taps:
-            raise ModelError("this decode engine taps nothing, so no wall can depend on what is in a prompt's states")
+            raise ModelError("this decode engine taps nothing, so no think limit can depend on a prompt's states")
         order = sorted(range(len(requests)), key=lambda number: len(requests[number].prompt_ids))
         number_of: dict[int, int] = {}
 
@@ -53,7 +53,7 @@ class DecodeEngine:
             on_prompts=hook if on_prompts else None,
             refill_share=REFILL_SHARE,
         )
-        # Short prompts first: the prompts of a wave are padded to its longest.
+        # Short prompts first: the prompts of a KV batch are padded to its longest.
         for number in order:
             number_of[session.submit(requests[number])] = number
         total, finished = sum(request.group_size for request in requests), 0
@@ -69,7 +69,7 @@ class DecodeEngine:
             if on_progress:
                 on_progress(finished, total)
         return [
-            RolloutGroup(
+            CompletionGroup(
                 prompt_ids=request.prompt_ids,
                 completions_G=tuple(group[index] for index in range(request.group_size)),
                 prompt_states_LH=states[number],

@@ -1,10 +1,11 @@
-"""Keys and values of rows that were admitted together: a wave.
+"""KV cache of a session: one `KVBatch` for rows that were admitted together, and `KVBatches` for all rows.
 
-Axes: `_R` rows of the wave, `_K` kv heads, `_Q` query heads, `_C` columns, `_D` head dimension, `_N` different prompts, `_L` prompt length.
+Axes: `_R` rows of a batch, `_K` kv heads, `_Q` query heads, `_C` columns, `_D` head dimension, `_N` different prompts,
+`_L` prompt length.
 
-Prompts of a wave end at the same column, so every row writes its next token to the same one. The buffers are never much longer than
-what is filled, and attention reads all of them: memory that is read without gaps is read three times as fast, which on a CPU is worth
-far more than the few columns read for nothing.
+Prompts of a batch end at the same column, so every row writes its next token to the same one. The buffers are never much longer than
+their filled part, and attention reads all of them. Contiguous memory is read three times as fast, which on a CPU outweighs the few columns
+read for nothing.
 """
 
 import torch
@@ -13,12 +14,16 @@ from torch import Tensor
 from tina_azr.model.fused import FusedWeights
 from tina_azr.rollout.prefill import PromptCache
 
-ROOM = 16
-"""Columns that a wave has free after it was built or rebuilt."""
+DROP_SHARE = 0.25
+"""Share of a batch's rows that must have ended before the others are compacted."""
+MAX_KV_BATCHES = 4
+"""Attention reads batches one after the other. Beyond this many, two neighbours of similar length are merged."""
+SPARE_COLUMNS = 16
+"""Free columns of a batch after it was built or rebuilt."""
 
 
-class Wave:
-    """Buffers of one wave, and attention over them."""
+class KVBatch:
+    """Buffers of one batch, and attention over them."""
 
     def __init__(self, weights: FusedWeights, prompts: PromptCache) -> None:
         """A row for each prompt; `rebuild` gives a prompt as many rows as it has completions."""
@@ -38,12 +43,12 @@ class Wave:
         positions_RL = (columns_L - pads_R[:, None]).clamp_(min=0)
         self._keys = [self._shifted(keys_NLKD, positions_RL) for keys_NLKD in prompts.keys]
         self._values = [self._shifted(values_NLKD, positions_RL) for values_NLKD in prompts.values]
-        bias_RC = torch.full((self.rows, self._end + ROOM), -torch.inf, dtype=weights.norm.dtype, device=device)
+        bias_RC = torch.full((self.rows, self._end + SPARE_COLUMNS), -torch.inf, dtype=weights.norm.dtype, device=device)
         bias_RC[:, : self._end].masked_fill_(columns_L >= pads_R[:, None], 0.0)
         self._bias = bias_RC.repeat_interleave(self._kv_heads, 0)[:, None]
 
     def _shifted(self, stored_NLKD: Tensor, positions_RL: Tensor) -> Tensor:
-        buffer = stored_NLKD.new_zeros(self.rows, self._kv_heads, self._end + ROOM, self._dim)
+        buffer = stored_NLKD.new_zeros(self.rows, self._kv_heads, self._end + SPARE_COLUMNS, self._dim)
         rows_R1 = torch.arange(self.rows, device=stored_NLKD.device)[:, None]
         buffer[:, :, : self._end] = stored_NLKD[rows_R1, positions_RL].transpose(1, 2)
         return buffer.flatten(0, 1)
@@ -87,15 +92,15 @@ class Wave:
         """Keep the rows `kept` (all of them if None; one that is named several times is copied) and make room for more columns."""
         if kept is not None:
             self.rows, self.ended = len(kept), 0
-        columns = self._end + ROOM
+        columns = self._end + SPARE_COLUMNS
         self._bias = self._moved(self._bias.view(-1, self._kv_heads, 1, self._bias.shape[-1]), kept, columns, -torch.inf, 3)
         for buffers in (self._keys, self._values):
             for layer, buffer in enumerate(buffers):
                 shaped = buffer.view(-1, self._kv_heads, *buffer.shape[1:])
                 buffers[layer] = self._moved(shaped, kept, columns, 0.0, 2)
 
-    def absorb(self, other: "Wave") -> None:
-        """Take in the rows of a wave that lies behind this one. The shorter of the two is padded on the left, up to a common end."""
+    def absorb(self, other: "KVBatch") -> None:
+        """Take in the rows of a batch that lies behind this one. The shorter of the two is padded on the left, up to a common end."""
         end = max(self._end, other._end)
         self._bias = self._joined(self._bias, other._bias, self._end, other._end, end, -torch.inf, 2)
         for mine, theirs in ((self._keys, other._keys), (self._values, other._values)):
@@ -106,7 +111,7 @@ class Wave:
     @staticmethod
     def _joined(upper: Tensor, lower: Tensor, upper_end: int, lower_end: int, end: int, fill: float, axis: int) -> Tensor:
         shape = list(upper.shape)
-        shape[0], shape[axis] = upper.shape[0] + lower.shape[0], end + ROOM
+        shape[0], shape[axis] = upper.shape[0] + lower.shape[0], end + SPARE_COLUMNS
         new = upper.new_full(shape, fill)
         new[: len(upper)].narrow(axis, end - upper_end, upper_end).copy_(upper.narrow(axis, 0, upper_end))
         new[len(upper) :].narrow(axis, end - lower_end, lower_end).copy_(lower.narrow(axis, 0, lower_end))
@@ -121,3 +126,66 @@ class Wave:
         filled = old.narrow(axis, 0, self._end)
         new.narrow(axis, 0, self._end).copy_(filled if kept is None else filled[kept])
         return new.flatten(0, 1)
+
+
+class KVBatches:
+    """KV cache of all rows of a session, one batch after the other in the order of the rows."""
+
+    def __init__(self) -> None:
+        self.all: list[KVBatch] = []
+
+    @property
+    def running(self) -> int:
+        """Rows whose completion has not ended."""
+        return sum(batch.rows - batch.ended for batch in self.all)
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of keys and values."""
+        return sum(batch.held_bytes for batch in self.all)
+
+    def add(self, batch: KVBatch) -> None:
+        """Append the rows of a new batch."""
+        self.all.append(batch)
+
+    def count_ended(self, row: int) -> None:
+        """Count that the completion of a row has ended."""
+        for batch in self.all:
+            if row < batch.rows:
+                batch.ended += 1
+                break
+            row -= batch.rows
+
+    def compact(self, alive_B: Tensor, *, all_ended: bool) -> Tensor | None:
+        """Drop ended rows where there are many or space is needed (`all_ended`: everywhere), and extend batches that are full.
+
+        Returns the rows that are kept, ascending; None if none was dropped.
+        """
+        kept, start, dropped = [], 0, False
+        for batch in self.all:
+            rows = torch.arange(start, start + batch.rows, device=alive_B.device)
+            start += batch.rows
+            if batch.ended and (all_ended or batch.full or batch.ended >= DROP_SHARE * batch.rows):
+                survivors = alive_B[rows].nonzero()[:, 0]
+                rows, dropped = rows[survivors], True
+                if len(survivors):
+                    batch.rebuild(survivors)
+                else:
+                    batch.rows = 0
+            elif batch.full:
+                batch.rebuild(None)
+            kept.append(rows)
+        if not dropped:
+            return None
+        self.all = [batch for batch in self.all if batch.rows]
+        return torch.cat(kept)
+
+    def merge_neighbours(self) -> None:
+        """Merge batches until there are at most `MAX_KV_BATCHES`.
+
+        Each time the two neighbours are merged whose lengths differ least: the padding of the shorter one is computed for nothing.
+        """
+        while len(self.all) > MAX_KV_BATCHES:
+            pairs = range(len(self.all) - 1)
+            chosen = min(pairs, key=lambda at: abs(self.all[at].columns - self.all[at + 1].columns))
+            self.all[chosen].absorb(self.all.pop(chosen + 1))

@@ -3,7 +3,7 @@
 The form of the cache for a GPU: every tensor of a decode step over it has the same shape at every step and lengths are data on the
 device, so the step can be captured once as a CUDA graph (`tests/gpu/captured_step.py` does, and compares). The engine does not capture
 it in this release: until then only tests reach this module.
-On a CPU waves (`cache`) are faster: they hold and read no more than is filled. Axes: `_S` slots, `_K` kv heads, `_P` positions,
+On a CPU batches (`kv_batch`) are faster: they hold and read no more than is filled. Axes: `_S` slots, `_K` kv heads, `_P` positions,
 `_D` head dimension, `_N` prompts.
 """
 

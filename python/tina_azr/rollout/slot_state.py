@@ -1,4 +1,4 @@
-"""What every slot holds, as tensors of one row a slot. Axes: `_S` slots, `_M` completion tokens, `_E` further stop ids."""
+"""State of all slots, as tensors with one row a slot. Axes: `_S` slots, `_M` completion tokens, `_E` further stop ids."""
 
 from dataclasses import dataclass, fields
 
@@ -13,16 +13,16 @@ NO_ID = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowState:
-    """What changes with every token, and what each row was asked for."""
+    """Per-row state that changes with every token, and per-row sampling parameters."""
 
     last_ids_S: Tensor
     positions_S: Tensor
-    """Where `last_ids_S` stands in its sequence."""
+    """Position of `last_ids_S` in its sequence."""
     alive_S: Tensor
     lengths_S: Tensor
     """Completion tokens so far."""
     ids_SM: Tensor
-    """One column more than there are tokens: an ended row goes on writing behind its last."""
+    """One column more than there are tokens: an ended row continues to write behind its last."""
     logprobs_SM: Tensor
     forced_SM: Tensor
     uniform_SM: Tensor
@@ -44,7 +44,7 @@ class RowState:
 
     @classmethod
     def allocate(cls, slots: int, tokens: int, stop_ids: int, device: torch.device) -> "RowState":
-        """Nothing in it means anything before a row is seated."""
+        """Allocate rows; their content has no meaning before a row is admitted."""
 
         def rows(dtype: torch.dtype, *columns: int) -> Tensor:
             return torch.zeros(slots, *columns, dtype=dtype, device=device)

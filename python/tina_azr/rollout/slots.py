@@ -1,7 +1,7 @@
-"""Who sits where, and the state machine think -> wall -> closing ids -> answer -> stop. Axes: `_B` rows in use, `_V` vocabulary.
+"""Per-row decode state, and its state machine: thinking, forced close, answering, stopped. Axes: `_B` rows in use, `_V` vocabulary.
 
-Rows in use are the first ones. A row whose completion has ended stays, computed for nothing, until `keep` drops it: dropping rows one
-by one would cost more than carrying a few for a while.
+The rows in use are the first ones. A row whose completion has ended stays in the batch until `keep` drops it: dropping rows one by one
+would cost more than computing a few of them for nothing.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ from tina_azr.rollout.types import Completion, RolloutRequest, StopCause
 
 
 @dataclass(slots=True, kw_only=True)
-class Occupant:
-    """Which completion sits in a row."""
+class SlotRow:
+    """Completion that a row belongs to."""
 
     ticket: int
     """Of its request."""
     index: int
-    """Which of its group."""
+    """Position in its group."""
     request: RolloutRequest
     close_states_LH: NDArray[np.float32] | None = None
     condition_C: Tensor | None = None
-    """What its thought is modulated by; None without a modulator."""
+    """Condition of the modulator; None without one."""
 
 
 class Slots:
@@ -46,7 +46,7 @@ class Slots:
         closing_ids: tuple[int, ...],
         device: torch.device,
     ) -> None:
-        self.occupants: list[Occupant] = []
+        self.rows: list[SlotRow] = []
         """One for each row in use."""
         self._state = RowState.allocate(slots, 0, 0, device)
         self._close_id = close_id
@@ -58,35 +58,35 @@ class Slots:
 
     @property
     def last_ids_B(self) -> Tensor:
-        return self._state.last_ids_S[: len(self.occupants)]
+        return self._state.last_ids_S[: len(self.rows)]
 
     @property
     def positions_B(self) -> Tensor:
-        return self._state.positions_S[: len(self.occupants)]
+        return self._state.positions_S[: len(self.rows)]
 
     @property
     def thinking_B(self) -> Tensor:
-        return self._state.thinking_S[: len(self.occupants)]
+        return self._state.thinking_S[: len(self.rows)]
 
     @property
     def alive_B(self) -> Tensor:
-        return self._state.alive_S[: len(self.occupants)]
+        return self._state.alive_S[: len(self.rows)]
 
-    def seat(self, occupants: Sequence[Occupant], think_limits: Sequence[int | None]) -> None:
-        """Put completions, and the walls of their thoughts, into the next free rows; `advance` then gives them their first token."""
-        params = [one.request.params for one in occupants]
+    def admit(self, new: Sequence[SlotRow], think_limits: Sequence[int | None]) -> None:
+        """Put completions and their think limits into the next free rows; `advance` then gives them their first token."""
+        params = [one.request.params for one in new]
         tokens, stop_ids = max(one.max_tokens for one in params), max(len(one.stop_ids) for one in params)
         if tokens > self._state.tokens or stop_ids > self._state.stop_ids:
             self._state = self._state.widened(tokens, stop_ids)
-        state, rows = self._state, slice(len(self.occupants), len(self.occupants) + len(occupants))
-        uniform_SM = np.zeros((len(occupants), state.tokens + 1), dtype=np.float32)
-        for row, one in enumerate(occupants):
+        state, rows = self._state, slice(len(self.rows), len(self.rows) + len(new))
+        uniform_SM = np.zeros((len(new), state.tokens + 1), dtype=np.float32)
+        for row, one in enumerate(new):
             limit = one.request.params.max_tokens
             uniform_SM[row, :limit] = uniforms(one.request.seed, one.index, limit)
         state.uniform_SM[rows] = torch.from_numpy(uniform_SM).to(state.uniform_SM.device)
         for tensor, values in (
             # The end of the prompt: `advance` moves on to where the first sampled token will stand.
-            (state.positions_S, [len(one.request.prompt_ids) - 1 for one in occupants]),
+            (state.positions_S, [len(one.request.prompt_ids) - 1 for one in new]),
             (state.limits_S, [one.max_tokens for one in params]),
             (state.think_limits_S, [NO_THINK_LIMIT if think_limit is None else think_limit for think_limit in think_limits]),
             (state.min_think_S, [one.min_think for one in params]),
@@ -104,22 +104,22 @@ class Slots:
         state.lengths_S[rows] = 0
         state.forced_SM[rows] = False
         state.forcing_S[rows] = NOT_FORCING
-        self.occupants += occupants
+        self.rows += new
         self._refresh()
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all rows but these (ascending)."""
+        """Drop all rows except these (ascending)."""
         self._state.keep(rows)
-        self.occupants = [self.occupants[row] for row in rows.tolist()]
+        self.rows = [self.rows[row] for row in rows.tolist()]
         self._refresh()
 
     def rows_of(self, ticket: int) -> list[int]:
-        """Rows of a request whose completions go on."""
+        """Return the rows of a request that have not ended."""
         alive = self.alive_B.tolist()
-        return [row for row, one in enumerate(self.occupants) if one.ticket == ticket and alive[row]]
+        return [row for row, one in enumerate(self.rows) if one.ticket == ticket and alive[row]]
 
     def close_reasoning(self, rows: Sequence[int]) -> bool:
-        """Force the closing ids from the next token on. False if none of these rows is thinking."""
+        """Force the closing ids from the next token on. Returns False if none of these rows is thinking."""
         state, thinking = self._state, False
         for row in rows:
             if bool(state.thinking_S[row]) and int(state.forcing_S[row]) == NOT_FORCING:
@@ -128,13 +128,13 @@ class Slots:
         return thinking
 
     def end(self, row: int) -> None:
-        """End a completion from outside."""
+        """End a completion before it stops by itself."""
         self._state.alive_S[row] = False
 
     def _refresh(self) -> None:
-        """What no row asks for is not computed."""
-        state, count = self._state, len(self.occupants)
-        params = {one.request.params for one in self.occupants}
+        """Recompute the flags that let `advance` skip unused sampling features."""
+        state, count = self._state, len(self.rows)
+        params = {one.request.params for one in self.rows}
         self._think_limits = bool((state.think_limits_S[:count] < NO_THINK_LIMIT).any())
         self._held_open = any(one.min_think > 0 for one in params)
         self._tagless = any(one.tagless_answer for one in params)
@@ -159,8 +159,8 @@ class Slots:
         )
 
     def advance(self, logits_BV: Tensor, first: int = 0) -> Tensor:
-        """One token for every row from `first` on, written down. Returns which of them ended with it, as a mask."""
-        state, rows = self._state, slice(first, len(self.occupants))
+        """Sample and store one token for every row from `first` on. Returns a mask of the rows that ended with it."""
+        state, rows = self._state, slice(first, len(self.rows))
         alive, lengths, positions = state.alive_S[rows], state.lengths_S[rows], state.positions_S[rows]
         column = lengths[:, None]
         if self._held_open:
@@ -191,7 +191,7 @@ class Slots:
         return ended
 
     def _force(self, ids: Tensor, lengths: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        """Sampled ids, overwritten where a wall stands; and where it does."""
+        """Return the ids, with closing ids in rows past their think limit, and a mask of these rows."""
         thinking, forcing = self._state.thinking_S[rows], self._state.forcing_S[rows]
         starts = (forcing == NOT_FORCING) & thinking & (lengths >= self._state.think_limits_S[rows])
         forcing.masked_fill_(starts, 0)
@@ -202,7 +202,7 @@ class Slots:
         return ids, forced
 
     def newest(self, rows: Sequence[int]) -> list[tuple[int, float, bool]]:
-        """Id, log-probability and forced flag of each row's last token. All are read at once: a read waits for the device."""
+        """Return id, log-probability and forced flag of each row's last token. One read for all: a read waits for the device."""
         state = self._state
         rows_R = torch.tensor(rows, dtype=torch.long, device=state.lengths_S.device)
         at_R = state.lengths_S[rows_R] - 1
@@ -210,8 +210,8 @@ class Slots:
         return list(zip(*read, strict=True))
 
     def completion(self, row: int) -> Completion:
-        """Of a row that ended. Raises ModelError if the model gave no numbers."""
-        state, occupant = self._state, self.occupants[row]
+        """Return the completion of a row that ended. Raises ModelError if its log-probabilities are not finite."""
+        state, one = self._state, self.rows[row]
         length = int(state.lengths_S[row])
         ids_T = state.ids_SM[row, :length].cpu().numpy().copy()
         logprobs_T = state.logprobs_SM[row, :length].cpu().numpy().copy()
@@ -226,14 +226,14 @@ class Slots:
             ids_T=ids_T,
             logprobs_T=logprobs_T,
             forced_T=forced_T,
-            stop_cause=self._stop_cause(occupant, ids_T, forced_T),
+            stop_cause=self._stop_cause(one, ids_T, forced_T),
             think_tokens=int(closes[0]) if len(closes) else length,
             forced_close=bool(forced_T.any()),
-            close_states_LH=occupant.close_states_LH,
+            close_states_LH=one.close_states_LH,
         )
 
-    def _stop_cause(self, occupant: Occupant, ids_T: NDArray[np.int64], forced_T: NDArray[np.bool_]) -> StopCause:
+    def _stop_cause(self, one: SlotRow, ids_T: NDArray[np.int64], forced_T: NDArray[np.bool_]) -> StopCause:
         last = int(ids_T[-1]) if len(ids_T) else NO_ID
-        if last != NO_ID and not forced_T[-1] and (bool(self._stops_V[last]) or last in occupant.request.params.stop_ids):
+        if last != NO_ID and not forced_T[-1] and (bool(self._stops_V[last]) or last in one.request.params.stop_ids):
             return StopCause.STOP_ID
-        return StopCause.LENGTH if len(ids_T) == occupant.request.params.max_tokens else StopCause.CANCELLED
+        return StopCause.LENGTH if len(ids_T) == one.request.params.max_tokens else StopCause.CANCELLED

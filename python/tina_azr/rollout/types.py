@@ -95,7 +95,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutGroup:
+class CompletionGroup:
     """All completions of one request."""
 
     prompt_ids: tuple[int, ...]
@@ -120,7 +120,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class FinishedCompletion:
     """A completion that is complete."""
 
     ticket: int
@@ -138,7 +138,7 @@ class StepReport:
     """Of requests submitted with `follow`."""
     closed: list[tuple[int, int, NDArray[np.float32]]] = field(default_factory=list)
     """Ticket, index and tapped states of followed completions whose `</think>` was read in this step."""
-    ended: list[Ended] = field(default_factory=list)
+    ended: list[FinishedCompletion] = field(default_factory=list)
 
 
 class RolloutEngine(Protocol):
@@ -150,7 +150,7 @@ class RolloutEngine(Protocol):
         on_progress: Callable[[int, int], None] | None = None,
         *,
         on_prompts: PromptHook | None = None,
-    ) -> list[RolloutGroup]:
+    ) -> list[CompletionGroup]:
         """Groups in the order of `requests`. `on_progress(done, total)` counts completions.
 
         `on_prompts` is asked, once a prompt is through and before anything is sampled, where its thoughts end at the latest. An engine

@@ -9,7 +9,7 @@ from tina_azr.model.loading import Policy
 from tina_azr.model.taps import Taps, choose_taps, default_taps
 from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.session import DecodeSession
-from tina_azr.rollout.types import RolloutGroup, RolloutRequest, SamplingParams
+from tina_azr.rollout.types import CompletionGroup, RolloutRequest, SamplingParams
 
 LAYERS = (0, 1)
 
@@ -120,7 +120,7 @@ def module_states(policy: Policy, sequence: list[int]) -> np.ndarray:
     return taps.states([0], [-1])[0].numpy()
 
 
-def decode(policy: Policy, asked: list[RolloutRequest], slots: int = 64) -> list[RolloutGroup]:
+def decode(policy: Policy, asked: list[RolloutRequest], slots: int = 64) -> list[CompletionGroup]:
     return DecodeEngine(policy, slots=slots, taps=LAYERS).generate(asked)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.slots import Occupant, Slots
+from tina_azr.rollout.slots import SlotRow, Slots
 from tina_azr.rollout.types import RolloutRequest, SamplingParams, StopCause
 
 Open = Callable[..., Any]
@@ -184,7 +184,7 @@ def test_a_tag_that_the_model_insists_on_is_not_drawn_in_a_tagless_answer() -> N
         )
         for tagless, temperature in rows
     ]
-    slots.seat([Occupant(ticket=1, index=0, request=request) for request in requests], [0] * len(requests))
+    slots.admit([SlotRow(ticket=1, index=0, request=request) for request in requests], [0] * len(requests))
     for _ in range(9):
         logits_BV = torch.zeros(len(rows), 8)
         logits_BV[:, open_id] = logits_BV[:, close_id] = 40.0

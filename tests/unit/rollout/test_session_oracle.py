@@ -11,7 +11,7 @@ import torch
 from tina_azr.benchmarks.hf_generate import HFGenerate
 from tina_azr.model.loading import Policy
 from tina_azr.model.logprobs import completion_logprobs
-from tina_azr.rollout.session import MAX_WAVES
+from tina_azr.rollout.kv_batch import MAX_KV_BATCHES
 from tina_azr.rollout.types import RolloutRequest
 
 Open = Callable[..., Any]
@@ -65,7 +65,7 @@ def test_a_prompt_of_one_token_equals_generate(lively: Policy, driven: Open, ask
 
 
 def test_requests_that_arrive_while_others_decode_equal_generate(lively: Policy, driven: Open, ask: Ask) -> None:
-    requests = greedy(ask, 3 * MAX_WAVES)
+    requests = greedy(ask, 3 * MAX_KV_BATCHES)
     one = driven(slots=64, piece_tokens=16)
     tickets = []
     for request in requests:  # one wave each: more than there may be, so neighbours are merged

@@ -10,7 +10,7 @@ import torch
 
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
-from tina_azr.rollout.session import MAX_WAVES
+from tina_azr.rollout.kv_batch import MAX_KV_BATCHES
 from tina_azr.rollout.types import RolloutRequest
 
 Open = Callable[..., Any]
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.usefixtures("endless")
 
 def test_many_arrivals_stay_within_the_allowed_waves(driven: Open, ask: Ask) -> None:
     one = driven(slots=64)
-    for number in range(3 * MAX_WAVES):
+    for number in range(3 * MAX_KV_BATCHES):
         one.submit(ask("q" * (1 + 5 * number), max_tokens=100))
         one.step()
-        assert len(one.session._waves) <= MAX_WAVES
+        assert len(one.session._batches.all) <= MAX_KV_BATCHES
 
 
 def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:

@@ -32,7 +32,7 @@ class Decoding:
         self.ids_S = torch.zeros(slots, dtype=torch.long)
         self.cache = SlotCache(self.weights, self.positions_S, positions=96)
 
-    def seat(self, policy: Policy, slot: int, prompt: tuple[int, ...]) -> None:
+    def admit(self, policy: Policy, slot: int, prompt: tuple[int, ...]) -> None:
         self.cache.load(prefilled(policy, [prompt]), [0], [slot])
         self.ids_S[slot], self.positions_S[slot] = prompt[-1], len(prompt) - 1
 
@@ -49,7 +49,7 @@ def test_slots_give_the_modules_logits_at_every_step(byte_policy: Policy) -> Non
     prompts = [byte_policy.tokenizer.render(text) for text in PROMPTS]
     rows = dict(zip((3, 0, 4), prompts, strict=True))
     for slot, prompt in rows.items():
-        decoding.seat(byte_policy, slot, prompt)
+        decoding.admit(byte_policy, slot, prompt)
     draw = torch.Generator().manual_seed(0)
     sequences = {slot: list(prompt) for slot, prompt in rows.items()}
     for _ in range(20):
@@ -65,11 +65,11 @@ def test_slots_give_the_modules_logits_at_every_step(byte_policy: Policy) -> Non
 def test_a_slot_that_is_taken_again_sees_nothing_of_who_sat_there(byte_policy: Policy) -> None:
     decoding = Decoding(byte_policy, 2)
     long, short = (byte_policy.tokenizer.render(text) for text in ("q" * 50, "b"))
-    decoding.seat(byte_policy, 0, long)
-    decoding.seat(byte_policy, 1, long)
+    decoding.admit(byte_policy, 0, long)
+    decoding.admit(byte_policy, 1, long)
     for _ in range(5):
         decoding.step(torch.tensor([65, 66]))
-    decoding.seat(byte_policy, 1, short)
+    decoding.admit(byte_policy, 1, short)
     logits = decoding.step(torch.tensor([65, 66]))
     torch.testing.assert_close(logits[1], byte_policy.module(torch.tensor([short])).logits[0, -1], atol=1e-4, rtol=1e-4)
 
@@ -78,7 +78,7 @@ def test_a_slot_that_is_taken_again_sees_nothing_of_who_sat_there(byte_policy: P
 def test_no_step_changes_a_shape_or_moves_a_buffer(byte_policy: Policy) -> None:
     decoding = Decoding(byte_policy, 3)
     for slot, text in enumerate(PROMPTS):
-        decoding.seat(byte_policy, slot, byte_policy.tokenizer.render(text))
+        decoding.admit(byte_policy, slot, byte_policy.tokenizer.render(text))
 
     def places() -> dict[str, tuple[int, torch.Size]]:
         held = {name: value for name, value in vars(decoding.cache).items() if isinstance(value, Tensor)}

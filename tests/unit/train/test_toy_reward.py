@@ -9,7 +9,7 @@ import pytest
 from tina_azr.config import load_config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.decode import DecodeEngine
-from tina_azr.rollout.types import RolloutEngine, RolloutGroup, RolloutRequest, SamplingParams
+from tina_azr.rollout.types import CompletionGroup, RolloutEngine, RolloutRequest, SamplingParams
 from tina_azr.selfplay.rewards import shuffle_rewards
 from tina_azr.selfplay.types import Rollout
 from tina_azr.tasks.types import Role
@@ -19,7 +19,7 @@ from tina_azr.train.learner import Learner
 PROMPTS = tuple(f"say something, {number}" for number in range(8))
 
 
-def sample_groups(policy: Policy, engine: RolloutEngine, step: int, params: SamplingParams) -> list[RolloutGroup]:
+def sample_groups(policy: Policy, engine: RolloutEngine, step: int, params: SamplingParams) -> list[CompletionGroup]:
     return engine.generate(
         [
             RolloutRequest(prompt_ids=policy.tokenizer.render(prompt), group_size=8, params=params, seed=1000 * step + index)
@@ -28,7 +28,7 @@ def sample_groups(policy: Policy, engine: RolloutEngine, step: int, params: Samp
     )
 
 
-def rewarded(groups: Sequence[RolloutGroup], wanted: int) -> list[Rollout]:
+def rewarded(groups: Sequence[CompletionGroup], wanted: int) -> list[Rollout]:
     """1 for every completion that holds the wanted id."""
     return [
         Rollout(
