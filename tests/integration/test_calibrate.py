@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tina_azr.selfplay.solving import solver_prompt
 from tina_azr.tasks.validation import Validator
 from tina_azr.train.calibration import session
 from tina_azr.train.calibration.session import CalibrationOptions, CalibrationReport, _Fitted, _split
+from tina_azr.train.heads.learner import HeadRecipe
 
 SETTINGS = (
     "selfplay.proposals_per_mode=8",
@@ -35,6 +37,16 @@ SETTINGS = (
     "heldout.per_cell=1",
     "run.threads=1",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_heads() -> Iterator[None]:
+    # Heads that have learned a little after so few tasks.
+    recipe = HeadRecipe(updates_per_step=150, averaging=0.9)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("learner", "refit"):
+            patch.setattr(f"tina_azr.train.heads.{module}.RECIPE", recipe)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
-"""Is a predicted budget worth more than a fixed one? The same held-out prompts uncapped, under one fixed cap, and under their forecasts.
+"""Benchmark of predicted budgets against a fixed one: the same held-out prompts uncapped, under one cap, and under their forecasts.
 
     python -m tina_azr.benchmarks.budgets RUN [--per-cell N] [--samples S] [--shares .85,.7,.5] [--threads T]
 
-Two ways of using a forecast. *Quantile*: every prompt's wall is a quantile of its think tokens, however hopeless. *Worth*: prompts whose c0
-is below a threshold are answered without a thought (`EngineSettings.skip_below`), the others think under their .95 quantile and slack;
-the threshold is set so that a given share of the uncapped think tokens remains. The fixed cap beside each spends as many think tokens
-in the mean; cap and threshold are found on the uncapped rollouts. Differences are paired by task, with bootstrap intervals.
+Two ways of using a forecast. *Quantile*: the think limit of every prompt is a quantile of its predicted reasoning tokens. *By
+confidence*: prompts with a confidence below a threshold are answered without reasoning (`EngineSettings.skip_below`), the others have
+their .95 quantile and slack; the threshold is set so that a given share of the uncapped think tokens remains. The fixed cap beside each
+spends as many think tokens in the mean; cap and threshold are found on the uncapped rollouts. Differences are paired by task, with
+bootstrap intervals.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,23 +37,23 @@ from tina_azr.tasks.heldout import load_heldout_sets
 from tina_azr.tasks.types import Task, Verdict
 
 AMPLE = 1.25
-"""Walls of thoughts that are worth it, over the .95 quantile."""
+"""Think limit of prompts above the threshold, over the .95 quantile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One way of setting walls, over all tasks and samples. Axes: `_N` tasks, `_G` samples."""
+    """Result of one way of setting think limits, over all tasks and samples. Axes: `_N` tasks, `_G` samples."""
 
     correct_NG: NDArray[np.bool_]
     tokens_NG: NDArray[np.int64]
     """Think tokens, forced ones left out."""
     forced: float
-    """Share of thoughts that the wall closed."""
+    """Share of rollouts whose reasoning the think limit closed."""
     c0_N: NDArray[np.float64]
 
 
 class Bench:
-    """Tries the same tasks with the same seeds under different walls."""
+    """Rollouts of the same tasks with the same seeds under different think limits."""
 
     def __init__(
         self, policy: Policy, introspector: Introspector, executor: Executor, tasks: Sequence[Task], config: Config, samples: int
@@ -66,7 +67,7 @@ class Bench:
         self._engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=introspector.taps)
 
     def arm(self, think_limit: int | None = None, hook: PromptHook | None = None) -> Arm:
-        """One fixed wall, a wall for each prompt, or none."""
+        """Sample with one think limit for all, one for each prompt, or none."""
         play = self._config.selfplay
         groups = sample_rollouts(
             self._policy,
@@ -94,11 +95,11 @@ class Bench:
         )
 
     def by_quantile(self, quantile: float) -> PromptHook:
-        """Walls at a quantile of the forecasts."""
+        """Return a hook that sets think limits at a quantile of the forecasts."""
         return self._think_limits(lambda forecast: forecast.budget_quantiles[quantile])
 
     def by_confidence(self, least_confidence: float) -> PromptHook:
-        """No thought below this confidence, ample walls from it on."""
+        """Return a hook for no reasoning below this confidence and an ample think limit above it."""
         return self._think_limits(
             lambda forecast: AMPLE * forecast.budget_quantiles[0.95] if forecast.confidence_before >= least_confidence else 0.0
         )
@@ -116,14 +117,14 @@ def _states(groups: Sequence[RolloutGroup]) -> NDArray[np.float32]:
 
 
 def least_confidence(free: Arm, share: float) -> float:
-    """The confidence from which thinking leaves this share of the uncapped think tokens."""
+    """Return the confidence threshold that leaves this share of the uncapped reasoning tokens."""
     order_N = np.argsort(-free.c0_N)
     spent_N = np.cumsum(free.tokens_NG.mean(axis=1)[order_N]) / free.tokens_NG.mean(axis=1).sum()
     return float(free.c0_N[order_N[np.searchsorted(spent_N, share)]])
 
 
 def fixed_cap(lengths_NG: NDArray[np.int64], mean: float) -> int:
-    """The cap under which these lengths have at least this mean, as near as whole tokens allow."""
+    """Return the cap under which these lengths have at least this mean, to a whole token."""
     return next(
         cap for cap in range(int(lengths_NG.max()) + 1) if np.minimum(lengths_NG, cap).mean() >= mean or cap == lengths_NG.max()
     )
@@ -148,11 +149,13 @@ def _row(name: str, arm: Arm, free: Arm) -> str:
 @click.argument("run_name", metavar="RUN")
 @click.option("--per-cell", default=32, show_default=True, type=click.IntRange(min=1), help="Held-out tasks a mode and stratum.")
 @click.option("--samples", default=4, show_default=True, type=click.IntRange(min=1))
-@click.option("--quantiles", default="0.8", show_default=True, help="Of the forecast, as walls.")
-@click.option("--shares", default="0.85,0.7,0.5", show_default=True, help="Of the uncapped think tokens, for budgets by worth.")
+@click.option("--quantiles", default="0.8", show_default=True, help="Of the forecast, as think limits.")
+@click.option(
+    "--shares", default="0.85,0.7,0.5", show_default=True, help="Of the uncapped think tokens, for budgets by confidence."
+)
 @click.option("--threads", default=0, show_default=True, help="Threads of torch; 0: its own choice.")
 def main(run_name: str, per_cell: int, samples: int, quantiles: str, shares: str, threads: int) -> None:
-    """Accuracy and think tokens of RUN's newest checkpoint: uncapped, predicted walls, and a fixed wall of the same mean."""
+    """Accuracy and reasoning tokens of RUN's newest checkpoint: uncapped, predicted think limits, and a fixed limit of the same mean."""
     if threads:
         torch.set_num_threads(threads)
     run = RunFolder.open(Path(run_name))
@@ -170,7 +173,7 @@ def main(run_name: str, per_cell: int, samples: int, quantiles: str, shares: str
         hooks = {f"(c) quantile {quantile}": bench.by_quantile(float(quantile)) for quantile in filter(None, quantiles.split(","))}
         for share in filter(None, shares.split(",")):
             threshold = least_confidence(free, float(share))
-            hooks[f"(c) worth, c0 >= {threshold:.2f}"] = bench.by_confidence(threshold)
+            hooks[f"(c) by confidence, c0 >= {threshold:.2f}"] = bench.by_confidence(threshold)
         for name, hook in hooks.items():
             predicted = bench.arm(hook=hook)
             cap = fixed_cap(free.tokens_NG, float(predicted.tokens_NG.mean()))

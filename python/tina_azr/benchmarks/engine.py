@@ -1,9 +1,10 @@
-"""What introspection costs, and whether walls hold: the engine with its heads and without them, in turns on the same prompts.
+"""Cost of introspection, and a count of broken think limits: the engine with and without heads, in turns on the same prompts.
 
     python -m tina_azr.benchmarks.engine MODEL [--prompts N] [--rounds R] [--completions C] [--threads T] [--dtype D]
 
 MODEL has heads beside it (a run, or a folder). Both ways decode the same tokens: budgets are requested, not predicted, and seeds are equal.
-Then C completions think under their predicted budgets, in hidden mode; what is over its wall or shows its thought is counted.
+Then C completions run under their predicted budgets with hidden reasoning; those over their think limit or with visible reasoning are
+counted.
 """
 
 from collections.abc import Sequence
@@ -47,18 +48,20 @@ def tokens_per_second(engine: IntrospectiveEngine, requests: Sequence[Generation
 
 
 def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int) -> dict[str, int]:
-    """Counts over at least `completions` completions under predicted budgets, thoughts hidden."""
+    """Counts over at least `completions` completions under predicted budgets, with hidden reasoning."""
     each = -(-completions // len(prompts))
-    counts = dict.fromkeys(("completions", "over the wall", "forced", "slack", "thoughts shown", "tag in the answer (flagged)"), 0)
+    counts = dict.fromkeys(
+        ("completions", "over the think limit", "forced", "slack", "reasoning shown", "tag in the answer (flagged)"), 0
+    )
     for number, prompt in enumerate(prompts):
         messages = (Message(role="user", content=prompt),)
         request = GenerationRequest(messages=messages, n=each, max_tokens=MAX_TOKENS, temperature=1.0, seed=number)
         for one in engine.generate([request])[0]:
             counts["completions"] += 1
-            counts["over the wall"] += one.think_tokens > one.decision.think_limit
+            counts["over the think limit"] += one.think_tokens > one.decision.think_limit
             counts["forced"] += one.forced_close
             counts["slack"] += one.think_stop is ThinkStop.SLACK
-            counts["thoughts shown"] += one.reasoning is not None or "</think>" in one.answer or "<think>" in one.answer
+            counts["reasoning shown"] += one.reasoning is not None or "</think>" in one.answer or "<think>" in one.answer
             counts["tag in the answer (flagged)"] += one.leak
     return counts
 
@@ -71,7 +74,7 @@ def faults(engine: IntrospectiveEngine, prompts: Sequence[str], completions: int
 @click.option("--threads", default=0, show_default=True, help="Threads of torch; 0: its own choice.")
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(sorted(DTYPES)))
 def main(model: str, prompts: int, rounds: int, completions: int, threads: int, dtype: str) -> None:
-    """Time MODEL's engine with and without introspection, then count walls that did not hold and thoughts that showed."""
+    """Time MODEL's engine with and without introspection, then count think limits that were exceeded and reasoning that was shown."""
     if threads:
         torch.set_num_threads(threads)
     policy = load_policy(model_folder(model), dtype=dtype)

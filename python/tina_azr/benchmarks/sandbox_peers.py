@@ -1,4 +1,4 @@
-"""Other ways to run Python, to compare the sandbox with. None of them has its walls: they run a corpus unprotected."""
+"""Other ways to run Python, to compare the sandbox with. None of them isolates as it does: they run a corpus unprotected."""
 
 import importlib
 import importlib.util

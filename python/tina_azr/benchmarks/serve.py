@@ -29,7 +29,7 @@ class Stream:
     first_token: float
     """Seconds until the first chunk that tells of a token."""
     tokens: int
-    """Of the completion, thought included, as the server counts them."""
+    """Of the completion, reasoning included, as the server counts them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ async def ask(load: Load, number: int) -> Stream:
         if "error" in chunk:
             raise SystemExit(f"the server said: {chunk['error']}")
         lines += 1
-        # The first chunk has a role alone, in every server.
+        # The first chunk has only a role, in every server.
         if first is None and lines > 1:
             first = time.perf_counter()
         tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)

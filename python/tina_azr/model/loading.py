@@ -19,7 +19,7 @@ EMBEDDED = ("tiny", "tiny-warm")
 QWEN_CLOSING = (
     "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n</think>\n\n"
 )
-"""Qwen's own sentence for a thought that ran out of budget (Qwen3 technical report, 2025)."""
+"""Qwen's own sentence for reasoning that ran out of budget (Qwen3 technical report, 2025)."""
 ALIGNMENT = 64
 """Bytes; what torch gives its own allocations on a CPU."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -37,7 +37,7 @@ class Policy:
     style: PromptStyle
     device: torch.device
     closing_ids: tuple[int, ...]
-    """What the think wall forces: a sentence that ends the thought, and `</think>`."""
+    """Ids that the think limit forces: a sentence that ends the reasoning, and `</think>`."""
 
 
 def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", style: PromptStyle | None = None) -> Policy:

@@ -31,7 +31,7 @@ class CompletionLogprobs:
 
 
 def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Row indices in groups of similar length whose padded size stays within the budget; a longer row is alone."""
+    """Row indices in groups of similar length whose padded size stays within the budget; a longer row has a group of its own."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     groups: list[list[int]] = []
     for index in order:

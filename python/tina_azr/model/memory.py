@@ -1,4 +1,4 @@
-"""How much memory a run will take, from the model's `config.json` and the configuration alone: no torch, no weights.
+"""Memory estimate of a run, from the model's `config.json` and the configuration: no torch, no weights.
 
 An estimate for deciding whether to start, within some ten percent for what it counts: not the allocator's slack, not the sandbox.
 """

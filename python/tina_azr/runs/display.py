@@ -99,7 +99,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A panel that is drawn anew three times a second, by its own thread."""
+    """Panel that a thread of its own redraws three times a second."""
 
     def __init__(self, console: Console, *, title: str, goal: Goal) -> None:
         self._console = console

@@ -122,10 +122,10 @@ def _parse(path: Path, number: int, line: str) -> dict[str, object]:
         value = json.loads(line)
     except ValueError as error:
         raise CheckpointError(
-            f"{path}, line {number} is not JSON ({error}): the file was changed by hand; mend or remove that line."
+            f"{path}, line {number} is not JSON ({error}): the file was edited; fix or remove that line."
         ) from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path}, line {number} is no JSON object: the file was changed by hand; mend or remove that line.")
+        raise CheckpointError(f"{path}, line {number} is not a JSON object: the file was edited; fix or remove that line.")
     return value
 
 

@@ -60,7 +60,7 @@ class RunStatus:
             return cls(**{**raw, "state": RunState(raw["state"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{path} cannot be read as the state of a run ({error}). It is only a summary: delete it and `--resume` writes it anew."
+                f"{path} cannot be read as the state of a run ({error}). It is only a summary: delete it and `--resume` writes it again."
             ) from error
 
     def changed(self, **fields: object) -> "RunStatus":

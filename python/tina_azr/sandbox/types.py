@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 
 class Policy(StrEnum):
-    """The static check before a run; the wall is WebAssembly, this only rejects early and readably."""
+    """Static check before a run. WebAssembly isolates; this check only rejects early, with a readable reason."""
 
     STRICT = "strict"
     """No imports, no attribute access (the original executor's rule)."""
@@ -25,7 +25,7 @@ class Way(StrEnum):
     RESET = "reset"
     """It is kept, and what the last program wrote is copied back. Needs Linux 6.7."""
     FRESH = "fresh"
-    """It is made anew for each program and each call: the reference, some times slower."""
+    """A new instance for each program and each call: the reference, a few times slower."""
 
 
 class OutcomeKind(StrEnum):

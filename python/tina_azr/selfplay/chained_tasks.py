@@ -1,8 +1,8 @@
-"""Tasks beyond the solver's reach, for the heads alone: two known programs, one after the other.
+"""Chained tasks: two known programs in a row, solved only to label the heads.
 
-A proposer is held to what can nearly be solved, so heads that see only its tasks never see a hopeless one, and are as sure of it as of any
-other. Programs of the buffer, chained, are as long again; the sandbox validates them like proposals. They are tried and labelled, and
-neither trained on nor remembered.
+A proposer is held to programs that can nearly be solved. Heads that see only its tasks never see a hopeless one, and would be as sure of
+it as of any other. Two chained programs of the buffer are twice as long. The sandbox validates them like proposals. They are solved and
+graded; the policy is not trained on them, and the buffer does not keep them.
 """
 
 import ast
@@ -15,11 +15,11 @@ from tina_azr.tasks.types import Proposal, Task
 from tina_azr.tasks.validation import Validator
 
 SPARE = 3
-"""Pairs drawn for each task that is wanted: many do not fit together."""
+"""Pairs drawn for each wanted task: many programs do not fit together."""
 
 
 def compose(first: str, second: str) -> str | None:
-    """A program that gives `first`'s result to `second`; None where the two cannot be chained as they are written.
+    """Return a program that passes the result of `first` to `second`; None if the two cannot be chained as they are written.
 
     Both are one function `f` whose only `return` is its last statement, and `second` takes one argument.
     """
@@ -40,7 +40,7 @@ def compose(first: str, second: str) -> str | None:
 
 
 def _entry(tree: ast.Module) -> ast.FunctionDef | None:
-    """The program's function, if it is all there is and has one `return`, at the end."""
+    """Return the program's function, if there is nothing else and its only `return` is at the end."""
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
         return None
     function = tree.body[0]
@@ -53,7 +53,7 @@ def _entry(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def chained_proposals(tasks: Sequence[Task]) -> list[Proposal]:
-    """Each task with the next one behind it, in the form of proposals: with the inputs of the first. Tasks are of one mode."""
+    """Chain each task with the next one, as proposals with the inputs of the first. Tasks are of one mode."""
     pairs = [
         (first, second, compose(first.program, second.program)) for first, second in zip(tasks[::2], tasks[1::2], strict=False)
     ]
@@ -75,7 +75,7 @@ def _inputs(task: Task) -> tuple[str, ...]:
 
 
 def chained_tasks(tasks: Sequence[Task], validator: Validator, draw: np.random.Generator, *, rounds: int = 1) -> list[Task]:
-    """What the sandbox makes of chaining these tasks at random, `rounds` times over; of each mode among its own."""
+    """Chain these tasks at random within their mode, `rounds` times, and return those that the sandbox validates."""
     found: dict[tuple[str, str], Task] = {}
     for mode in dict.fromkeys(task.mode for task in tasks):
         own = [task for task in tasks if task.mode == mode]

@@ -1,7 +1,7 @@
-"""How long a task may be by now: one step beyond the longest length that the solver solves.
+"""Length cap of each mode: one statement more than the longest program length that the solver solves.
 
-A proposer that is paid for difficulty grows its programs faster than anyone can solve them; then most tasks teach nothing, and
-those whose message its author could not word teach wrong things. The cap follows the solver up, and down again.
+A proposer that is paid for difficulty grows its programs faster than they can be solved. Then most tasks teach nothing, and induction
+tasks whose author could not describe them teach wrong things. The cap follows the solver up, and down again.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping
 from tina_azr.config import SelfplayConfig
 
 RECENT_STEPS = 20
-"""Steps of self-play whose tries count as recent."""
+"""Steps of self-play whose rollouts count as recent."""
 ENOUGH_ROLLOUTS = 32
-"""Fewer tries than this at one length say nothing about it."""
+"""Fewer rollouts than this at one length do not decide about it."""
 
 
 class LengthCap:
-    """The cap of each mode."""
+    """Longest program length of each mode; None: any."""
 
     def __init__(self, longest: Mapping[str, int | None]) -> None:
         self._longest = longest
@@ -23,23 +23,23 @@ class LengthCap:
     @classmethod
     def of(
         cls,
-        tries: Mapping[tuple[str, int], tuple[int, int]],
+        rollouts: Mapping[tuple[str, int], tuple[int, int]],
         *,
         modes: Collection[str],
         seed_length: int,
         config: SelfplayConfig,
     ) -> "LengthCap":
-        """From (correct, attempts) by mode and length. The seeds' own length counts as solved: somewhere one has to begin."""
+        """Compute the caps from (correct, all) rollouts by mode and length. The length of the seeds counts as solved, for a start."""
         if config.length_cap is None:
             return cls(dict.fromkeys(modes))
         solved = {
             (mode, length)
-            for (mode, length), (correct, attempts) in tries.items()
-            if attempts >= ENOUGH_ROLLOUTS and correct >= config.length_cap * attempts
+            for (mode, length), (correct, count) in rollouts.items()
+            if count >= ENOUGH_ROLLOUTS and correct >= config.length_cap * count
         }
         return cls({mode: 1 + max([seed_length, *(length for at, length in solved if at == mode)]) for mode in modes})
 
     def allows(self, mode: str, length: int) -> bool:
-        """Whether a task of this length may be tried."""
+        """Return whether a task of this length may be solved."""
         longest = self._longest[mode]
         return longest is None or length <= longest

@@ -1,6 +1,6 @@
-"""Where every random choice comes from: (seed, step, phase), and nothing else.
+"""Random generators of a run: every choice derives from (seed, step, phase).
 
-A resumed run draws what the uninterrupted one would have drawn, without any generator's state being saved.
+A resumed run draws what an uninterrupted one would have drawn, although no generator state is saved.
 """
 
 from enum import IntEnum
@@ -9,18 +9,18 @@ import numpy as np
 
 
 class Phase(IntEnum):
-    """Who draws. The numbers are part of every run's identity: add, never renumber."""
+    """Purpose of a generator. The numbers are part of every run's identity: add, never renumber."""
 
     REFERENCES = 0
     """Which programs the proposer is shown."""
     PROPOSE = 1
     """Proposer completions."""
     KNOWN_TASKS = 2
-    """Which known tasks are tried once more."""
+    """Which known tasks are solved again."""
     SOLVE = 3
     """Solver completions."""
     RANDOM_REWARDS = 4
-    """The control's redrawn rewards."""
+    """The shuffled rewards of the control."""
     HELDOUT = 5
     """Evaluation completions; drawn at step 0 whatever the step, so that evaluations share their luck."""
     HEADS = 6
@@ -28,18 +28,18 @@ class Phase(IntEnum):
     PROBE = 7
     """Which tasks are probed, and the probes' completions."""
     BUDGET = 8
-    """Which groups think under the predicted wall."""
+    """Which groups are held to the predicted think limit."""
     CHAINED = 9
-    """Which programs are chained beyond reach, and the tries at them."""
+    """Which programs are chained, and the rollouts of the chained tasks."""
 
 
 def generator(seed: int, step: int, phase: Phase) -> np.random.Generator:
-    """A generator of its own for one phase of one step."""
+    """Return the generator of one phase of one step."""
     return np.random.default_rng(_sequence(seed, step, phase))
 
 
 def request_seeds(seed: int, step: int, phase: Phase, count: int) -> list[int]:
-    """One seed for each of `count` rollout requests; the first k do not depend on `count`."""
+    """Return one seed for each of `count` rollout requests; the first k do not depend on `count`."""
     # 63 bits: what both torch and a signed integer column can hold.
     return [int(state) >> 1 for state in _sequence(seed, step, phase).generate_state(count, np.uint64)]
 

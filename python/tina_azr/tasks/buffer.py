@@ -1,7 +1,7 @@
-"""The tasks of a run: what was proposed and valid, how often it was solved, and what the proposer is shown.
+"""Task buffer of a run: valid tasks, their pass rates, and the references that proposers are shown.
 
-A step is one transaction (`record_step`); tables are described in `schema`. All randomness is the caller's generator, so a buffer
-that is restored from a snapshot goes on exactly as the original would have.
+A step is one transaction (`record_step`); `schema` describes the tables. All randomness comes from the caller's generator, so a buffer
+that is restored from a snapshot continues exactly as the original would have.
 """
 
 import json
@@ -27,25 +27,25 @@ from tina_azr.tasks.types import Reference, Task
 STRUCTURE_WINDOW = 1_500
 """Newest tasks among which tasks of one template are counted (`tasks.max_repeats_of_structure`)."""
 SPARE_DRAWS = 4
-"""Tasks drawn for each reference that is wanted: some hold a program with another input."""
+"""Tasks drawn for each wanted reference: some are one program with another input."""
 DISCOUNT = 0.5
-"""What older attempts count beside those of a new group: the policy that made them is gone."""
+"""Weight of older rollouts next to those of a new group: they are of an older policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """One group of attempts at a task, new or known."""
+    """Result of one group of rollouts of a task, new or known."""
 
     task: Task
     correct: int
     attempts: int
-    """0 for a task that was not tried."""
+    """Rollouts; 0 for a task that was not solved."""
     think_tokens: float = 0.0
-    """Mean over the attempts."""
+    """Mean over the rollouts."""
     confidence_before: float | None = None
-    """Forecast of the pass rate before the group was tried; None without heads."""
+    """Forecast of the pass rate before any rollout; None without heads."""
     confidence_after: float | None = None
-    """Mean forecast of correctness after the thoughts."""
+    """Mean forecast of correctness after reasoning."""
     plan: Mapping[str, float] = field(default_factory=dict)
     """Probability of each plan."""
     budget: Mapping[str, float] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class TaskBuffer:
 
     @classmethod
     def create(cls, path: Path, settings: TasksConfig, seeds: Iterable[Reference], *, image: str = "") -> Self:
-        """A new buffer that knows the seeds. `image` is the digest of the sandbox images, kept with every task."""
+        """Create a buffer that knows the seeds. `image`: digest of the sandbox images, stored with every task."""
         connection = create(path)
         with transaction(connection, path):
             _insert_seeds(connection, tuple(seeds))
@@ -81,7 +81,7 @@ class TaskBuffer:
 
     @classmethod
     def open(cls, path: Path, settings: TasksConfig, *, image: str = "") -> Self:
-        """An existing buffer. Raises CheckpointError if it is missing or damaged."""
+        """Open an existing buffer. Raises CheckpointError if it is missing or damaged."""
         return cls(connect(path), path, settings, image=image)
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class TaskBuffer:
         self.close()
 
     def close(self) -> None:
-        """Fold the log into the file and let go of it."""
+        """Merge the log into the file and close it."""
         self._connection.close()
 
     def __len__(self) -> int:
@@ -106,11 +106,11 @@ class TaskBuffer:
     # What validation asks.
 
     def is_known(self, key: str) -> bool:
-        """Whether this task was ever taken in, or is a seed."""
+        """Return whether this task was ever added, or is a seed."""
         return self._count("SELECT count(*) FROM known WHERE key = ?", key) > 0
 
     def structure_count(self, mode: str, structure: str) -> int:
-        """Tasks of this mode and structure among the newest `STRUCTURE_WINDOW` of all, evicted ones too."""
+        """Count the tasks of this mode and structure among the newest `STRUCTURE_WINDOW` of all, evicted ones too."""
         oldest = self._count("SELECT max(arrival) FROM known") - STRUCTURE_WINDOW
         query = "SELECT count(*) FROM known WHERE mode = ? AND structure = ? AND arrival > ?"
         return self._count(query, mode, structure, oldest)
@@ -118,9 +118,9 @@ class TaskBuffer:
     # What the proposer is shown, what is tried again.
 
     def sample_references(self, draw: np.random.Generator, count: int) -> tuple[Reference, ...]:
-        """`count` different programs to show, or as many as there are: seeds in a share of `seed_share`, the rest own tasks.
+        """Draw `count` different programs to show, or as many as there are: a share of `seed_share` seeds, the rest own tasks.
 
-        Own tasks are drawn for being recent, solved sometimes, and long.
+        Own tasks are drawn with more weight if they are recent, solved sometimes, and long.
         """
         wanted = count - int(draw.binomial(count, self._settings.seed_share))
         own = self._own_references(draw, max(wanted, count - len(self._seeds)))
@@ -143,7 +143,7 @@ class TaskBuffer:
         return list(chosen.values())
 
     def sample_tasks(self, draw: np.random.Generator, mode: str, count: int, *, by_confidence: bool = False) -> tuple[Task, ...]:
-        """Different tasks of a mode to try once more, those of uncertain outcome first of all.
+        """Draw different tasks of a mode to solve again, with more weight on uncertain ones.
 
         Uncertain by their pass rate, or (`by_confidence`) by the last forecast of it.
         """
@@ -161,7 +161,7 @@ class TaskBuffer:
         return self._seeds
 
     def rollouts_by_length(self, since: int) -> dict[tuple[str, int], tuple[int, int]]:
-        """(correct, attempts) by (mode, steps of the program), over the groups of step `since` and later."""
+        """Return (correct, all) rollouts by (mode, program length), over the groups of step `since` and later."""
         query = (
             "SELECT mode, steps, sum(estimates.correct) AS correct, sum(estimates.attempts) AS attempts "
             "FROM estimates JOIN tasks ON tasks.id = estimates.task WHERE estimates.step >= ? GROUP BY mode, steps"
@@ -171,7 +171,7 @@ class TaskBuffer:
     # What a step leaves.
 
     def record_step(self, step: int, results: Sequence[TaskResult]) -> None:
-        """Take in a step's new tasks and pass rates, and let go of what no longer fits: all of it or nothing."""
+        """Add the new tasks and pass rates of a step and evict tasks over the size, in one transaction."""
         last = self.last_step
         if last is not None and step <= last:
             raise RunError(f"{self._path} holds step {last} already: to play step {step} again, restore the checkpoint before it.")
@@ -185,7 +185,7 @@ class TaskBuffer:
         self._pool = None
 
     def pass_rate(self, key: str) -> float | None:
-        """The pooled estimate; None for a task that was never tried or is not here."""
+        """Return the discounted pass rate of a task; None if it was never solved or is not in the buffer."""
         return self._value("SELECT correct / attempts FROM tasks WHERE key = ? AND attempts > 0", key)
 
     def _add(self, step: int, task: Task) -> bool:
@@ -241,7 +241,7 @@ class TaskBuffer:
     # Snapshots.
 
     def snapshot_to(self, path: Path) -> None:
-        """A copy of this moment as one file. `path` must not exist."""
+        """Write a copy of the present state as one file. `path` must not exist."""
         if path.exists():
             raise RunError(f"{path} exists already; a snapshot is a file of its own.")
         with guarded(path):
@@ -284,12 +284,12 @@ class TaskBuffer:
 
 
 def _pass_rates(rows: Sequence[sqlite3.Row]) -> NDArray[np.float64]:
-    """NaN where a task was never tried."""
+    """Pass rates; NaN for a task that was never solved."""
     return np.array([row["correct"] / row["attempts"] if row["attempts"] else np.nan for row in rows], dtype=np.float64)
 
 
 def _forecasts(rows: Sequence[sqlite3.Row]) -> NDArray[np.float64]:
-    """NaN where nothing was forecast."""
+    """Forecasts; NaN for a task without one."""
     return np.array([np.nan if row["c0"] is None else row["c0"] for row in rows], dtype=np.float64)
 
 

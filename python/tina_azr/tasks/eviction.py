@@ -25,7 +25,7 @@ def choose_evicted(candidates: Sequence[Candidate], *, size: int, step: int) -> 
     """Ids to drop so that `size` tasks stay; the original kept the oldest and froze (it never let a new task in).
 
     A task is worth 4 p (1 - p) for its pass rate (untried ones count as p = 1/2), up to 1 for being new, and 1/k for being the k-th
-    best of its structure. Those of the current step stay, unless they alone are too many.
+    best of its structure. Those of the current step stay, unless there are too many of them.
     """
     surplus = len(candidates) - size
     if surplus <= 0:

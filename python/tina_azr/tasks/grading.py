@@ -11,7 +11,7 @@ LONGEST_ANSWER = 65_536
 
 
 def grade(executor: Executor, groups: Sequence[tuple[Task, Sequence[str | None]]]) -> list[list[Verdict]]:
-    """For each (task, answers) the verdicts, in order. An answer is the text after the thought; None if there was none."""
+    """Return the verdicts of each (task, answers), in order. An answer is the text after the reasoning; None if there was none."""
     parsed = [[_parse(task, answer) for answer in answers] for task, answers in groups]
     by_mode: dict[str, dict[tuple[str, str], Task]] = {}
     for (task, _), texts in zip(groups, parsed, strict=True):

@@ -1,4 +1,4 @@
-"""The frozen evaluation set: tasks that no proposal and no training example may be."""
+"""Frozen held-out set: tasks that no proposal and no training example may be."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,17 +28,17 @@ def load_heldout_sets(config: Config) -> tuple[tuple[HeldoutTask, ...], frozense
 
 
 def load_heldout(path: Path) -> tuple[HeldoutTask, ...]:
-    """Read a held-out file: one task a line. Keys are computed anew, so that they are this version's. Raises ConfigError."""
+    """Read a held-out file: one task a line. Keys are computed again, so that they are those of this version. Raises ConfigError."""
     return read_jsonl(path, _with_key)
 
 
 def heldout_keys(*sets: Iterable[HeldoutTask]) -> frozenset[str]:
-    """Keys to exclude from every proposal."""
+    """Return the keys that no proposal may have."""
     return frozenset(held_out.task.key for one in sets for held_out in one)
 
 
 def take_per_cell(tasks: Sequence[HeldoutTask], count: int) -> tuple[HeldoutTask, ...]:
-    """The first `count` tasks of every mode and stratum, in the order of the set."""
+    """Return the first `count` tasks of every mode and program length, in the order of the set."""
     taken: Counter[tuple[str, int]] = Counter()
     kept = []
     for held_out in tasks:

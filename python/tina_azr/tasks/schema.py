@@ -4,9 +4,9 @@ Written in one transaction a step:
 
 - `tasks`: what is remembered in full. `id` grows with arrival; `key` identifies (see `identity`); `visible` and `hidden` are JSON
   lists of [input, output]; `step` is the step of self-play that brought it; `image` is the digest of the sandbox images that
-  validated it; `correct` and `attempts` are discounted counts whose ratio is the pass rate; `tried` counts all attempts ever; `c0` is
+  validated it; `correct` and `attempts` are discounted counts whose ratio is the pass rate; `tried` counts all rollouts ever; `c0` is
   the last forecast of the pass rate.
-- `estimates`: one row for every group of attempts at a task: `step`, `correct`, `attempts`, mean `think_tokens`, the forecasts `c0`
+- `estimates`: one row for every group of rollouts of a task: `step`, `correct`, `attempts`, mean `think_tokens`, the forecasts `c0`
   (before) and `cE` (after, mean), and `forecast`, JSON with `plan` and `budget`. Null without heads. Goes when the task is evicted.
 - `known`: every key that was ever taken in, with `mode` and `structure`, in order of `arrival` (null for seeds). Never shrinks:
   what was evicted is still no new task.
@@ -91,7 +91,7 @@ STORED_COLUMNS = (*TASK_COLUMNS, "id", "step", "image", "correct", "attempts", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """One group of attempts at a task."""
+    """Result of one group of rollouts of a task."""
 
     step: int
     correct: int
@@ -100,7 +100,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTask:
-    """A task with what a run has found out about it."""
+    """Task with its results in a run."""
 
     task: Task
     id: int
@@ -110,9 +110,9 @@ class StoredTask:
     image: str
     """Digest of the sandbox images that validated it."""
     pass_rate: float | None
-    """Mean over its groups of attempts, a new group counting twice as much as the one before; None if it was never tried."""
+    """Mean over its groups of rollouts, in which a new group counts twice as much as the one before; None if it was never solved."""
     tried: int
-    """Attempts in all."""
+    """Rollouts in all."""
     estimates: tuple[Estimate, ...] = ()
     """Every group, oldest first."""
 

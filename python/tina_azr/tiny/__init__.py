@@ -1,1 +1,1 @@
-"""How the embedded model is made: a program generator, execution traces as thoughts, a warm start. Independent of self-play."""
+"""Recipe of the embedded model: a program generator, execution traces as reasoning, a warm start. Independent of self-play."""

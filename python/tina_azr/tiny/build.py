@@ -30,7 +30,7 @@ class BuildFolders:
     """Where a build works and where its results go."""
 
     work: Path
-    """States and logs of the stages: delete it to begin anew."""
+    """States and logs of the stages: delete it to start again."""
     out: Path
     """Holds `tiny/` and `tiny-warm/` at the end."""
 

@@ -1,4 +1,4 @@
-"""What the embedded model can do, measured, and its model card written from the figures alone."""
+"""Measurement of the embedded model, and its model card written from the figures."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Supervised examples of the warm start: prompts in the compact words, answers in their blocks, traces as thoughts."""
+"""Supervised examples of the warm start: prompts in the compact words, answers in their blocks, traces as reasoning."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -39,7 +39,7 @@ class SupervisedExample:
     prompt: str
     """The user's message; the chat template puts the rest around it."""
     completion: str
-    """From the first token of the thought up to, not including, `<|im_end|>`."""
+    """From the first token of the reasoning up to, not including, `<|im_end|>`."""
     kind: str
     mode: str
 
@@ -105,14 +105,14 @@ def vague(random: Random, program: Program) -> str:
 
 
 def completion(reasoning: str, answer: str) -> str:
-    """A thought and an answer in the shape of Qwen3-Thinking's completions."""
+    """Return reasoning and answer in the form of Qwen3-Thinking's completions."""
     return f"{reasoning}\n</think>\n\n{answer.rstrip(chr(10))}"
 
 
 def solver_example(mode: str, worked: Worked, message: str, *, skip_steps: bool = False) -> SupervisedExample:
-    """A solved task; with `skip_steps` the thought is only its end, so that a full one is a choice to discover.
+    """Return a solved task; with `skip_steps` the reasoning is only its end, so that full reasoning remains to be discovered.
 
-    Induction is never shortened: its thought is the list of operations, and shortening it damaged the base (see the model card).
+    Induction is never shortened: its reasoning is the list of operations, and shortening it damaged the base (see the model card).
     """
     task = worked.task(mode, message)
     trace = worked.traces[0]

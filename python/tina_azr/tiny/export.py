@@ -18,7 +18,7 @@ def export_model(weights: Path, tokenizer: Path, folder: Path, *, name: str) -> 
     model.generation_config.do_sample = True
     model.generation_config.temperature = 1.0
     model.save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)  # written for its owner alone, but it goes into a wheel
+    (folder / "model.safetensors").chmod(0o644)  # written only for its owner, but it goes into a wheel
     save_vocabulary(Tokenizer.from_file(str(tokenizer)), folder)
     facts = {"name": name, "prompts": "compact", "closing_text": "\n</think>\n\n"}
     (folder / "tina.json").write_text(json.dumps(facts, indent=2) + "\n")

@@ -23,7 +23,7 @@ SHAPE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stretch of supervised training."""
+    """One stage of supervised training."""
 
     tokens: int
     """Prompt and completion tokens to see."""
@@ -33,7 +33,7 @@ class Stage:
     decay_share: float
     """Last share of the tokens, over which the rate falls to `final_lr_share`."""
     skip_share: float
-    """Share of deduction and abduction examples whose thought skips all but its end."""
+    """Share of deduction and abduction examples whose reasoning skips all but its end."""
     seed: int
     final_lr_share: float = 0.02
 

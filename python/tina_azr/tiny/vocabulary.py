@@ -28,7 +28,7 @@ CHAT_TEMPLATE = """\
     {{- '<|im_start|>assistant\\n<think>\\n' }}
 {%- endif %}
 """
-"""Qwen3-Thinking-2507's shape: the prompt opens the thought, thoughts of earlier turns are dropped."""
+"""Qwen3-Thinking-2507's shape: the prompt opens the reasoning, reasoning of earlier turns is dropped."""
 
 
 def render_prompt(user: str) -> str:

@@ -48,7 +48,7 @@ def assemble(config: Config, run: RunFolder, checkpoint: Checkpoint | None) -> P
         dtype=config.model.dtype,
         style=prompt_style(config.model),
     )
-    # The engine first: it lays the weights out anew, and the learner is to hold what it decodes with.
+    # The engine first: it moves the weights into fused storage, and the learner must hold that storage.
     heads = HeadLearner(policy, config) if config.introspection.heads else None
     engine = DecodeEngine(policy, slots=config.selfplay.slots, taps=heads.taps if heads else ())
     executor = open_sandbox(config.sandbox)

@@ -224,7 +224,7 @@ class Learner:
 
 @contextmanager
 def _recomputing(module: Qwen3ForCausalLM) -> Iterator[None]:
-    """Forward passes inside keep each layer's input alone."""
+    """Keep only each layer's input in forward passes inside (gradient checkpointing)."""
     # The old name warns in transformers that know the new one.
     getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)()
     try:

@@ -55,7 +55,7 @@ class TaskMode(Protocol):
         ...
 
     def parse_proposal(self, answer: str, references: Sequence[Reference]) -> Proposal:
-        """What a proposer's answer (the text after its thought) says. Raises TaskRejected."""
+        """Parse a proposer's answer (the text after its reasoning). Raises TaskRejected."""
         ...
 
     def parse_answer(self, answer: str) -> str:

@@ -40,19 +40,19 @@ class Predictions:
     """Predictions of one set of heads, with the labels that they are scored against."""
 
     c0: ConfidenceLabels
-    """A label for each task: the share of its rollouts that are right."""
+    """A label for each task: its pass rate."""
     cE: ConfidenceLabels
-    """A label for each rollout whose thought closed."""
+    """A label for each rollout whose reasoning closed."""
     forecasts: Mapping[float, Floats]
-    """Think tokens by quantile, for each right rollout that closed by itself."""
+    """Reasoning tokens by quantile, for each correct rollout that closed by itself."""
     used_N: Floats
-    """Think tokens that it took."""
+    """Reasoning tokens that it took."""
     used_group_N: NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """What a calibration belongs to."""
+    """Digests of the files that a calibration belongs to."""
 
     policy: str
     heads: str
@@ -138,7 +138,7 @@ def predictions_of(introspector: Introspector, groups: Sequence[RolloutGroup]) -
 def fit_calibration(
     predicted: Predictions, *, method: Method, digests: Digests, today: date, seed: int = 0, draws: int = 1_000
 ) -> Calibration:
-    """Maps of both confidences and factors of the budget. Raises ScoreError where there are too few labels, or of one kind."""
+    """Fit the maps of both confidences and the factors of the budget. Raises ScoreError for too few labels, or labels of one kind."""
     return Calibration(
         date=today,
         c0=fit_confidence(predicted.c0, method=method, seed=seed, draws=draws),
@@ -151,7 +151,7 @@ def fit_calibration(
 
 
 def cross_fitted(predicted: Predictions, calibration: Calibration, *, method: Method, seed: int = 0) -> Predictions:
-    """What the calibrated heads say of the labels that `calibration` was fitted to: each label by a fit without its program."""
+    """Return calibrated predictions of the labels that `calibration` was fitted to: each by a fit without its program."""
 
     def confidence(labels: ConfidenceLabels, fitted: ConfidenceCalibration) -> ConfidenceLabels:
         return replace(labels, p_N=cross_fitted_confidence(labels, method=method, modes=fitted.by_mode, seed=seed))
@@ -168,7 +168,7 @@ def cross_fitted(predicted: Predictions, calibration: Calibration, *, method: Me
 
 
 def scores_of(predicted: Predictions, *, seed: int = 0, draws: int = 1_000) -> dict[str, Interval]:
-    """Every figure that is claimed of heads, with a 95 % bootstrap interval that draws programs whole.
+    """Return every score of the heads, with a 95 % bootstrap interval that resamples whole programs.
 
     `c0_*`, `cE_*`: AUROC, ECE (15 bins of equal mass), Brier. `spearman`: predicted median against used think tokens of right
     answers. `coverage_*`: share of those within the quantile. nan where the labels do not decide a score; raises ScoreError where no

@@ -1,4 +1,4 @@
-"""One picture of a calibration: what the forecasts claim against what came true, before and after. Axis: `_N` labels.
+"""Plot of a calibration: forecasts against outcomes, before and after. Axis: `_N` labels.
 
 Made without pyplot: no global state, no window system, the Agg canvas.
 """
@@ -42,7 +42,7 @@ class ConfidenceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """The budget forecast on correct thoughts."""
+    """Budget forecasts of correct rollouts."""
 
     before: Mapping[float, Floats]
     """Think tokens by quantile, as the head says."""
@@ -81,7 +81,7 @@ def _reliability(axis: Axes, view: ConfidenceView, title: str, seed: int) -> Non
             low, high = [o.low for o in outcome], [o.high for o in outcome]
             axis.fill_between(forecast, low, high, color=color, alpha=0.18, lw=0)
         axis.plot(forecast, [o.value for o in outcome], color=color, marker="o", ms=4, clip_on=False, zorder=3, label=label)
-    # How often each confidence is claimed, as low bars along the foot: a calibrated head that always says the same is of no use.
+    # Low bars along the foot show how often each confidence is predicted: a calibrated head that is always equally sure is of no use.
     share, edges = np.histogram(view.after_N, bins=25, range=(0, 1))
     axis.bar(edges[:-1], 0.16 * share / share.max(), width=0.04, align="edge", color=_AFTER, alpha=0.22, lw=0, zorder=0)
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share correct")
@@ -149,7 +149,7 @@ def _coverage(axis: Axes, view: BudgetView, seed: int) -> None:
         axis.plot([place - 0.44, place + 0.44], [quantile, quantile], color=_INK, lw=1.4, ls=(0, (4, 3)))
     axis.plot([], [], color=_INK, lw=1.4, ls=(0, (4, 3)), label="promised")
     axis.set_xticks(place_Q, [_percent(q) for q in quantiles])
-    axis.set(ylim=(0, 1.12), yticks=np.linspace(0, 1, 6), xlabel="quantile", ylabel="share of correct thoughts within the forecast")
+    axis.set(ylim=(0, 1.12), yticks=np.linspace(0, 1, 6), xlabel="quantile", ylabel="share of correct rollouts within the forecast")
     axis.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axis.grid(visible=False, axis="x")
     axis.set_title("Coverage of budget quantiles (95% intervals)")

@@ -205,20 +205,20 @@ def _check_enough(tasks: int, options: CalibrationOptions) -> None:
 def _split(
     run: RunFolder, config: Config, policy: Policy, validator: Validator, options: CalibrationOptions
 ) -> tuple[list[Task], list[Task], str]:
-    """Tasks kept from the heads, up to half of them beyond reach; the others, likewise; and what the first are."""
+    """Return the tasks kept from the heads, up to half of them chained; the other tasks, likewise; and a title for the first."""
     stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
     draw = generator(options.seed, 0, Phase.CHAINED)
     share = config.introspection.calibration_share
     longest = config.tasks.max_prompt_tokens
     chained = chained_tasks(stored, validator, draw, rounds=CHAIN_ROUNDS)
-    beyond = [t for t in chained if len(solver_prompt(policy, t)) <= longest]  # as in self-play
-    back, beyond_back = ([t for t in tasks if is_calibration(t, share)] for tasks in (stored, beyond))
-    half = min(options.most // 2, len(beyond_back), len(back))
-    kept = back[: options.most - half] + [beyond_back[number] for number in draw.permutation(len(beyond_back))[:half]]
+    long = [t for t in chained if len(solver_prompt(policy, t)) <= longest]  # as in self-play
+    back, long_back = ([t for t in tasks if is_calibration(t, share)] for tasks in (stored, long))
+    half = min(options.most // 2, len(long_back), len(back))
+    kept = back[: options.most - half] + [long_back[number] for number in draw.permutation(len(long_back))[:half]]
     others = [t for t in stored if not is_calibration(t, share)]
-    further = [t for t in beyond if not is_calibration(t, share)]
+    further = [t for t in long if not is_calibration(t, share)]
     others += [further[number] for number in draw.permutation(len(further))[: len(others) // 2]]
-    return kept, others, f"unseen tasks of the run, {half} of them beyond reach"
+    return kept, others, f"unseen tasks of the run, {half} of them chained"
 
 
 def _heads(folder: Path) -> dict[str, AnyHeads]:
@@ -238,7 +238,7 @@ def _fit(
     held: Sequence[RolloutGroup] | None,
     options: CalibrationOptions,
 ) -> list[_Fitted]:
-    """For each form of heads, the acting ones first."""
+    """Return the results of each form of heads, the primary one first."""
     found = []
     for name, one in heads.items():
         raw = predictions_of(Introspector(one), own)

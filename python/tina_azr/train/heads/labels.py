@@ -1,4 +1,4 @@
-"""Labels for the heads: what the sandbox said of a step's rollouts, beside the states that were read before it was known.
+"""Labels of the heads: verdicts on a step's rollouts, with the states that were read before the verdicts were known.
 
 A window of the newest steps, as flat arrays, so that a checkpoint can hold it. Axes: `_N` tasks, `_G` rollouts of a task, `_L` tapped
 layers, `_H` hidden, `_M` single rollouts.
@@ -21,21 +21,21 @@ from tina_azr.tasks.types import Task, Verdict
 CLOSES = 4
 """Rollouts of a group, at most, whose state at `</think>` is kept: the first ones."""
 NO_LENGTH = -1
-"""In `lengths_NG`: this rollout says nothing about how much thought the task needs."""
+"""In `lengths_NG`: the rollout does not show how much reasoning the task needs."""
 
 
 def program_digest(task: Task) -> str:
-    """What must not stand on both sides of a split: the canonical program. Most of the programs of a run come back with other inputs."""
+    """Return the digest that must not be on both sides of a split: of the canonical program. Programs recur with other inputs."""
     return program_structure(task.program, mask_constants=False)
 
 
 def is_calibration(task: Task, share: float) -> bool:
-    """Whether the task is kept from the heads. By hash of the program, whatever its mode and inputs: the same in every run."""
+    """Return whether the task is kept from the heads: by hash of the program, so the same in every run."""
     return int(program_digest(task)[:8], 16) < share * 2**32
 
 
 def fold_of(task: Task) -> int:
-    """Which of two cross-fitted heads may learn from the task: 0 or 1. By hash of the program as well."""
+    """Return which of the two cross-fitted heads may learn from the task, 0 or 1: by hash of the program."""
     return int(program_digest(task)[8:16], 16) & 1
 
 
@@ -48,9 +48,9 @@ class HeadLabels:
     fold_N: NDArray[np.int64]
     pass_rate_N: NDArray[np.float32]
     lengths_NG: NDArray[np.int64]
-    """Think tokens of right answers; `NO_LENGTH` for wrong ones."""
+    """Reasoning tokens of correct answers; `NO_LENGTH` for wrong ones."""
     censored_NG: NDArray[np.bool_]
-    """The thought was closed by force or not at all: it needs at least this length."""
+    """The reasoning was closed by force or not at all: the task needs at least this length."""
     plan_NP: NDArray[np.float32]
     """Target; all zero where the plan was not probed."""
     close_step_M: NDArray[np.int64]

@@ -1,7 +1,7 @@
 """On-policy training of the heads, beside the policy's and apart from it: states come in detached, so no gradient crosses either way.
 
-All configured forms learn from the same labels; the first acts. With `calibration_surprise`, two further heads learn from one half of
-the tasks each and forecast the other half. Everything drawn here is drawn from (seed, step): a resumed run learns the same.
+All configured forms learn from the same labels; the first is the primary one. With `calibration_surprise`, two further heads learn from
+one half of the tasks each and forecast the other half. Everything drawn here is drawn from (seed, step): a resumed run learns the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from tina_azr.train.heads.labels import HeadLabels, fold_of, is_calibration
 from tina_azr.train.heads.losses import budget_loss, confidence_loss, plan_loss
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each weight. The count too: what reads `</think>` makes no step where no thought closed."""
+"""AdamW's state of each weight. The count as well: the part that reads `</think>` takes no step if no reasoning closed."""
 _FOLDS = ("fold0", "fold1")
 
 
@@ -58,7 +58,7 @@ RECIPE = HeadRecipe()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadReport:
-    """What the acting heads' update did: mean losses over its minibatches; and what they had learned from."""
+    """Update of the primary heads: mean losses over its minibatches, and the labels so far."""
 
     labels: int = 0
     """Prompts with outcomes so far."""
@@ -74,7 +74,7 @@ class _Fitted:
     def __init__(self, heads: AnyHeads, recipe: HeadRecipe) -> None:
         self.heads = heads
         self.averaged: AnyHeads = deepcopy(heads).requires_grad_(False)
-        """What acts: single minibatches move quantiles by whole tokens."""
+        """Weights that predict: single minibatches move quantiles by whole tokens."""
         self._averaging = recipe.averaging
         self.optimizer = torch.optim.AdamW(heads.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
@@ -141,7 +141,7 @@ class HeadLearner:
 
     @property
     def heads(self) -> dict[str, AnyHeads]:
-        """By form; the first one acts. The cross-fitted ones are not among them."""
+        """By form; the first is the primary one. The cross-fitted heads are not among them."""
         return {name: self._fitted[name].averaged for name in self._config.introspection.heads}
 
     @property
@@ -182,7 +182,7 @@ class HeadLearner:
             many = len(self._labels.close_step_M)
             closes = draw.integers(many, size=recipe.batch_size) if many else np.empty(0, dtype=np.int64)
             for name, fitted in self._fitted.items():
-                if name in _FOLDS:  # asked for c0 alone, so closes would be learned from for nothing
+                if name in _FOLDS:  # only its confidence before reasoning is used
                     own = tasks[self._labels.fold_N[tasks] == _FOLDS.index(name)]
                     if len(own):
                         fitted.step(self._labels, own, closes[:0])

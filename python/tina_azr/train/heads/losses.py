@@ -15,7 +15,7 @@ def confidence_loss(logits_N: Tensor, rates_N: Tensor) -> Tensor:
 def budget_loss(log_quantiles_NQ: Tensor, lengths_NG: Tensor, censored_NG: Tensor) -> Tensor:
     """Pinball loss of log(1 + think tokens) (Koenker and Bassett, 1978), mean over labels and quantiles.
 
-    Right answers with a thought that closed by itself count in full. A censored thought needs at least its length: it pulls up the
+    Correct answers whose reasoning closed by itself count in full. Censored reasoning needs at least its length: it pulls up the
     quantiles that are below it and says nothing of the others. Wrong answers say nothing (that is what confidence is for).
     `lengths_NG` is negative where there is no label. 0 if there is none at all.
     """

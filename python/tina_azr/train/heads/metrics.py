@@ -1,4 +1,4 @@
-"""How the acting heads' forecasts of one step fared, in numbers. They were made before the step's outcomes, so nothing here is fitted."""
+"""Scores of the primary heads' forecasts of one step. They were made before the step's outcomes, so nothing here is fitted."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from tina_azr.train.heads.learner import HeadReport
 
 
 def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[str, float | None] | None:
-    """Numbers by name; None for a run without heads, None as a value where the step has nothing to say.
+    """Return scores by name; None for a run without heads, and None for a score that the step does not decide.
 
-    `c0`, `cE`, `budget`: mean forecasts, beside `accuracy` and `used` (think tokens of right answers). `*_brier`, `*_auroc`: against
+    `c0`, `cE`, `budget`: mean forecasts, next to `accuracy` and `used` (reasoning tokens of correct answers). `*_brier`, `*_auroc`: against
     the step's outcomes. `coverage_50`, `_80`, `_95`: share of right answers within that quantile. `plan_*`: mean probabilities;
-    `stop_right`: of the probed tasks, the share for which thinking was not needed. `surprise`: mean of what it added to a proposal.
+    `stop_right`: of the probed tasks, the share for which thinking was not needed. `surprise`: mean introspection bonus of a proposal.
     `labels`, `*_loss`: of the heads' update.
     """
     if report is None:
@@ -53,7 +53,7 @@ def introspection_metrics(episode: Episode, report: HeadReport | None) -> dict[s
 
 
 def _lengths(groups: Sequence[RolloutGroup]) -> dict[str, float | None]:
-    """Used think tokens of right answers beside what was forecast of them. Under a predicted wall none is longer, so those do not count."""
+    """Compare the reasoning tokens of correct answers with their forecasts. Groups under a predicted limit do not count: it cuts them."""
     pairs = [
         (group.forecast.budget_quantiles, rollout.completion.think_tokens)
         for group in groups
