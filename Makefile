@@ -14,8 +14,8 @@ BUILD_INPUTS := pyproject.toml $(wildcard Cargo.toml Cargo.lock) \
 	$(shell find crates rust -type f -not -path '*/target/*' -not -path 'crates/sandbox/fuzz/*' -not -name '*.md' 2>/dev/null)
 LINT := $(LINT_VENV)/bin/python
 LINT_INSTALLED := $(LINT_VENV)/.installed
-# A file whose tests share a server or a browser runs in one process. Files start in the order of `testpaths`: short tests come last.
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+# Tests start in the order of `testpaths`, so the short ones come last and no process waits long for another.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --no-loadscope-reorder
 PEERS ?= $(sort $(notdir $(patsubst %/requirements.txt,%,$(wildcard tests/peers/*/requirements.txt))))
 FUZZ := crates/sandbox/fuzz
 FUZZ_TARGETS ?= $(sort $(notdir $(basename $(wildcard $(FUZZ)/fuzz_targets/*.rs))))
