@@ -39,7 +39,7 @@ help: ## list the targets
 train: $(INSTALLED) ## install if needed, then train the embedded model by self-play: 15 minutes on two cores
 	$(BIN)/tina-azr train $(ARGS)
 
-check: ruff types ## two minutes on a built tree: ruff, mypy in strict mode, tests that are not slow
+check: ruff types ## under two minutes on a built tree and two free cores: ruff, mypy in strict mode, tests that are not slow
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test: lint test-rust test-python ## install if needed, then every check: what CI runs
