@@ -3,19 +3,28 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LINT_VENV ?= .venv-lint
+PEER_VENVS ?= .venv-peers
 ARGS ?=
+JOBS ?= auto
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.tina-azr-installed
 BUILD_INPUTS := pyproject.toml $(wildcard Cargo.toml Cargo.lock) \
 	$(shell find crates rust -type f -not -path '*/target/*' -not -path 'crates/sandbox/fuzz/*' -not -name '*.md' 2>/dev/null)
+LINT := $(LINT_VENV)/bin/python
+LINT_INSTALLED := $(LINT_VENV)/.installed
+# Tests start in the order of `testpaths`, so the short ones come last and no process waits long for another.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --no-loadscope-reorder
+PEERS ?= $(sort $(notdir $(patsubst %/requirements.txt,%,$(wildcard tests/peers/*/requirements.txt))))
+PRESETS := python/tina_azr/config/preset_files
 FUZZ := crates/sandbox/fuzz
 FUZZ_TARGETS ?= $(sort $(notdir $(basename $(wildcard $(FUZZ)/fuzz_targets/*.rs))))
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help train test venv native lint lint-python lint-rust lint-fuzz test-rust test-python fuzz format configs
+.PHONY: help train check test venv native lint lint-python ruff types rustfmt lint-rust lint-fuzz test-rust test-python peers fuzz format configs
 
 help: ## list the targets
 	@echo "Targets:"
@@ -23,11 +32,16 @@ help: ## list the targets
 	@echo "Variables:"
 	@echo "  ARGS=...      arguments for tina-azr train, or for pytest in test-python"
 	@echo "  FUZZ_SECONDS=... for each fuzz target (now $(FUZZ_SECONDS)); FUZZ_TARGETS=... which (now $(FUZZ_TARGETS))"
+	@echo "  JOBS=...      processes that pytest runs tests in (now $(JOBS): one a core, at most 8); 0 runs them in one, for a debugger"
+	@echo "  PEERS=...     products that \`make peers\` tests against (now $(PEERS))"
 	@echo "  PYTHON=...    interpreter that the environment is made with; if it has torch, that torch is used"
 	@echo "  VENV=...      environment to install into (now $(VENV)); an existing one is used as it is"
 
 train: $(INSTALLED) ## install if needed, then train the embedded model by self-play: 15 minutes on two cores
 	$(BIN)/tina-azr train $(ARGS)
+
+check: ruff types ## under two minutes on a built tree and two free cores: ruff, mypy in strict mode, tests that are not slow
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test: lint test-rust test-python ## install if needed, then every check: what CI runs
 
@@ -35,15 +49,23 @@ venv: $(BIN)/python ## make the virtual environment, with pip and nothing else i
 
 native: $(INSTALLED) ## build and install, if pyproject.toml or a Rust source has changed
 
-lint: lint-python lint-rust ## formatting, lints and types, Python and Rust
+lint: ruff rustfmt types lint-rust ## formatting, lints and types, Python and Rust
 
-lint-python: $(INSTALLED) ## ruff and mypy
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
+# Nothing is built: torch and the other large packages are absent, and mypy takes their types for Any. `make types` checks the rest.
+lint-python: ruff ## ruff, and mypy without the types of torch: needs no build
+	$(LINT) -m mypy --config-file .ci/mypy-without-torch.ini
+
+ruff: $(LINT_INSTALLED) ## ruff: lint and format
+	$(LINT) -m ruff check .
+	$(LINT) -m ruff format --check .
+
+types: $(INSTALLED) ## mypy in strict mode, with the types of all installed packages
 	$(BIN)/python -m mypy
 
-lint-rust: $(INSTALLED) ## rustfmt and clippy
+rustfmt: ## rustfmt: needs no build
 	cargo fmt --all --check
+
+lint-rust: $(INSTALLED) rustfmt ## rustfmt and clippy
 	PATH="$(abspath $(BIN)):$$PATH" PYO3_PYTHON="$(abspath $(BIN))/python" \
 		cargo clippy --workspace --all-targets --release --locked -- -D warnings
 
@@ -51,8 +73,21 @@ lint-rust: $(INSTALLED) ## rustfmt and clippy
 test-rust: $(INSTALLED) ## cargo test
 	PATH="$(abspath $(BIN)):$$PATH" PYO3_PYTHON="$(abspath $(BIN))/python" cargo test --workspace --release --locked
 
-test-python: $(INSTALLED) ## pytest
-	$(BIN)/python -m pytest $(ARGS)
+test-python: $(INSTALLED) ## pytest, in JOBS processes
+	$(PYTEST) $(ARGS)
+
+# The server comes from $(VENV); the product that it is tested against has an environment of its own, as two products may need two torches.
+peers: $(PEERS:%=peer-%) ## tests against other products (tests/peers), PEERS=name for one: not part of `test`
+
+peer-%: $(PEER_VENVS)/%/.installed $(INSTALLED)
+	TINA_AZR="$(abspath $(BIN))/tina-azr" $(PEER_VENVS)/$*/bin/python -m pytest -c tests/peers/pytest.ini tests/peers/$* $(ARGS)
+
+.PRECIOUS: $(PEER_VENVS)/%/.installed
+$(PEER_VENVS)/%/.installed: tests/peers/%/requirements.txt
+	$(require-python)
+	$(PYTHON) -m venv --clear $(PEER_VENVS)/$*
+	$(PEER_VENVS)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $< pytest pytest-timeout
+	@touch $@
 
 # Needs a C++ compiler, for libFuzzer: not a part of `lint`. With the other crates' target folder most is there already.
 lint-fuzz: ## rustfmt and clippy of the fuzz targets
@@ -75,20 +110,34 @@ fuzz: ## FUZZ_SECONDS of each fuzz target; a fault fails, and its input stays in
 		awk -v target=$$target '/number_of_exec/ { n = $$2 } /average_exec/ { printf "%s: %d runs, %d a second\n", target, n, $$2 }' $$said; \
 	done
 
-format: $(INSTALLED) ## rewrite sources as the formatters want them
-	$(BIN)/python -m ruff check --fix .
-	$(BIN)/python -m ruff format .
+format: $(LINT_INSTALLED) ## rewrite sources as the formatters want them
+	$(LINT) -m ruff check --fix .
+	$(LINT) -m ruff format .
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
 
-configs: $(INSTALLED) ## write configs/tiny_self_play.yaml anew, after a setting has changed
+configs: $(INSTALLED) ## write configs/tiny_self_play.yaml after a setting has changed, and copy configs/ to the presets of the package
 	{ sed '/^$$/q' configs/tiny_self_play.yaml; $(BIN)/tina-azr config show --comments; } > configs/.new
 	mv configs/.new configs/tiny_self_play.yaml
+	for file in configs/*.yaml; do cp $$file $(PRESETS)/$$(basename $$file | tr _ -); done
+
+define require-python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is missing or older than 3.11: give another with PYTHON=/path/to/python3" >&2; exit 1; }
+endef
+
+# `--group` needs pip 25.1, and the pip that Python 3.11 and 3.12 bring is older.
+$(LINT_INSTALLED): pyproject.toml
+	$(require-python)
+	@echo "Installing ruff, mypy and a few packages with types into $(LINT_VENV): once, half a minute."
+	@$(PYTHON) -m venv $(LINT_VENV)
+	@$(LINT) -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(LINT) -m pip install --quiet --group lint
+	@touch $@
 
 # The Linux wheel of torch brings CUDA libraries, 5 GB: where the interpreter has a torch already, the environment sees it.
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is missing or older than 3.11: give another with PYTHON=/path/to/python3" >&2; exit 1; }
+	$(require-python)
 	$(PYTHON) -m venv $$($(PYTHON) -c 'import importlib.util as u; print("--system-site-packages" if u.find_spec("torch") else "")') $(VENV)
 
 # Editable: Python sources are used where they are, so only the build inputs ask for a new install.

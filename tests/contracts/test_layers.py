@@ -1,4 +1,4 @@
-"""The house of docs/architecture.md, read from the imports that are really there."""
+"""Layer rules of docs/architecture.md, checked on the imports of every module."""
 
 import ast
 from collections.abc import Iterator
@@ -49,39 +49,58 @@ def imported_parts(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, rest.partition(".")[0]
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_layers_below_it(path: Path) -> None:
+def forbidden_imports(path: Path) -> list[str]:
+    """Imports of a module that its layer does not allow, one line of text each."""
     own = part_of(path)
-    if own == "__init__":
-        assert list(imported_parts(path)) == []
-        return
-    assert own in RANK, f"{own} has no place in the house: add it to LAYERS and to docs/architecture.md"
-    wrong = [
-        f"{path.name}:{line} imports {other}"
+    if own != "__init__" and own not in RANK:
+        return [f"{path.relative_to(PACKAGE)}: {own} is in no layer (add it to LAYERS and to docs/architecture.md)"]
+    return [
+        f"{path.relative_to(PACKAGE)}:{line} imports {other}"
         for line, other in imported_parts(path)
-        if other != own and RANK.get(other, -1) <= RANK[own]
+        if own == "__init__" or (other != own and RANK.get(other, -1) <= RANK[own])
     ]
-    assert wrong == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_are_absolute(path: Path) -> None:
-    relative = [
-        node.lineno
+def relative_imports(path: Path) -> list[str]:
+    return [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
-    assert relative == []
 
 
-def test_the_rule_would_notice_a_sideways_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = tmp_path / "train" / "trainer.py"
-    module.parent.mkdir()
-    module.write_text("def f():\n    from tina_azr.serve.page import x\n    import tina_azr.tasks.types\n")
+def test_modules_import_only_from_layers_below_them() -> None:
+    offenders = [line for path in modules() for line in forbidden_imports(path)]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_imports_are_absolute() -> None:
+    offenders = [line for path in modules() for line in relative_imports(path)]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_the_rules_notice_what_they_forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {
+        "__init__.py": "from tina_azr.errors import TinaError\n",
+        "train/trainer.py": "def f():\n    from tina_azr.serve.page import x\n    import tina_azr.tasks.types\n",
+        "tasks/types.py": "from . import modes\nfrom tina_azr.train import trainer\n",
+        "attic.py": "",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
     monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path)
-    assert list(imported_parts(module)) == [(2, "serve"), (3, "tasks")]
-    with pytest.raises(AssertionError, match=r"trainer\.py:2 imports serve"):
-        test_a_module_imports_only_from_layers_below_it(module)
+    assert list(imported_parts(tmp_path / "train/trainer.py")) == [(2, "serve"), (3, "tasks")]
+    with pytest.raises(AssertionError) as failure:
+        test_modules_import_only_from_layers_below_them()
+    assert [line.strip() for line in str(failure.value).splitlines()[:4]] == [
+        "__init__.py:1 imports errors",
+        "attic.py: attic is in no layer (add it to LAYERS and to docs/architecture.md)",
+        "tasks/types.py:2 imports train",
+        "train/trainer.py:2 imports serve",
+    ]
+    with pytest.raises(AssertionError, match=r"tasks/types\.py:1"):
+        test_imports_are_absolute()
 
 
 def test_the_layer_picture_of_the_docs_names_every_part() -> None:

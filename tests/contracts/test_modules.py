@@ -1,8 +1,6 @@
-"""Size and names of source files."""
+"""Rules for source files: length, names, and a docstring at the top."""
 
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 CEILING = 400
@@ -20,18 +18,23 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", sources(), ids=relative)
-def test_a_module_can_be_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= CEILING
+def test_sources_of_every_language_are_found() -> None:
+    assert {path.suffix for path in sources()} == {".py", ".rs", ".js", ".css"}
 
 
-@pytest.mark.parametrize("path", sources(), ids=relative)
-def test_a_name_says_what_is_inside(path: Path) -> None:
-    words = {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
-    assert not words & EMPTY_WORDS
+def test_no_module_is_longer_than_the_ceiling() -> None:
+    lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    offenders = [f"{name}: {lines} lines (at most {CEILING})" for name, lines in lengths.items() if lines > CEILING]
+    assert not offenders, "\n".join(offenders)
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if path.suffix == ".py"], ids=relative)
-def test_a_module_opens_with_its_purpose(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert not text or text.startswith(('"""', "#!"))
+def test_no_name_contains_an_empty_word() -> None:
+    words = {path: {word for part in Path(relative(path)).with_suffix("").parts for word in part.split("_")} for path in sources()}
+    offenders = [f"{relative(path)}: {word}" for path, found in words.items() for word in sorted(found & EMPTY_WORDS)]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_every_python_module_opens_with_a_docstring() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in sources() if path.suffix == ".py"}
+    offenders = [relative(path) for path, text in texts.items() if text and not text.startswith(('"""', "#!"))]
+    assert not offenders, "\n".join(offenders)

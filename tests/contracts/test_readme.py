@@ -1,4 +1,4 @@
-"""Every command of the README runs. Those that take minutes or a GPU run in a shorter form, listed here."""
+"""Commands of the README and the docs: each runs. Those that take minutes or a GPU run in a shorter form, listed here."""
 
 import os
 import re
@@ -64,6 +64,7 @@ def test_no_shorter_form_is_left_over() -> None:
     assert set(SHORTER) <= {command for page in PAGES for command in commands(page)}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_500)
 @pytest.mark.parametrize("command", [command for page in PAGES for command in commands(page)])
 def test_a_documented_command_runs(command: str, checkout: Path) -> None:

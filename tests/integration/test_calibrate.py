@@ -177,7 +177,7 @@ def test_a_fit_and_its_report_never_share_the_set(run: Path, tmp_path: Path) -> 
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     config = copy / "config.yaml"
-    config.write_text(config.read_text().replace("which: report", "which: choose"))
+    config.write_text(config.read_text().replace("tasks: report", "tasks: choose"))
     code, output = calibrate(str(copy), "--on", "choose")
     assert code == 2
     assert "--heldout 0" in output

@@ -1,4 +1,4 @@
-"""`tina-azr serve` itself, with the embedded model, and the clients that people have: openai, curl, llm."""
+"""The command `tina-azr serve` with the embedded model, and two clients: openai and curl. Other clients: tests/peers."""
 
 import json
 import os
@@ -159,25 +159,6 @@ def test_curl_gets_an_answer_and_a_stream(command: Command) -> None:
     chunks = [json.loads(block.removeprefix("data: ")) for block in blocks[:-1]]
     text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
     assert text == whole["choices"][0]["message"]["content"]
-
-
-def test_the_llm_command_gets_an_answer(command: Command, tmp_path: Path) -> None:
-    model = f"- model_id: mine\n  model_name: tiny\n  api_base: {command.url}/v1\n  api_key_name: none\n"
-    (tmp_path / "extra-openai-models.yaml").write_text(model)
-    for arguments in ([], ["--no-stream"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "llm", "-m", "mine", "--key", "any", "-o", "temperature", "0", *arguments, QUESTION],
-            env={**os.environ, "LLM_USER_PATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        body = {"messages": [{"role": "user", "content": QUESTION}], "temperature": 0}
-        response = httpx.post(f"{command.url}/v1/chat/completions", json=body, timeout=60)
-        answer = response.json()["choices"][0]["message"]["content"]
-        assert done.stdout.strip() == answer.strip()
 
 
 def test_the_sandbox_behind_the_page_runs_a_program(command: Command) -> None:

@@ -180,6 +180,7 @@ def test_a_loaded_configuration_does_not_change() -> None:
     minutes=st.none() | st.floats(0.001, 1000),
     modes=st.lists(st.text("abcdef", min_size=1), min_size=1, unique=True),
 )
+@pytest.mark.slow
 def test_what_is_written_beside_a_run_reads_back_equal(
     seed: int, lr: float, name: str, minutes: float | None, modes: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -117,6 +117,7 @@ def on_the_host(program: str, call: str) -> tuple[OutcomeKind, str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_programs_that_are_drawn_do_what_they_do_in_cpython(box: Sandbox, seed: int) -> None:
     draw = random.Random(seed)
     jobs = [drawn(draw) for _ in range(500)]

@@ -55,6 +55,7 @@ def test_a_fast_engine_sends_few_chunks_a_second() -> None:
     assert len(texts) <= seconds / SECONDS_BETWEEN_WORDS + 2
 
 
+@pytest.mark.slow
 def test_a_slow_engine_sends_each_token() -> None:
     with running(ScriptedChatEngine(seconds_per_step=2 * SECONDS_BETWEEN_WORDS)) as server:
         texts = chunks_of(server, "answer long", "content", max_tokens=60)
@@ -64,6 +65,7 @@ def test_a_slow_engine_sends_each_token() -> None:
     assert len(texts) > len(words) / 2 > 0
 
 
+@pytest.mark.slow
 def test_the_first_word_does_not_wait_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_thread, "SECONDS_BETWEEN_WORDS", 0.5)  # Long, so that a busy machine does not take it for less.
     with running(ScriptedChatEngine(seconds_per_step=0.02, allow_visible=True)) as server:

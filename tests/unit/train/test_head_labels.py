@@ -98,6 +98,7 @@ def task(program: int, input: str = "1", mode: str = "deduction") -> Task:
     return Task(key=f"{program}{input}{mode}", mode=mode, program=f"def f(x):\n    return x + {program}", input=input, output="1")
 
 
+@pytest.mark.slow
 def test_shares_and_folds_are_drawn_by_hash_alone() -> None:
     tasks = [task(program) for program in range(4_000)]
     assert np.mean([is_calibration(one, 0.1) for one in tasks]) == pytest.approx(0.1, abs=0.02)

@@ -42,6 +42,7 @@ def test_a_censored_thought_pulls_up_what_is_below_it_and_says_nothing_of_the_re
     assert above == 0.0
 
 
+@pytest.mark.slow
 def test_censored_labels_do_not_shrink_the_budget() -> None:
     """Walls at the median: taken at face value, half of the thoughts would look shorter than they need to be."""
     whole = torch.from_numpy(np.random.default_rng(1).lognormal(3.5, 0.7, size=2_000).astype(np.int64))

@@ -60,6 +60,7 @@ def test_every_sampled_tokens_log_probability_is_the_trainers_too(byte_policy: P
 
 
 @pytest.mark.parametrize(("shuffled", "low", "high"), [(False, 0.75, 1.0), (True, 0.0, 0.25)])
+@pytest.mark.slow
 def test_a_toy_reward_is_learned_in_a_few_dozen_steps_and_a_shuffled_one_is_not(
     byte_policy: Policy, shuffled: bool, low: float, high: float
 ) -> None:
