@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer, decoders
 
 from tina_azr.errors import ModelError
 from tina_azr.text.streaming import StreamDecoder, token_bytes
+from tina_azr.text.tags import Ids, last_close
 
 THINK_OPEN, THINK_CLOSE, TURN_END = "<think>", "</think>", "<|im_end|>"
 ROLES = ("system", "user", "assistant")
@@ -142,16 +144,18 @@ class ChatTokenizer:
         """Text of ids, tags left in."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
 
-    def split(self, ids: Sequence[int]) -> ReasoningAndAnswer:
-        """Thought and answer of a completion's ids, which start inside the thought."""
-        kept = list(ids)
-        while kept and kept[-1] in self.stop_ids:
-            kept.pop()
-        if self.think_close_id not in kept:
-            return ReasoningAndAnswer(reasoning=self.decode(kept), answer=None)
-        close = len(kept) - 1 - kept[::-1].index(self.think_close_id)
+    def split(self, ids: Ids | Sequence[int]) -> ReasoningAndAnswer:
+        """Return reasoning and answer of a completion, whose ids start inside the reasoning. An int64 array is read without a copy."""
+        ids_T = np.ascontiguousarray(ids, dtype=np.int64)
+        stop = len(ids_T)
+        while stop and int(ids_T[stop - 1]) in self.stop_ids:
+            stop -= 1
+        close = last_close(ids_T[:stop], self.think_close_id)
+        if close < 0:
+            return ReasoningAndAnswer(reasoning=self.decode(ids_T[:stop].tolist()), answer=None)
         return ReasoningAndAnswer(
-            reasoning=self.decode(kept[:close]).strip("\n"), answer=self.decode(kept[close + 1 :]).strip("\n")
+            reasoning=self.decode(ids_T[:close].tolist()).strip("\n"),
+            answer=self.decode(ids_T[close + 1 : stop].tolist()).strip("\n"),
         )
 
     def _single(self, token: str) -> int:
