@@ -57,14 +57,14 @@ Modulate = Callable[[int, Tensor], Tensor]
 
 
 class ReasoningModulator(Protocol):
-    """May change the residual stream of rows that think (`model/side_adapter`). Asks for a session with taps."""
+    """Changes to the residual stream of rows that are reasoning (`engine.modulation`). It needs a session with taps."""
 
     def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
-        """What each prompt's rows are modulated by, from its tapped states."""
+        """Return the condition [C] of each prompt from tapped states [N, L, H]."""
         ...
 
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
-        """The stream behind a layer; rows that do not think are returned as they came."""
+        """Return the stream [B, H] after a layer. Rows that are not reasoning are unchanged."""
         ...
 
 
