@@ -1,4 +1,4 @@
-"""One update on a GPU with the sizes of a configuration: does it fit, how fast is it, how far is the learner from the sampler.
+"""Measurement of one update on a GPU with the sizes of a configuration: memory, speed, gap between learner and sampler.
 
     python tests/gpu/learning_step.py MODEL CONFIG [--rollouts N] [--tokens T] [--set SECTION.KEY=VALUE ...]
 
@@ -27,7 +27,7 @@ GB = 1e9
 
 
 def main() -> None:
-    """Roll out, learn, roll out."""
+    """Sample rollouts, learn from them, and sample again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("config", type=Path)
