@@ -1,9 +1,9 @@
-"""The decode step and the state machine behind it as one CUDA graph, against the session's eager waves: same ids, tokens a second.
+"""Comparison of a decode step captured as a CUDA graph with the session's eager steps: equal ids, tokens a second.
 
     python tests/gpu/captured_step.py MODEL [--slots S] [--tokens T] [--dtype float32] [--temperature 0]
 
-Each slot completes another prompt, with a wall half-way through its thought. Greedy ids in float32 must be the same. (Drawn ones differ
-in a few places where a model is as undecided as a random one: 150,000 ids of 1e-5 each, and sums that are rounded in another order.)
+Each slot completes another prompt, with a think limit half-way through its reasoning. Greedy ids in float32 must be the same. (Drawn ones
+differ in a few places where a model is as undecided as a random one: 150,000 ids of 1e-5 each, and sums that are rounded in another order.)
 On a machine without a GPU the step is called instead of replayed.
 """
 
@@ -35,13 +35,13 @@ def requests_of(policy: Policy, slots: int, tokens: int, temperature: float) -> 
 
 
 def synchronise() -> None:
-    """A clock that is read before the device is done measures nothing."""
+    """Wait for the device, so that the time can be read."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def captured(step: Callable[[], None]) -> Callable[[], None]:
-    """The step as a graph. It is not run by this: capturing computes nothing."""
+    """Capture the step as a graph. Capturing does not run it."""
     if not torch.cuda.is_available():
         return step
     graph = torch.cuda.CUDAGraph()
@@ -51,7 +51,7 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
 
 
 class FixedSlots:
-    """Requests in a cache of fixed places."""
+    """Requests in a KV cache of fixed shape."""
 
     def __init__(self, policy: Policy, requests: Sequence[RolloutRequest]) -> None:
         weights, device = fuse(policy.module), policy.device
@@ -67,8 +67,8 @@ class FixedSlots:
             device=device,
         )
         self.rotary, self.weights = Rotary(weights, room), weights
-        occupants = [SlotRow(ticket=number, index=0, request=one) for number, one in enumerate(requests)]
-        self.slots.admit(occupants, [one.params.think_limit for one in requests])
+        rows = [SlotRow(ticket=number, index=0, request=one) for number, one in enumerate(requests)]
+        self.slots.admit(rows, [one.params.think_limit for one in requests])
         self.slots.last_ids_B.copy_(torch.tensor([one.prompt_ids[-1] for one in requests]))
         self.cache = SlotCache(weights, self.slots.positions_B, positions=room)
         prefill = Prefill(weights, self.rotary, [one.prompt_ids for one in requests], piece_tokens=8_192)
@@ -77,14 +77,14 @@ class FixedSlots:
         self.cache.load(prefill.cache, range(len(requests)), range(len(requests)))
 
     def step(self) -> None:
-        """One token for every slot."""
+        """Decode one token for every slot."""
         logits, _ = decode_step(self.weights, self.rotary, [self.cache], self.slots.last_ids_B, self.slots.positions_B)
         self.slots.advance(logits)
 
 
 @torch.inference_mode()
 def main() -> None:
-    """Compare them."""
+    """Compare the captured step with the eager session."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--slots", type=int, default=64)
@@ -113,9 +113,11 @@ def main() -> None:
     equal = sum(np.array_equal(one.ids_T, other.ids_T) for one, other in zip(ours, eager, strict=True))
     print(f"{given.slots} slots, {given.dtype}, {policy.device}: {equal} of {given.slots} completions have the same ids")
     print(
-        f"walls: {sum(one.forced_close for one in eager)} forced in waves, {sum(one.forced_close for one in ours)} in fixed slots"
+        f"forced closes: {sum(one.forced_close for one in eager)} in the session, {sum(one.forced_close for one in ours)} in fixed slots"
     )
-    print(f"waves {tokens / eager_seconds:,.0f} tokens a second; fixed slots {sum(len(one.ids_T) for one in ours) / seconds:,.0f}")
+    print(
+        f"session {tokens / eager_seconds:,.0f} tokens a second; fixed slots {sum(len(one.ids_T) for one in ours) / seconds:,.0f}"
+    )
     print(f"a step of fixed slots {1e3 * seconds / given.tokens:.2f} ms")
 
 

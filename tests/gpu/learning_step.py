@@ -1,4 +1,4 @@
-"""One update on a GPU with the sizes of a configuration: does it fit, how fast is it, how far is the learner from the sampler.
+"""Measurement of one update on a GPU with the sizes of a configuration: memory, speed, gap between learner and sampler.
 
     python tests/gpu/learning_step.py MODEL CONFIG [--rollouts N] [--tokens T] [--set SECTION.KEY=VALUE ...]
 
@@ -16,7 +16,7 @@ import torch
 
 from tina_azr.config import load_config
 from tina_azr.model.loading import load_policy
-from tina_azr.model.memory import ModelShape, estimate_memory
+from tina_azr.model.memory import ModelDimensions, estimate_memory
 from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import RolloutRequest, SamplingParams
 from tina_azr.selfplay.types import Rollout
@@ -27,7 +27,7 @@ GB = 1e9
 
 
 def main() -> None:
-    """Roll out, learn, roll out."""
+    """Sample rollouts, learn from them, and sample again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("config", type=Path)
@@ -71,7 +71,7 @@ def main() -> None:
             held = torch.cuda.max_memory_allocated() / GB, torch.cuda.max_memory_reserved() / GB
             print("  most memory: allocated {:.1f} GB, reserved {:.1f} GB".format(*held))
     print(
-        f"  estimated {estimate_memory(ModelShape.of_folder(given.model), config).total / GB:.1f} GB for the configuration's own sizes"
+        f"  estimated {estimate_memory(ModelDimensions.of_folder(given.model), config).total / GB:.1f} GB for the configuration's own sizes"
     )
     after = engine.generate([request])[0].completions_G
     changed = sum(float(one.logprobs_T[0]) != float(other.logprobs_T[0]) for one, other in zip(before, after, strict=True))

@@ -1,4 +1,4 @@
-"""A Qwen3 of a real one's shape and tokenizer with random weights, to measure with where the real weights are not.
+"""Qwen3 model with random weights, and the shape and tokenizer of a real one, for measurements without the real weights.
 
     python tests/gpu/random_qwen3.py QWEN3_FOLDER FOLDER [--layers N] [--dtype bfloat16] [--heads]
 
@@ -19,7 +19,7 @@ from tina_azr.model.taps import default_taps
 
 
 def main() -> None:
-    """Write it."""
+    """Write the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("like", type=Path)
     parser.add_argument("folder", type=Path)

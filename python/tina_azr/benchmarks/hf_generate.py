@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import Completion, CompletionGroup, PromptHook, RolloutRequest, StopCause
+from tina_azr.text.tags import reasoning_length
 
 
 class HFGenerate:
@@ -94,12 +95,12 @@ class HFGenerate:
     def _completion(self, ids: NDArray[np.int64], logprobs: NDArray[np.float32], stop_ids: Sequence[int]) -> Completion:
         stops = np.flatnonzero(np.isin(ids, stop_ids))
         length = int(stops[0]) + 1 if len(stops) else len(ids)
-        closes = np.flatnonzero(ids[:length] == self._policy.tokenizer.think_close_id)
+        kept_T = ids[:length].astype(np.int64)
         return Completion(
-            ids_T=ids[:length].astype(np.int64),
+            ids_T=kept_T,
             logprobs_T=logprobs[:length].astype(np.float32),
             forced_T=np.zeros(length, dtype=np.bool_),
             stop_cause=StopCause.STOP_ID if len(stops) else StopCause.LENGTH,
-            think_tokens=int(closes[0]) if len(closes) else length,
+            think_tokens=reasoning_length(kept_T, self._policy.tokenizer.think_close_id),
             forced_close=False,
         )

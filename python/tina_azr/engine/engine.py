@@ -78,10 +78,6 @@ class IntrospectiveEngine:
         """Side adapters, FiLM and gate that are on; None without any."""
         return self._modulator.modulator if self._modulator is not None else None
 
-    def remove_modulator(self) -> None:
-        """From the next token on, decode with the policy alone."""
-        self._modulator = self._session.modulator = None
-
     # Requests.
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:

@@ -1,4 +1,4 @@
-"""Side adapters, FiLM and gate, fed with what the heads claim: the decode session's `ThoughtModulator`."""
+"""Modulator of the decode session: side adapters, FiLM and gate, conditioned on head outputs."""
 
 from collections.abc import Sequence
 
@@ -15,30 +15,33 @@ from tina_azr.model.loading import Policy
 
 
 class HeadModulator:
-    """Implements `ThoughtModulator`."""
+    """Modulator that is conditioned on head outputs. Implements `ReasoningModulator`."""
 
     def __init__(self, introspector: Introspector, modulator: Modulator, like: Tensor) -> None:
-        """The modulator goes where `like` lies, and computes in its precision."""
+        """Move the modulator to the device and dtype of `like`."""
         self._introspector = introspector
         self._like = like
         self.modulator = modulator.to(like)
 
     @torch.inference_mode()
     def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
-        """Claims of each prompt as numbers [C]."""
+        """Return the condition [C] of each prompt."""
         return list(condition_of(self._introspector.heads.predict(torch.from_numpy(states_NLH))).to(self._like))
 
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
-        """The stream behind a layer; rows that do not think are returned as they came."""
+        """Return the residual stream [B, H] after a layer. Rows that are not reasoning are unchanged."""
         return self.modulator.apply_layer(layer, x_BH, thinking_B, condition_BC)
 
 
 def build_modulator(introspector: Introspector | None, settings: ResolvedSettings, policy: Policy) -> HeadModulator | None:
-    """What the settings switch on, new, hence the identity; None where that is nothing. Raises ConfigError without heads."""
+    """Build the modulators that the settings select; None if they select none.
+
+    They are untrained, so they are the identity. Raises ConfigError for a policy without heads, and for a gate layer that does not exist.
+    """
     if not settings.modulates:
         return None
     if introspector is None:
-        raise ConfigError("side adapters, FiLM and gate read what the heads claim, and this policy has no heads: fit some first")
+        raise ConfigError("side adapters, FiLM and gate read head outputs, but this policy has no heads: fit some first")
     depth = policy.module.config.num_hidden_layers
     if settings.gate_layer is not None and not 0 <= settings.gate_layer < depth:
         raise ConfigError(f"gate_layer is {settings.gate_layer}, the model has the layers 0 to {depth - 1}")

@@ -1,11 +1,13 @@
-"""Metacognitive heads: readers of a policy's hidden states that forecast plan, think tokens and correctness.
+"""Metacognitive heads: small networks on a policy's hidden states that predict plan, think tokens and correctness.
 
-They see detached states of tapped layers (`taps`) and nothing else, so no gradient of theirs can reach the policy, and the policy's
-never reaches them. What they claim is trained by proper scores on what the sandbox says of rollouts (`train/heads`).
+Their only input is detached states of tapped layers (`taps`). So their gradients do not reach the policy, nor the policy's gradients
+them. They are trained with proper scores on the sandbox's verdicts on rollouts (`train/heads`).
 
-Three forms, one interface: `linear` (one layer, no hidden units: the baseline that the others must beat), `tap` (all tapped layers side
-by side through one hidden layer), `linked` (Tina's: one trunk shared by all layers, their outputs pooled by attention or mean, and what
-each layer alone would say as a diagnostic). Axes: `_N` prompts, `_L` tapped layers, `_H` hidden, `_D` head width, `_P` plans,
+There are three forms with one interface. `linear` reads one layer, without hidden units; it is the baseline that the others must beat.
+`tap` reads all tapped layers, concatenated, through one hidden layer. `linked` is Tina's: one trunk shared by all layers, whose outputs an
+aggregator pools (`AGGREGATORS`). It also gives the prediction of each layer on its own, as a diagnostic.
+
+Axes: `_N` prompts, `_L` tapped layers, `_H` hidden, `_D` head width, `_P` plans,
 `_Q` quantiles.
 """
 
@@ -21,68 +23,68 @@ from tina_azr.config import choose
 
 PLANS = 4
 QUANTILES = (0.5, 0.8, 0.95)
-"""Of log(1 + think tokens)."""
+"""Predicted quantiles of log(1 + think tokens)."""
 EXTRAS = 3
-"""Facts about a finished thought beside its states: see `close_extras`."""
+"""Number of inputs about finished reasoning, in addition to its states: see `close_extras`."""
 
 HeadKind = Literal["linear", "tap", "linked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadShape:
-    """What a set of heads is made of; saved with its weights."""
+    """Architecture of a set of heads. It is saved with their weights."""
 
     kind: HeadKind
     taps: tuple[int, ...]
     """Decoder layers, counted from 0."""
     hidden_size: int
     width: int = 128
-    """Hidden units (`tap`, `linked`)."""
+    """Number of hidden units (`tap`, `linked`)."""
     aggregator: str = "attention"
     """Key of `AGGREGATORS`: how `linked` pools layers."""
     experts: int = 1
-    """Sets of output heads that `linked` mixes by a learned selector; 1: no mixture."""
+    """Number of output heads that `linked` mixes by a learned selector; 1: no mixture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadOutputs:
-    """What heads say of N prompts."""
+    """Predictions for N prompts."""
 
     plan_logits_NP: Tensor
     log_quantiles_NQ: Tensor
-    """Of log(1 + think tokens), at `QUANTILES`; rising."""
+    """Quantiles `QUANTILES` of log(1 + think tokens), ascending."""
     c0_logits_N: Tensor
     alpha_NL: Tensor | None = None
-    """Attention over layers, rows sum to 1."""
+    """Attention over layers. Rows sum to 1."""
     plan_logits_NLP: Tensor | None = None
-    """Of each layer alone."""
+    """Plan logits of each layer on its own."""
     experts_NE: Tensor | None = None
-    """Shares of the experts, rows sum to 1."""
+    """Shares of the experts. Rows sum to 1."""
 
 
 class Heads(Protocol):
-    """What all forms offer."""
+    """Interface of all forms."""
 
     shape: HeadShape
 
     def predict(self, states_NLH: Tensor) -> HeadOutputs:
-        """From states at the last prompt token."""
+        """Return predictions from states at the last prompt token."""
         ...
 
     def close_logits(self, states_NLH: Tensor, extras_NX: Tensor) -> Tensor:
-        """Logit [N] that a thought's answer will be correct, from states at its `</think>` and facts about it."""
+        """Return the logit [N] that the answer will be correct, from states at `</think>` and `close_extras`."""
         ...
 
 
 class _Normed(nn.Module):
-    """Layers differ in scale by orders of magnitude; each state is brought to unit RMS before anything reads it."""
+    """Normalisation of each state to unit RMS. Layers differ in scale by orders of magnitude."""
 
     def forward(self, states_NLH: Tensor) -> Tensor:
         return F.rms_norm(states_NLH.float(), (states_NLH.shape[-1],))
 
 
 class _Outputs(nn.Module):
-    """From D features to claims."""
+    """Output layers, from D features to predictions."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -93,18 +95,18 @@ class _Outputs(nn.Module):
             for linear in (self.plan, self.quantiles, self.c0):
                 linear.weight.mul_(0.1)
                 linear.bias.zero_()
-            # Some thirty tokens, and steps of a third upwards: where nothing is known yet.
+            # Before any training: a median of about 30 tokens, and quantiles about a third of a log unit apart.
             self.quantiles.bias.copy_(torch.tensor([3.4, -0.8, -0.8]))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raw = self.quantiles(features)
-        # The first is free, the others are steps upwards: quantiles cannot cross.
+        # The first quantile is free, and the others add positive steps, so quantiles cannot cross.
         rising = torch.cat([raw[..., :1], F.softplus(raw[..., 1:])], dim=-1).cumsum(-1)
         return self.plan(features), rising, self.c0(features)[..., 0]
 
 
 class LinearHeads(nn.Module):
-    """The baseline: one linear map of the deepest tapped layer."""
+    """Linear map of the deepest tapped layer; the baseline."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -123,7 +125,7 @@ class LinearHeads(nn.Module):
 
 
 class TapHeads(nn.Module):
-    """All tapped layers side by side, one hidden layer for what is said before thinking and one for after."""
+    """Heads on all tapped layers, concatenated. One hidden layer serves predictions before reasoning, another those after it."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -150,7 +152,7 @@ class Aggregator:
     """Pooling of `linked` heads over layers."""
 
     modules: Callable[[int], Mapping[str, nn.Module]]
-    """Width D -> its modules by name; the trunk owns them, so the names are part of saved heads."""
+    """Width D -> modules by name. They become children of the trunk, so their names are part of saved heads."""
     pool: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor | None]]
     """Trunk and layer features [N, L, D] -> pooled features [N, D], and attention [N, L] if there is one."""
 
@@ -201,7 +203,7 @@ class _Trunk(nn.Module):
 
 
 class LinkedHeads(nn.Module):
-    """Tina's linked-all-layers form, of whichever layers are tapped."""
+    """Tina's form with linked layers, on any tapped layers."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -249,7 +251,7 @@ FORMS: dict[str, type[LinearHeads] | type[TapHeads] | type[LinkedHeads]] = {
 
 
 def build_heads(shape: HeadShape, *, seed: int) -> LinearHeads | TapHeads | LinkedHeads:
-    """New heads on the CPU, drawn from `seed` without touching torch's own random state."""
+    """Return new heads on the CPU, initialised from `seed`. Torch's global random state is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FORMS[shape.kind](shape)

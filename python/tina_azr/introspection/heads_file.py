@@ -1,6 +1,6 @@
-"""Heads on disk: weights as safetensors, and JSON that says what they are and which policy they were fitted to.
+"""Files of heads: weights as safetensors, and JSON with their shape and the policy that they were fitted to.
 
-They lie in the policy's own folder, so that whoever loads the policy finds them. Digests tell heads of another policy apart.
+They are in the policy's folder, so they are found with the policy. Digests reveal heads of another policy.
 """
 
 import hashlib
@@ -17,42 +17,45 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tina_azr.errors import ModelError
-from tina_azr.introspection.heads import FORMS, HeadShape, LinearHeads, LinkedHeads, TapHeads, build_heads
+from tina_azr.introspection.heads import AGGREGATORS, FORMS, HeadShape, LinearHeads, LinkedHeads, TapHeads, build_heads
 
 FORMAT = 1
 WHOLE = 1 << 22
-"""Modules of at most so many weights (all heads, and small policies) are digested whole."""
+"""Largest number of weights of a module that is digested whole (all heads, and small policies)."""
 PROBED = 4_096
-"""Elements of each tensor that the digest of a larger module looks at."""
+"""Number of elements of each tensor in the digest of a larger module."""
 
 AnyHeads = LinearHeads | TapHeads | LinkedHeads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadFacts:
-    """What is known of a set of heads beside its shape."""
+    """Training facts about a set of heads."""
 
     policy_digest: str
-    """Of the weights that they were last fitted to."""
+    """Digest of the policy weights that they were last fitted to."""
     labels: int
-    """Prompts with outcomes that they have been trained on."""
+    """Number of prompts with outcomes that they have been trained on."""
     step: int
-    """Of the run."""
+    """Training step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHeads:
-    """Heads as they were found."""
+    """Heads that were loaded from a folder."""
 
     heads: AnyHeads
     facts: HeadFacts
     digest: str
-    """Of their weights."""
+    """Digest of their weights."""
 
 
 @torch.no_grad()
 def weights_digest(module: nn.Module) -> str:
-    """Sixteen hex digits from names, shapes and weights. Of a large module, from evenly spaced ones: any training step changes it."""
+    """Return sixteen hex digits from names, shapes and weights.
+
+    Of a large module only evenly spaced weights are read, but any training step changes the digest.
+    """
     digest = hashlib.sha256()
     state = sorted(module.state_dict().items())
     whole = sum(tensor.numel() for _, tensor in state) <= WHOLE
@@ -70,7 +73,7 @@ def _files(folder: Path, name: str | None) -> tuple[Path, Path]:
 
 
 def save_heads(heads: AnyHeads, facts: HeadFacts, folder: Path, *, name: str | None = None) -> None:
-    """Write both files. The heads without a name are those that act."""
+    """Write both files. Heads without a name are the primary heads."""
     weights, path = _files(folder, name)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in heads.state_dict().items()}
     save_file(tensors, weights, metadata={"format": "pt"})
@@ -79,18 +82,18 @@ def save_heads(heads: AnyHeads, facts: HeadFacts, folder: Path, *, name: str | N
 
 
 def save_all_heads(heads: Mapping[str, AnyHeads], facts: HeadFacts, folder: Path) -> None:
-    """Heads by form: the first ones act, the others lie beside them by name."""
+    """Write heads by form. The first are the primary heads, and the others get their form as name."""
     for number, (name, one) in enumerate(heads.items()):
         save_heads(one, facts, folder, name=None if number == 0 else name)
 
 
 def head_names(folder: Path) -> tuple[str, ...]:
-    """Names of the heads beside a policy that were trained for comparison."""
+    """Return the names of the heads in a folder that were trained for comparison."""
     return tuple(sorted(path.name.removeprefix("heads.").removesuffix(".json") for path in folder.glob("heads.*.json")))
 
 
 def load_heads(folder: Path, name: str | None = None) -> StoredHeads | None:
-    """The heads beside a policy; None if there are none. Raises ModelError for files that cannot be used."""
+    """Load the heads in a policy's folder; None if there are none. Raises ModelError for files that cannot be used."""
     weights, path = _files(folder, name)
     if not path.is_file():
         return None
@@ -102,12 +105,14 @@ def load_heads(folder: Path, name: str | None = None) -> StoredHeads | None:
         facts = HeadFacts(policy_digest=document["policy_digest"], labels=document["labels"], step=document["step"])
         if shape.kind not in FORMS:
             raise ModelError(f"{path} names heads of the form `{shape.kind}`; known are {', '.join(FORMS)}")
+        if shape.aggregator not in AGGREGATORS:
+            raise ModelError(f"{path} names the aggregator `{shape.aggregator}`; known are {', '.join(AGGREGATORS)}")
         heads = build_heads(shape, seed=0)
         heads.load_state_dict(load_file(weights))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ModelError):
             raise
-        # Of a mismatch torch lists every tensor.
+        # For a mismatch, torch lists every tensor.
         why = "the weights do not have the shape that the JSON says" if isinstance(error, RuntimeError) else error
         raise ModelError(
             f"the heads in {folder} cannot be used ({why}): remove {path.name} and {weights.name}, or fit them again"

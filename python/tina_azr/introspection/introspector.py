@@ -66,15 +66,15 @@ class Introspector:
         tokens_NQ = predictions.log_quantiles_NQ.clamp(max=LONG_REASONING + 4).expm1().clamp(min=0.0).tolist()
         confidence_N = predictions.c0_logits_N.sigmoid().tolist()
         alpha_NL = predictions.alpha_NL.tolist() if predictions.alpha_NL is not None else [None] * len(confidence_N)
-        layers_NL = (
+        layer_plans_NL = (
             predictions.plan_logits_NLP.argmax(-1).tolist()
             if predictions.plan_logits_NLP is not None
             else [None] * len(confidence_N)
         )
         return [
-            self._forecast(plan_P, tokens_Q, confidence, alpha_L, layers_L, mode)
-            for plan_P, tokens_Q, confidence, alpha_L, layers_L, mode in zip(
-                plans_NP, tokens_NQ, confidence_N, alpha_NL, layers_NL, modes or [None] * len(confidence_N), strict=True
+            self._forecast(plan_P, tokens_Q, confidence, alpha_L, layer_plans_L, mode)
+            for plan_P, tokens_Q, confidence, alpha_L, layer_plans_L, mode in zip(
+                plans_NP, tokens_NQ, confidence_N, alpha_NL, layer_plans_NL, modes or [None] * len(confidence_N), strict=True
             )
         ]
 
@@ -84,7 +84,7 @@ class Introspector:
         tokens_Q: list[float],
         confidence: float,
         alpha_L: list[float] | None,
-        layers_L: list[int] | None,
+        layer_plans_L: list[int] | None,
         mode: str | None,
     ) -> Forecast:
         plan = self.calibration.apply_plan(dict(zip(PLANS, plan_P, strict=True)))
@@ -95,7 +95,7 @@ class Introspector:
             confidence_before=self.calibration.apply_confidence(confidence, mode, moment="c0"),
             alpha_L=tuple(alpha_L) if alpha_L is not None else None,
             layers_L=self.taps,
-            plan_by_layer_L=tuple(PLANS[index] for index in layers_L) if layers_L is not None else None,
+            plan_by_layer_L=tuple(PLANS[index] for index in layer_plans_L) if layer_plans_L is not None else None,
         )
 
     @torch.inference_mode()

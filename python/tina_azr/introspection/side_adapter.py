@@ -1,8 +1,7 @@
-"""What may change a policy's residual stream while it thinks: side adapters, FiLM and a feedback gate, each the identity when new.
+"""Side adapters, FiLM and a feedback gate: Tina's three ways for head outputs to change the residual stream while a policy reasons.
 
-Tina's three ways of letting the heads speak back. All are off by default. Made anew they change no bit of any number (the last map of
-each is zero), nothing of the policy's own weights is touched, and leaving them out again is leaving out an argument.
-Axes: `_B` rows, `_H` hidden, `_C` what the heads claim of a row's prompt, `_R` rank.
+All are off by default, and nothing trains them in this release. At initialisation each is the identity, bit by bit, because its last
+map is zero. The policy's own weights are not touched. Axes: `_B` rows, `_H` hidden, `_C` head outputs for the prompt of a row, `_R` rank.
 """
 
 from collections.abc import Sequence
@@ -16,32 +15,32 @@ from tina_azr.errors import ConfigError
 from tina_azr.introspection.heads import PLANS, QUANTILES, HeadOutputs
 
 CONDITION = PLANS + len(QUANTILES) + 1
-"""Numbers that condition FiLM and gate: plan probabilities, log quantiles, c0."""
+"""Size of the condition of FiLM and gate: plan probabilities, log quantiles, confidence before reasoning."""
 FILM_SCALE = 0.05
-"""Most that FiLM scales or shifts a feature by; Tina's."""
+"""Largest scale and shift of a feature by FiLM; Tina's value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulatorShape:
-    """Which of the three there are, and where."""
+    """Selection of the three modulators, and their layers."""
 
     hidden_size: int
     layers: tuple[int, ...]
-    """Decoder layers, counted from 0, behind which side adapters and FiLM stand."""
+    """Decoder layers, counted from 0, whose output side adapters and FiLM change."""
     rank: int = 0
-    """Of the side adapters; 0: none."""
+    """Rank of the side adapters; 0: none."""
     film: bool = False
     gate_layer: int | None = None
-    """Layer behind which the feedback gate stands; None: no gate."""
+    """Layer whose output the feedback gate scales; None: no gate."""
 
     @property
     def empty(self) -> bool:
-        """There is nothing to apply."""
+        """Whether no modulator is selected."""
         return not self.rank and not self.film and self.gate_layer is None
 
 
 class SideAdapter(nn.Module):
-    """h + U SiLU(V h): low rank, zero at first."""
+    """Low-rank residual map h + U SiLU(V h). U is zero at initialisation."""
 
     def __init__(self, hidden_size: int, rank: int) -> None:
         super().__init__()
@@ -55,7 +54,10 @@ class SideAdapter(nn.Module):
 
 
 class Film(nn.Module):
-    """h * (1 + s tanh(G g)) + s tanh(B g), conditioned on what the heads claim (Perez et al., 2018, with Tina's bound s)."""
+    """Feature-wise scale and shift h * (1 + s tanh(G g)) + s tanh(B g), conditioned on head outputs g (Perez et al., 2018).
+
+    `FILM_SCALE` is the bound s. G and B are zero at initialisation.
+    """
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -68,8 +70,11 @@ class Film(nn.Module):
         return x_BH * (1.0 + scale) + shift
 
 
-class Gate(nn.Module):
-    """h * (1 + tanh(w g)): one number a row, 1 at first (Tina's began at one half, and halved the stream)."""
+class FeedbackGate(nn.Module):
+    """Scale of a whole row, h * (1 + tanh(w g)), conditioned on head outputs g.
+
+    It is 1 at initialisation. Tina's began at one half, and halved the stream.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,33 +87,33 @@ class Gate(nn.Module):
 
 
 class Modulator(nn.Module):
-    """All that is switched on, applied to rows that think and to no others."""
+    """The selected modulators, applied only to rows that are still reasoning."""
 
     def __init__(self, shape: ModulatorShape) -> None:
-        """Raises ConfigError for a shape with nothing in it."""
+        """Build the modulators of a shape. Raises ConfigError for a shape that selects none."""
         super().__init__()
         if shape.empty:
-            raise ConfigError("a modulator of rank 0, without FiLM and without a gate, does nothing: leave it out")
+            raise ConfigError("this modulator has rank 0, no FiLM and no gate, so it does nothing: leave it out")
         self.shape = shape
         layers: Sequence[int] = shape.layers
         self.adapters = nn.ModuleDict({str(k): SideAdapter(shape.hidden_size, shape.rank) for k in layers if shape.rank})
         self.films = nn.ModuleDict({str(k): Film(shape.hidden_size) for k in layers if shape.film})
-        self.gate = Gate() if shape.gate_layer is not None else None
+        self.gate = FeedbackGate() if shape.gate_layer is not None else None
 
     @property
     def modules_on(self) -> int:
-        """How many adapters, FiLMs and gates there are."""
+        """Number of adapters, FiLM maps and gates."""
         return len(self.adapters) + len(self.films) + (self.gate is not None)
 
     @torch.no_grad()
     def activity(self) -> float:
-        """Mean magnitude of the last maps, which are all zero in a new modulator: how far it is from the identity."""
+        """Return the mean magnitude of the last maps: the distance from the identity. It is zero at initialisation."""
         last = ("up.weight", "maps.weight", "map.weight")
         found = [weight.abs().flatten() for name, weight in self.named_parameters() if name.endswith(last)]
         return float(torch.cat(found).mean())
 
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
-        """The residual stream behind a layer. Rows that do not think are returned as they came."""
+        """Return the residual stream [B, H] after a layer. Rows that are not reasoning are unchanged."""
         changed = x_BH
         if str(layer) in self.adapters:
             changed = self.adapters[str(layer)](changed)
@@ -120,7 +125,7 @@ class Modulator(nn.Module):
 
 
 def condition_of(predictions: HeadOutputs) -> Tensor:
-    """Claims of N prompts as numbers [N, C] of about unit size."""
+    """Return the head outputs of N prompts as a condition [N, C] of about unit scale."""
     return torch.cat(
         [predictions.plan_logits_NP.softmax(-1), predictions.log_quantiles_NQ / 10.0, predictions.c0_logits_N.sigmoid()[:, None]],
         dim=-1,

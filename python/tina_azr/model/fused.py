@@ -1,7 +1,7 @@
-"""The decode engine's weights, fused so that a step makes few large products. They *are* the module's weights.
+"""Weights of the decode engine, fused so that a step makes few large matrix products. They share storage with the module's weights.
 
-`q_proj`, `k_proj`, `v_proj` become views of one matrix, `gate_proj` and `up_proj` of another. No copy is ever made: an optimizer step in
-place is seen by the very next decoded token. Only in-place updates keep that true. Axes: `_V` vocabulary, `_H` hidden.
+`q_proj`, `k_proj`, `v_proj` become views of one matrix, `gate_proj` and `up_proj` of another. No copy is made, so the next decoded token
+uses the weights of an optimizer step that was just done. Updates have to be in place for that. Axes: `_V` vocabulary, `_H` hidden.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from tina_azr.errors import ModelError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedLayer:
-    """One decoder layer's weights."""
+    """Weights of one decoder layer."""
 
     input_norm: Tensor
     qkv: Tensor
     """[(query heads + 2 kv heads) * head_dim, H]."""
     qk_norm: Tensor
-    """[2, head_dim]: the queries' norm, the keys' norm."""
+    """[2, head_dim]: norm of the queries, norm of the keys."""
     o: Tensor
     post_norm: Tensor
     gate_up: Tensor
@@ -32,7 +32,7 @@ class FusedLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedWeights:
-    """All that decoding reads, and the shape it needs to know."""
+    """Weights and sizes that decoding reads."""
 
     embedding_VH: Tensor
     layers: tuple[FusedLayer, ...]
@@ -48,15 +48,20 @@ class FusedWeights:
 
     @property
     def grouped(self) -> bool:
-        """Several query heads read one kv head."""
+        """Whether several query heads read one kv head."""
         return self.query_heads != self.kv_heads
 
 
 def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
-    """Lay the weights out for decoding; the module keeps working, on the same storage. Calling it twice fuses once."""
+    """Fuse the weights of a module for decoding. The module keeps working on the same storage. A second call fuses nothing again.
+
+    Raises ModelError for an architecture that the decode engine does not support.
+    """
     config = module.config
     if config.attention_bias or config.use_sliding_window:
-        raise ModelError("the decode engine knows Qwen3 without attention bias and without sliding window: use backend hf")
+        raise ModelError(
+            "the decode engine supports Qwen3 without attention bias and without sliding window only: use another model"
+        )
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads or config.num_attention_heads
     layers = []
     for layer in module.model.layers:
@@ -87,7 +92,7 @@ def fuse(module: Qwen3ForCausalLM) -> FusedWeights:
 
 
 def _fuse(parameters: list[nn.Parameter]) -> Tensor:
-    """One tensor whose slices the parameters are, along the first axis."""
+    """Return one tensor of which the parameters are slices along the first axis."""
     first = parameters[0]
     shape = (sum(len(parameter) for parameter in parameters), *first.shape[1:])
     ends = [parameter.data_ptr() + parameter.nbytes for parameter in parameters]
@@ -105,5 +110,7 @@ def _rope_theta(config: Qwen3Config) -> float:
     parameters: dict[str, Any] = dict(config.rope_parameters or {})
     kind = parameters.get("rope_type", "default")
     if kind != "default":
-        raise ModelError(f"the decode engine knows plain rotary embeddings, this model has rope_type {kind}: use backend hf")
+        raise ModelError(
+            f"the decode engine supports plain rotary embeddings, but this model has rope_type {kind}: use another model"
+        )
     return float(parameters["rope_theta"])

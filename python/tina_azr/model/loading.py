@@ -1,4 +1,4 @@
-"""Loading a policy: the embedded models by name, any Qwen3 by folder or hub name."""
+"""Loading of a policy: the embedded models by name, any Qwen3 by folder or hub name."""
 
 import json
 from dataclasses import dataclass
@@ -19,36 +19,36 @@ EMBEDDED = ("tiny", "tiny-warm")
 QWEN_CLOSING = (
     "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n</think>\n\n"
 )
-"""Qwen's own sentence for reasoning that ran out of budget (Qwen3 technical report, 2025)."""
+"""Sentence with which Qwen ends reasoning that ran out of budget (Qwen3 technical report, 2025)."""
 ALIGNMENT = 64
-"""Bytes; what torch gives its own allocations on a CPU."""
+"""Alignment of weights in bytes, as torch's own allocations on a CPU have it."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A model with what is needed to talk to it. The weights inside change as it learns."""
+    """A model with its tokenizer and prompt set. Its weights change as it learns."""
 
     module: Qwen3ForCausalLM
     tokenizer: ChatTokenizer
     name: str
     folder: Path
-    """Where it was loaded from: its tokenizer files are copied beside every saved copy."""
+    """Folder that it was loaded from. The tokenizer files there are copied to every saved copy."""
     style: PromptStyle
     device: torch.device
     closing_ids: tuple[int, ...]
-    """Ids that the think limit forces: a sentence that ends the reasoning, and `</think>`."""
+    """Ids that are forced at the think limit: a sentence that ends the reasoning, and `</think>`."""
 
 
 def load_policy(name: str, *, device: str = "auto", dtype: str = "float32", style: PromptStyle | None = None) -> Policy:
-    """`tiny`, `tiny-warm`, a local folder or a hub name. Raises ModelError that says what is missing and what to do."""
+    """Load `tiny`, `tiny-warm`, a local folder or a hub name. Raises ModelError that says what is missing and what to do."""
     folder = find_folder(name)
     facts = _facts(folder)
     tokenizer = ChatTokenizer.from_folder(folder)
     module = _load_module(folder, DTYPES[dtype])
     if module.config.vocab_size < tokenizer.vocabulary_size:
         raise ModelError(
-            f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model {module.config.vocab_size}: they do not "
+            f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, but the model has {module.config.vocab_size}: they do not "
             "belong together"
         )
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
@@ -69,23 +69,26 @@ def _moved(module: Qwen3ForCausalLM, device: torch.device) -> Qwen3ForCausalLM:
 
 
 def prompt_set(folder: Path) -> PromptStyle:
-    """What a model's folder says it is talked to with: the worded prompts unless its `tina.json` names others. No weight is read."""
+    """Return the prompt set that `tina.json` of a model's folder names; the full prompts if it names none. No weight is read."""
     return PromptStyle(_facts(folder).get("prompts", PromptStyle.FULL))
 
 
 def prompt_style(config: ModelConfig) -> PromptStyle | None:
-    """The prompt set that a configuration asks for; None: the one that the model's folder names."""
+    """Return the prompt set that a configuration asks for; None for the one that the model's folder names."""
     return None if config.prompts == "auto" else PromptStyle(config.prompts)
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a model's name can only be one on the hub: `owner/model`, and no folder here is called that, nor is it meant to be a run."""
+    """Return whether a name can only be a hub name: it has the form `owner/model`, and is neither a local folder nor a run."""
     here = name in EMBEDDED or name.startswith((".", "~", "/")) or Path(name).is_dir() or Path(name).parent == RUNS
     return not here and name.count("/") == 1
 
 
 def find_folder(name: str, *, download: bool = True) -> Path:
-    """The folder behind a model's name. A hub name is looked up in, and if need be and allowed downloaded to, Hugging Face's cache."""
+    """Return the folder of a model. A hub name is looked up in Hugging Face's cache, and downloaded to it if `download` allows.
+
+    Raises ModelError if there is no such model.
+    """
     if name in EMBEDDED:
         folder = ASSETS / name
         if not (folder / "config.json").is_file():
@@ -103,7 +106,7 @@ def find_folder(name: str, *, download: bool = True) -> Path:
         patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
         return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not download))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{name} is no local folder and could not be had from the hub: {error}") from error
+        raise ModelError(f"{name} is not a local folder, and could not be downloaded from the hub: {error}") from error
 
 
 def _facts(folder: Path) -> dict[str, Any]:

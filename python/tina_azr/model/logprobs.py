@@ -1,7 +1,7 @@
-"""The learner's forward: exact log-probabilities of completions, float32 logits at completion positions only.
+"""Forward pass of the learner: exact log-probabilities of completions, with float32 logits at completion positions only.
 
-Rows are right-padded; under a causal mask padding behind a row changes nothing in it, so no mask is needed.
-Axes: `_B` rows, `_T` completion tokens of several rows end to end, `_V` vocabulary, `_H` hidden.
+Rows are padded on the right. Under a causal mask, padding after a row changes nothing in it, so no attention mask is needed.
+Axes: `_B` rows, `_T` completion tokens of all rows one after the other, `_V` vocabulary, `_H` hidden.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Qwen3ForCausalLM
 
 CHUNK_LOGITS = 64 * 1024 * 1024
-"""Most logits held at once; a larger batch is done in chunks, each recomputed in the backward pass."""
+"""Most logits in memory at once. A larger batch is computed in chunks, and each chunk again in the backward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionLogprobs:
-    """What the policy says of completions, row after row."""
+    """Log-probabilities and entropies of completions, row after row."""
 
     logprobs_T: Tensor
     """Log-probability of each completion id at the given temperature. Float32, with gradient."""
     entropy_T: Tensor
-    """Of the distribution each id was drawn from, in nats. Float32, detached."""
+    """Entropy in nats of the distribution that each id was drawn from. Float32, detached."""
 
 
 def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Row indices in groups of similar length whose padded size stays within the budget; a longer row has a group of its own."""
+    """Group row indices by similar length, with a padded size within the budget. A row that exceeds the budget is a group of its own."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     groups: list[list[int]] = []
     for index in order:
@@ -50,7 +50,7 @@ def completion_logprobs(
     temperature: float,
     autocast: bool = False,
 ) -> CompletionLogprobs:
-    """Log-probabilities of `completions` after `prompts`, one micro-batch. `autocast` runs matrix products in bfloat16."""
+    """Compute the log-probabilities of `completions` after `prompts` in one pass. `autocast` runs matrix products in bfloat16."""
     device = module.lm_head.weight.device
     ids_BL, positions_T, targets_T = _pad(prompts, completions)
     with torch.autocast(device.type, dtype=torch.bfloat16) if autocast else nullcontext():
@@ -78,7 +78,7 @@ def _score(states_TH: Tensor, head_VH: Tensor, targets_T: Tensor, temperature: f
 
 
 def _pad(prompts: Sequence[Sequence[int]], completions: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Padded ids, flat positions whose output predicts each completion id, and these ids."""
+    """Return padded ids, the flat positions whose output predicts each completion id, and the completion ids."""
     width = max(len(prompt) + len(completion) for prompt, completion in zip(prompts, completions, strict=True))
     ids_BL = np.zeros((len(prompts), width), dtype=np.int64)
     positions = []

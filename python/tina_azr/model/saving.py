@@ -1,4 +1,4 @@
-"""Saving a policy as a folder that this package and plain transformers load."""
+"""Saving of a policy as a folder that this package and plain transformers can load."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", 
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
-    """Weights as one safetensors file in their own type, the configuration, the tokenizer's files as they were, and the prompt set."""
+    """Write the weights as one safetensors file in their own dtype, the configuration, the tokenizer's files, and the prompt set."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in COMPANIONS:
         if (policy.folder / name).is_file():
@@ -21,7 +21,7 @@ def save_policy(policy: Policy, folder: Path) -> None:
     if prompt_set(folder) is not policy.style:
         _name_prompt_set(policy.style, folder / "tina.json")
     policy.module.config.save_pretrained(folder)
-    # Fused weights share storage: what is written are copies, each tensor whole. A tied head is not written twice.
+    # Fused weights share storage, so each tensor is copied before it is written. A tied head is not written twice.
     seen: set[int] = set()
     tensors = {}
     for name, parameter in policy.module.named_parameters():
@@ -32,6 +32,6 @@ def save_policy(policy: Policy, folder: Path) -> None:
 
 
 def _name_prompt_set(style: PromptStyle, path: Path) -> None:
-    """It may have been played with another than its folder named (`model.prompts`): who loads the copy talks to it as it was trained."""
+    """Write the prompt set to `tina.json`. `model.prompts` may differ from the folder, and the copy needs the set it was trained with."""
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.write_text(json.dumps({**facts, "prompts": style.value}, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Taps: what a decoder layer puts out at one position, read without touching anything.
+"""Taps: outputs of decoder layers at one position, read without changing anything.
 
-One convention everywhere: tap `k` is the output of decoder layer `k`, counted from 0, that is the residual stream behind the layer
-(`hidden_states[k + 1]` of transformers). It is read at the last token of the prompt, before any thinking, and at `</think>`.
-The decode engine reads the same states in its own step; this is for the module itself. Axes: `_L` tapped layers, `_T` tokens, `_H` hidden.
+Tap `k` is the output of decoder layer `k`, counted from 0: the residual stream after the layer (`hidden_states[k + 1]` of transformers).
+It is read at the last token of the prompt, before any reasoning, and at `</think>`. The decode engine reads the same states in its own
+step; this module reads them in transformers' forward pass. Axes: `_L` tapped layers, `_T` tokens, `_H` hidden.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from tina_azr.errors import ConfigError
 
 REFERENCE_TAPS = (8, 16, 24, 32)
 REFERENCE_DEPTH = 36
-"""Qwen3-4B's layers, for which the reference taps were chosen."""
+"""Number of layers of Qwen3-4B, for which the reference taps were chosen."""
 
 
 def default_taps(depth: int) -> tuple[int, ...]:
-    """The reference taps, at the same relative depth in a model of `depth` layers; rising, none twice."""
+    """Return the reference taps at the same relative depth in a model of `depth` layers, ascending and distinct."""
     return tuple(dict.fromkeys(min(depth - 1, round(tap * depth / REFERENCE_DEPTH)) for tap in REFERENCE_TAPS))
 
 
 def choose_taps(depth: int, taps: Sequence[int] | None, *, linked: bool = False) -> tuple[int, ...]:
-    """Configured taps, or the defaults; all layers in linked mode. Raises ConfigError for layers that the model does not have."""
+    """Return the configured taps, or the defaults; all layers in linked mode. Raises ConfigError for layers that the model lacks."""
     if linked:
         return tuple(range(depth))
     if taps is None:
@@ -41,10 +41,10 @@ def choose_taps(depth: int, taps: Sequence[int] | None, *, linked: bool = False)
 
 
 class Taps:
-    """Context in which a module's forward passes leave the outputs of chosen layers behind. Its hooks go when it ends, however."""
+    """Context manager that records the outputs of chosen layers in a module's forward passes. Its hooks are removed at exit."""
 
     def __init__(self, module: Qwen3ForCausalLM, layers: Sequence[int]) -> None:
-        """Raises ConfigError for a layer that the module does not have."""
+        """Choose the layers. Raises ConfigError for a layer that the module does not have."""
         self._module = module
         self._layers = choose_taps(module.config.num_hidden_layers, layers)
         self._handles: list[RemovableHandle] = []
@@ -67,7 +67,7 @@ class Taps:
         return hook
 
     def states(self, rows: Sequence[int], positions: Sequence[int]) -> Tensor:
-        """Detached states [N, L, H] of the last forward, of row `rows[i]` at `positions[i]`. Raises ConfigError before any forward."""
+        """Return detached states [N, L, H] of the last forward: row `rows[i]` at `positions[i]`. Raises ConfigError before any forward."""
         missing = [number for number in self._layers if number not in self._outputs]
         if missing:
             raise ConfigError(f"no forward pass has gone through layer {missing[0]} since these taps were set")

@@ -18,10 +18,10 @@ REFILL_SHARE = 0.25
 
 
 class DecodeEngine:
-    """Implements `RolloutEngine`. Not for use by two threads at once."""
+    """Decode engine for whole batches. Implements `RolloutEngine`. Not thread-safe."""
 
     def __init__(self, policy: Policy, *, slots: int = 128, taps: Sequence[int] = ()) -> None:
-        """`taps`: decoder layers, counted from 0, whose states groups and completions bring along."""
+        """Set up the engine. `taps`: decoder layers, counted from 0, whose states are returned with groups and completions."""
         self._policy = policy
         self._slots = slots
         self._taps = tuple(taps)
@@ -33,12 +33,14 @@ class DecodeEngine:
         *,
         on_prompts: PromptHook | None = None,
     ) -> list[CompletionGroup]:
-        """Groups in the order of `requests`. Raises ModelError for a request that cannot fit the model.
+        """Return groups in the order of `requests`. Raises ModelError for a request that does not fit the model.
 
         `on_prompts` may set a think limit for each prompt from its tapped states; it is called with indices into `requests`.
         """
         if on_prompts is not None and not self._taps:
-            raise ModelError("this decode engine taps nothing, so no think limit can depend on a prompt's states")
+            raise ModelError(
+                "this decode engine has no taps, so no think limit can depend on the states of a prompt: construct it with `taps`"
+            )
         order = sorted(range(len(requests)), key=lambda number: len(requests[number].prompt_ids))
         number_of: dict[int, int] = {}
 

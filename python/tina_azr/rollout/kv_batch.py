@@ -23,22 +23,22 @@ SPARE_COLUMNS = 16
 
 
 class KVBatch:
-    """Buffers of one batch, and attention over them."""
+    """Keys and values of rows that were admitted together, and attention over them. Implements `KVCache`."""
 
     def __init__(self, weights: FusedWeights, prompts: PromptCache) -> None:
-        """A row for each prompt; `rebuild` gives a prompt as many rows as it has completions."""
+        """Allocate a row for each prompt. `rebuild` then makes a row for each completion."""
         self.rows = len(prompts.lengths)
         self.ended = 0
-        """Rows among them whose completion has ended; they are computed until they are dropped."""
+        """Rows whose completion has ended. They are computed until they are dropped."""
         self._kv_heads = weights.kv_heads
         self._dim = weights.head_dim
         self._scale = weights.head_dim**-0.5
         self._end = prompts.width
-        """Column that the next token goes to."""
+        """Column of the next token."""
         device = weights.norm.device
         lengths_R = torch.tensor(prompts.lengths, device=device)
         columns_L = torch.arange(self._end, device=device)
-        # Column c of a row holds position c - pad; what lies before the prompt is masked.
+        # Column c of a row holds position c - pad. Columns before the prompt are masked.
         pads_R = self._end - lengths_R
         positions_RL = (columns_L - pads_R[:, None]).clamp_(min=0)
         self._keys = [self._shifted(keys_NLKD, positions_RL) for keys_NLKD in prompts.keys]
@@ -55,15 +55,15 @@ class KVBatch:
 
     @property
     def full(self) -> bool:
-        """There is no column for another token."""
+        """Whether there is no column for another token."""
         return self._end == self._bias.shape[-1]
 
     def open_column(self) -> None:
-        """Let the token that is about to be written be attended to. Once a step, before the first layer."""
+        """Unmask the column of the token that is about to be written."""
         self._bias[:, :, self._end] = 0.0
 
     def close_column(self) -> None:
-        """Once a step, after the last layer."""
+        """Advance to the next column."""
         self._end += 1
 
     def attend(self, layer: int, queries_RQD: Tensor, keys_RKD: Tensor, values_RKD: Tensor, out_RX: Tensor) -> None:
@@ -72,7 +72,7 @@ class KVBatch:
         keys, values = self._keys[layer], self._values[layer]
         keys[:, self._end] = keys_RKD.reshape(flat, self._dim)
         values[:, self._end] = values_RKD.reshape(flat, self._dim)
-        # Queries of one kv head stand side by side, so grouped heads need no repeated keys.
+        # Queries of one kv head are adjacent, so grouped heads need no repeated keys.
         queries = queries_RQD.reshape(flat, group, self._dim)
         scores = torch.baddbmm(self._bias, queries, keys.transpose(1, 2), alpha=self._scale)
         shares = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
@@ -80,16 +80,16 @@ class KVBatch:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of keys and values."""
+        """Memory of keys and values in bytes."""
         return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
 
     @property
     def columns(self) -> int:
-        """Filled so far."""
+        """Number of filled columns."""
         return self._end
 
     def rebuild(self, kept: Tensor | None) -> None:
-        """Keep the rows `kept` (all of them if None; one that is named several times is copied) and make room for more columns."""
+        """Keep the rows `kept` and add spare columns. None keeps all rows; a row that occurs several times is copied."""
         if kept is not None:
             self.rows, self.ended = len(kept), 0
         columns = self._end + SPARE_COLUMNS
@@ -100,7 +100,7 @@ class KVBatch:
                 buffers[layer] = self._moved(shaped, kept, columns, 0.0, 2)
 
     def absorb(self, other: "KVBatch") -> None:
-        """Take in the rows of a batch that lies behind this one. The shorter of the two is padded on the left, up to a common end."""
+        """Append the rows of the next batch. The shorter of the two is padded on the left up to a common end."""
         end = max(self._end, other._end)
         self._bias = self._joined(self._bias, other._bias, self._end, other._end, end, -torch.inf, 2)
         for mine, theirs in ((self._keys, other._keys), (self._values, other._values)):
@@ -121,7 +121,7 @@ class KVBatch:
         shape = list(old.shape)
         shape[0], shape[axis] = self.rows, columns
         new = old.new_empty(shape)
-        # Keys and values behind the filled columns are masked, but they have to be finite.
+        # Keys and values in spare columns are masked, but they have to be finite.
         new.narrow(axis, self._end, columns - self._end).fill_(fill)
         filled = old.narrow(axis, 0, self._end)
         new.narrow(axis, 0, self._end).copy_(filled if kept is None else filled[kept])
@@ -129,7 +129,7 @@ class KVBatch:
 
 
 class KVBatches:
-    """KV cache of all rows of a session, one batch after the other in the order of the rows."""
+    """KV cache of all rows of a session: batches in the order of the rows."""
 
     def __init__(self) -> None:
         self.all: list[KVBatch] = []
@@ -141,7 +141,7 @@ class KVBatches:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of keys and values."""
+        """Memory of keys and values in bytes."""
         return sum(batch.held_bytes for batch in self.all)
 
     def add(self, batch: KVBatch) -> None:
@@ -157,9 +157,9 @@ class KVBatches:
             row -= batch.rows
 
     def compact(self, alive_B: Tensor, *, all_ended: bool) -> Tensor | None:
-        """Drop ended rows where there are many or space is needed (`all_ended`: everywhere), and extend batches that are full.
+        """Drop ended rows of batches that have many of them or are full (`all_ended`: of all batches), and extend full batches.
 
-        Returns the rows that are kept, ascending; None if none was dropped.
+        Returns the indices of the rows that are kept, ascending; None if none was dropped.
         """
         kept, start, dropped = [], 0, False
         for batch in self.all:
@@ -183,7 +183,7 @@ class KVBatches:
     def merge_neighbours(self) -> None:
         """Merge batches until there are at most `MAX_KV_BATCHES`.
 
-        Each time the two neighbours are merged whose lengths differ least: the padding of the shorter one is computed for nothing.
+        Each time, the two neighbours whose lengths differ least are merged, because the padding of the shorter one is wasted work.
         """
         while len(self.all) > MAX_KV_BATCHES:
             pairs = range(len(self.all) - 1)

@@ -1,4 +1,4 @@
-"""Keys and values of prompts, each computed once however many completions it gets, in pieces between which others may decode.
+"""Prefill: keys and values of prompts, computed once for all completions, in pieces between which other rows may decode.
 
 Axes: `_N` prompts, `_L` positions, `_K` kv heads, `_D` head dimension, `_H` hidden.
 """
@@ -17,22 +17,22 @@ from tina_azr.rollout.step import Rotary, feed_forward, project, rms_norm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptCache:
-    """All but the last token of each prompt: that one is left to a decode step, which gives the logits and the taps."""
+    """Keys and values of each prompt without its last token. A decode step runs that token, and gives the logits and the taps."""
 
     width: int
-    """Positions of the longest prompt, its last token not counted."""
+    """Positions of the longest prompt, without its last token."""
     lengths: tuple[int, ...]
-    """Of each prompt, likewise."""
+    """Positions of each prompt, without its last token."""
     keys: list[Tensor]
-    """A layer's [N, L, K, D]; beyond a prompt's length its rows hold what nobody reads."""
+    """[N, L, K, D] of each layer. Values beyond the length of a prompt are not read."""
     values: list[Tensor]
 
 
 class Prefill:
-    """Prompts on their way through the layers. They are padded on the right: a causal mask keeps padding out of all that is used.
+    """Prompts that are being prefilled. They are padded on the right, where a causal mask keeps padding out of every result.
 
-    A piece is some rows and some columns of the padded batch, at most `piece_tokens` of it: it bounds the activations, and how long
-    running completions wait.
+    A piece is a block of rows and columns of the padded batch with at most `piece_tokens` tokens. This bounds the activations, and the
+    time that running completions wait.
     """
 
     def __init__(self, weights: FusedWeights, rotary: Rotary, prompts: Sequence[Sequence[int]], *, piece_tokens: int) -> None:
@@ -61,11 +61,11 @@ class Prefill:
 
     @property
     def done(self) -> bool:
-        """Everything is in the cache."""
+        """Whether all keys and values are in the cache."""
         return not self._pieces
 
     def advance(self) -> None:
-        """One piece."""
+        """Compute one piece."""
         rows, start, stop = self._pieces.popleft()
         weights, cache = self._weights, self.cache
         x_NLH = F.embedding(self._ids_NL[rows, start:stop], weights.embedding_VH)
@@ -80,7 +80,7 @@ class Prefill:
             cache.keys[number][rows, start:stop] = keys
             cache.values[number][rows, start:stop] = values
             if number == len(weights.layers) - 1:
-                break  # nothing reads what the last layer would pass on
+                break  # nothing reads the output of the last layer
             if start:
                 keys, values = cache.keys[number][rows, :stop], cache.values[number][rows, :stop]
             mixed = F.scaled_dot_product_attention(

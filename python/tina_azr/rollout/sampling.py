@@ -1,7 +1,7 @@
-"""From logits to the next ids, every row with its own parameters. Axes: `_B` rows, `_V` vocabulary.
+"""Sampling of the next ids from logits, with parameters for each row. Axes: `_B` rows, `_V` vocabulary.
 
-A token is picked by one uniform number that was drawn for that completion and that position in advance: a completion depends on its
-own seed, not on its neighbours.
+Each token uses one uniform number that was drawn in advance for its completion and position. So a completion depends on its own seed, not
+on other rows.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 NO_CUT = 2.0
-"""A top-p that keeps everything. 1 would drop ids where the sum of probabilities rounds up to 1."""
+"""A top-p that keeps everything. 1 would drop ids after the sum of probabilities has been rounded up to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingRows:
-    """Parameters of the rows, and which of them occur at all: what no row asks for is not computed."""
+    """Sampling parameters of the rows, and flags of the features that some row uses. Unused features are not computed."""
 
     temperature_B: Tensor
     """1 in greedy rows."""
@@ -29,20 +29,20 @@ class SamplingRows:
     min_p_B: Tensor
     """0 keeps all."""
     tempered: bool
-    """Some temperature is not 1."""
+    """Whether some temperature is not 1."""
     any_greedy: bool
     any_drawn: bool
     cuts: bool
-    """Some row has a top-p, top-k or min-p to apply."""
+    """Whether some row has a top-p, top-k or min-p to apply."""
 
 
 def uniforms(seed: int, index: int, count: int) -> NDArray[np.float32]:
-    """The uniform numbers of completion `index` of a request, one a token (counter-based generator: no state to keep)."""
+    """Return the uniform numbers of completion `index` of a request, one for each token. The generator is counter-based, without state."""
     return np.random.Generator(np.random.Philox(key=[seed, index])).random(count, dtype=np.float32)
 
 
 def sample(logits_BV: Tensor, rows: SamplingRows, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Next ids and their log-probabilities at the row's temperature (1 for greedy rows), before top-p, top-k and min-p cut."""
+    """Return next ids and their log-probabilities at the row's temperature (1 for greedy rows), before top-p, top-k and min-p."""
     if rows.tempered:
         logits_BV = logits_BV / rows.temperature_B[:, None]
     probabilities_BV = logits_BV.softmax(-1)

@@ -8,7 +8,7 @@ from tina_azr.errors import ModelError
 from tina_azr.rollout.types import RolloutRequest
 
 FEW_SHARE = 0.25
-"""Waiting prompts are few if they are fewer than this share of the running rows."""
+"""Waiting prompts are a small batch if there are fewer of them than this share of the running rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,14 +19,14 @@ class Block:
     request: RolloutRequest
     indices: range
     tokens: int
-    """KV cache positions that it may come to need."""
+    """KV cache positions that it may need at most."""
 
 
 class Scheduler:
     """Queue of the completions that have no slot yet."""
 
     def __init__(self, slots: int, *, refill_share: float, patience: int, kv_tokens: int | None, tickets_after: int) -> None:
-        """See `DecodeSession` for the meaning of the arguments."""
+        """Make an empty queue. `DecodeSession` explains the arguments."""
         self._capacity = slots
         self._refill = refill_share * slots
         self._patience = patience
@@ -46,7 +46,7 @@ class Scheduler:
         return self.newest_ticket
 
     def remove(self, ticket: int) -> list[int]:
-        """Take a request out of the queue; returns the indices of its completions that were waiting."""
+        """Remove a request from the queue. Returns the indices of its completions that were waiting."""
         removed = [block for block in self._queue if block.ticket == ticket]
         for block in removed:
             self._queue.remove(block)
@@ -54,13 +54,13 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Completions that have no slot yet."""
+        """Number of completions that have no slot yet."""
         return sum(len(block.indices) for block in self._queue)
 
     def admit(self, running: int, requests: Sequence[RolloutRequest]) -> list[Block]:
-        """Take the blocks from the queue that are to be prefilled now; none if it is better to wait.
+        """Take the blocks from the queue that are prefilled now; none if it is better to wait.
 
-        `running`: rows that have not ended. `requests`: of each of them, if there is a bound on the KV cache.
+        `running`: number of rows that have not ended. `requests`: the request of each of them; needed only with a bound on the KV cache.
         """
         free, held = self._capacity - running, sum(map(tokens_of, requests))
         if not self._queue or not self._fits(self._queue[0], free, held) or (running and free < self._refill):
@@ -80,7 +80,7 @@ class Scheduler:
 
 
 def tokens_of(request: RolloutRequest) -> int:
-    """Return the KV cache positions that one completion of a request may come to need."""
+    """Return the KV cache positions that one completion of a request may need at most."""
     return len(request.prompt_ids) + request.params.max_tokens
 
 
@@ -90,7 +90,7 @@ def check_request(request: RolloutRequest, *, positions: int, vocabulary: int, k
     if not request.prompt_ids or request.params.max_tokens < 1 or request.group_size < 1:
         raise ModelError("a rollout request needs a prompt, at least one token to sample and at least one completion")
     if min(request.prompt_ids) < 0 or max(request.prompt_ids) >= vocabulary:
-        raise ModelError(f"the prompt holds ids that the model does not have: it has {vocabulary} ids, from 0 on")
+        raise ModelError(f"the prompt has ids that the model does not have: its ids are 0 to {vocabulary - 1}")
     if length > positions:
         fits = "lower max_tokens, or the length of prompts" if len(request.prompt_ids) < positions else "shorten the prompt"
         raise ModelError(
@@ -99,5 +99,5 @@ def check_request(request: RolloutRequest, *, positions: int, vocabulary: int, k
         )
     if kv_tokens is not None and length > kv_tokens:
         raise ModelError(
-            f"a completion of up to {length} tokens exceeds the {kv_tokens} tokens that there is memory for: lower max_tokens"
+            f"a completion of up to {length} tokens exceeds the {kv_tokens} tokens that fit into the KV cache: lower max_tokens"
         )

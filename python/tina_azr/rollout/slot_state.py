@@ -1,4 +1,4 @@
-"""State of all slots, as tensors with one row a slot. Axes: `_S` slots, `_M` completion tokens, `_E` further stop ids."""
+"""State of all slots, in tensors with one row for each slot. Axes: `_S` slots, `_M` completion tokens, `_E` further stop ids."""
 
 from dataclasses import dataclass, fields
 
@@ -20,9 +20,9 @@ class RowState:
     """Position of `last_ids_S` in its sequence."""
     alive_S: Tensor
     lengths_S: Tensor
-    """Completion tokens so far."""
+    """Number of completion tokens so far."""
     ids_SM: Tensor
-    """One column more than there are tokens: an ended row continues to write behind its last."""
+    """Completion ids, with one spare column: a row that has ended continues to write after its last token."""
     logprobs_SM: Tensor
     forced_SM: Tensor
     uniform_SM: Tensor
@@ -30,12 +30,12 @@ class RowState:
     thinking_S: Tensor
     think_limits_S: Tensor
     forcing_S: Tensor
-    """Index of the closing id that comes next; `NOT_FORCING` outside."""
+    """Index of the next closing id; `NOT_FORCING` if none is due."""
     min_think_S: Tensor
     tagless_S: Tensor
-    """Think tags cannot be sampled in the answer."""
+    """Whether think tags cannot be sampled in the answer."""
     stop_ids_SE: Tensor
-    """Padded with `NO_ID`."""
+    """Further stop ids, padded with `NO_ID`."""
     temperature_S: Tensor
     greedy_S: Tensor
     top_p_S: Tensor
@@ -74,16 +74,16 @@ class RowState:
 
     @property
     def tokens(self) -> int:
-        """Longest completion that there is room for."""
+        """Longest completion that fits."""
         return self.ids_SM.shape[1] - 1
 
     @property
     def stop_ids(self) -> int:
-        """Most further stop ids a row can have."""
+        """Most further stop ids of a row."""
         return self.stop_ids_SE.shape[1]
 
     def widened(self, tokens: int, stop_ids: int) -> "RowState":
-        """The same rows with room for longer completions and more stop ids."""
+        """Return the same rows with columns for longer completions and more stop ids."""
         wider = {}
         for field in fields(self):
             tensor: Tensor = getattr(self, field.name)

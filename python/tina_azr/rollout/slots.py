@@ -16,6 +16,7 @@ from tina_azr.errors import ModelError
 from tina_azr.rollout.sampling import NO_CUT, SamplingRows, sample, uniforms
 from tina_azr.rollout.slot_state import NO_ID, NO_THINK_LIMIT, NOT_FORCING, RowState
 from tina_azr.rollout.types import Completion, RolloutRequest, StopCause
+from tina_azr.text.tags import reasoning_length
 
 
 @dataclass(slots=True, kw_only=True)
@@ -221,13 +222,12 @@ class Slots:
                 "the model's logits are not finite numbers: its weights are damaged, or training has diverged. Go back to an earlier "
                 "checkpoint with a lower learning rate."
             )
-        closes = np.flatnonzero(ids_T == self._close_id)
         return Completion(
             ids_T=ids_T,
             logprobs_T=logprobs_T,
             forced_T=forced_T,
             stop_cause=self._stop_cause(one, ids_T, forced_T),
-            think_tokens=int(closes[0]) if len(closes) else length,
+            think_tokens=reasoning_length(ids_T, self._close_id),
             forced_close=bool(forced_T.any()),
             close_states_LH=one.close_states_LH,
         )

@@ -1,4 +1,4 @@
-"""The decode step: one token for every row. Axes: `_B` rows of all caches, `_H` hidden, `_V` vocabulary."""
+"""Decode step: one token for every row. Axes: `_B` rows of all caches, `_H` hidden, `_V` vocabulary."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from tina_azr.model.fused import FusedLayer, FusedWeights
 
 
 class Rotary:
-    """Rotary position tables with the half-swap's sign folded into the sine."""
+    """Tables of the rotary embedding. The sign of the half-swap is folded into the sine."""
 
     def __init__(self, weights: FusedWeights, positions: int) -> None:
         half = torch.arange(0, weights.head_dim, 2, dtype=torch.float32) / weights.head_dim
@@ -26,15 +26,16 @@ class Rotary:
 
     @property
     def positions(self) -> int:
+        """Number of positions in the tables."""
         return self.cosine_PD.shape[0]
 
 
 def project(weights: FusedWeights, layer: FusedLayer, x: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries [X, Q, D], keys and values [X, K, D] of normed hidden states [X, H]; the first two normed and rotated."""
+    """Return queries [X, Q, D], keys and values [X, K, D] of normed hidden states [X, H]. Queries and keys are normed and rotated."""
     turned, plain = weights.query_heads + weights.kv_heads, weights.kv_heads
     fused = F.linear(x, layer.qkv).unflatten(-1, (turned + plain, weights.head_dim))
     rotating, values = fused.split([turned, plain], dim=-2)
-    # Queries and keys go through the same norm and rotation, each head with its kind's weight: half the operations.
+    # Queries and keys are normed and rotated together, each head with the weight of its kind. This halves the operations.
     normed = F.rms_norm(rotating, (weights.head_dim,), None, weights.eps) * layer.qk_norm[weights.head_kinds]
     normed = (normed * cosine).addcmul_(normed.roll(weights.head_dim // 2, -1), sine)
     queries, keys = normed.split([weights.query_heads, weights.kv_heads], dim=-2)
@@ -42,47 +43,47 @@ def project(weights: FusedWeights, layer: FusedLayer, x: Tensor, cosine: Tensor,
 
 
 def feed_forward(x: Tensor, layer: FusedLayer, eps: float) -> Tensor:
-    """The residual stream [X, H] after the gated MLP."""
+    """Return the residual stream [X, H] after the gated MLP."""
     gate, up = F.linear(rms_norm(x, layer.post_norm, eps), layer.gate_up).chunk(2, dim=-1)
     return torch.addmm(x, F.silu(gate).mul_(up), layer.down.t())
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Of the last axis."""
+    """Normalise the last axis."""
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
 
 
 Modulate = Callable[[int, Tensor], Tensor]
-"""Decoder layer and the residual stream [B, H] behind it -> the stream that the next layer reads."""
+"""Decoder layer and the residual stream [B, H] after it -> the stream that the next layer reads."""
 
 
 class ReasoningModulator(Protocol):
-    """May change the residual stream of rows that think (`model/side_adapter`). Asks for a session with taps."""
+    """Changes to the residual stream of rows that are reasoning (`engine.modulation`). It needs a session with taps."""
 
     def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
-        """What each prompt's rows are modulated by, from its tapped states."""
+        """Return the condition [C] of each prompt from tapped states [N, L, H]."""
         ...
 
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
-        """The stream behind a layer; rows that do not think are returned as they came."""
+        """Return the stream [B, H] after a layer. Rows that are not reasoning are unchanged."""
         ...
 
 
 class KVCache(Protocol):
-    """Keys and values of some rows, and attention over them."""
+    """Interface of the keys and values of some rows, with attention over them."""
 
     rows: int
 
     def open_column(self) -> None:
-        """Once a step, before the first layer."""
+        """Prepare for the next token. Called once a step, before the first layer."""
         ...
 
     def attend(self, layer: int, queries_RQD: Tensor, keys_RKD: Tensor, values_RKD: Tensor, out_RX: Tensor) -> None:
-        """Store one token of every row, and write to `out_RX` what its queries read from all tokens so far."""
+        """Store one token of every row, and write to `out_RX` [R, Q * D] what its queries read from all tokens so far."""
         ...
 
     def close_column(self) -> None:
-        """Once a step, after the last layer."""
+        """Finish the token. Called once a step, after the last layer."""
         ...
 
 
@@ -95,13 +96,13 @@ def decode_step(
     taps: Collection[int] = (),
     modulate: Modulate | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Float32 logits [B, V] of the tokens after `ids_B`, which stand at `positions_B`. Rows lie cache after cache.
+    """Return float32 logits [B, V] of the tokens after `ids_B` at `positions_B`, and the tapped states. Rows are ordered by cache.
 
-    Everything but attention is done for all rows at once; attention reads each cache's own buffers. The second result is the
-    residual stream [B, H] behind each layer in `taps` (counted from 0, in the model's order): it is there anyway, so a tap is free.
-    `modulate` may change the stream behind a layer.
+    Everything except attention is computed for all rows together; attention reads the buffers of each cache. The tapped states are the
+    residual stream [B, H] after each layer in `taps` (counted from 0, in the model's order). They are computed anyway, so a tap is free.
+    `modulate` may change the stream after a layer.
 
-    Shapes depend on the number of rows alone and nothing is read back, so with caches of fixed shape the whole is one graph.
+    Shapes depend only on the number of rows, and nothing is read back. So with caches of fixed shape the step can be captured as a graph.
     """
     sizes = [cache.rows for cache in caches]
     x_BH = F.embedding(ids_B, weights.embedding_VH)

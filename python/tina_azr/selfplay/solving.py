@@ -97,4 +97,4 @@ def read_answer(tokenizer: ChatTokenizer, completion: Completion) -> str | None:
     if completion.stop_cause is StopCause.LENGTH:
         # Half an answer may hold a whole block, and paying for it would teach the policy to ramble on after it.
         return None
-    return tokenizer.split(completion.ids_T.tolist()).answer
+    return tokenizer.split(completion.ids_T).answer

@@ -1,1 +1,1 @@
-"""Text to ids and back: chat rendering, thoughts and answers, tag spans. Imports neither torch nor transformers."""
+"""Text and token ids: chat template, reasoning and answer, tag spans. Imports neither torch nor transformers."""

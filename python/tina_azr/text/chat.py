@@ -1,7 +1,7 @@
-"""A model folder's tokenizer and chat template, read with `tokenizers` and jinja2 alone.
+"""Tokenizer and chat template of a model folder, read with `tokenizers` and jinja2 only.
 
-Qwen3-Thinking's template writes `<think>\\n` into the prompt, so a completion starts inside the thought and holds `</think>` alone.
-Everything here goes by token id: text that merely quotes a tag is not a tag. Nothing is ever added to a vocabulary.
+Qwen3-Thinking's template writes `<think>\\n` into the prompt, so a completion starts inside the reasoning and has only `</think>`.
+Tags are recognised by token id: text that quotes a tag is not a tag. Nothing is ever added to a vocabulary.
 """
 
 import json
@@ -11,30 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer, decoders
 
 from tina_azr.errors import ModelError
 from tina_azr.text.streaming import StreamDecoder, token_bytes
+from tina_azr.text.tags import Ids, last_close
 
 THINK_OPEN, THINK_CLOSE, TURN_END = "<think>", "</think>", "<|im_end|>"
 ROLES = ("system", "user", "assistant")
 _MARK = "\ue000"
-"""A private letter of Unicode: a longer run of it than any message has marks where a quoted tag is cut."""
+"""A private-use letter of Unicode. A run of it that is longer than any in the messages marks where a quoted tag is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasoningAndAnswer:
-    """A completion's two halves."""
+    """The two parts of a completion."""
 
     reasoning: str
     answer: str | None
-    """What follows the last `</think>`, up to the stop id; None if the thought never closed."""
+    """Text after the last `</think>`, up to the stop id; None if there is no `</think>`."""
 
 
 class ChatTokenizer:
-    """Prompts to ids, completions to thoughts and answers."""
+    """Encoder of prompts, and decoder of completions into reasoning and answer."""
 
     def __init__(self, tokenizer: Tokenizer, template: str, stop_ids: Sequence[int], *, where: str) -> None:
         self._tokenizer = tokenizer
@@ -72,18 +74,18 @@ class ChatTokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """Tokens that exist; the model's embedding may be padded beyond."""
+        """Number of tokens. The embedding of the model may be padded to more."""
         return self._tokenizer.get_vocab_size()
 
     def render(self, user: str) -> tuple[int, ...]:
-        """Prompt ids of one user message; they end inside the opened thought. A tag that the message quotes stays text."""
+        """Return the prompt ids of one user message, up to the opened `<think>`. A tag that the message quotes stays text."""
         return self.render_chat([("user", user)])
 
     def render_chat(self, messages: Sequence[tuple[str, str]]) -> tuple[int, ...]:
-        """Prompt ids of a conversation of (role, content); they end inside the opened thought.
+        """Return the prompt ids of a conversation of (role, content), up to the opened `<think>`.
 
-        What an assistant's message has up to its last `</think>` is its thought, which the template strips from past turns. Every
-        other tag that a message quotes stays text. Raises ModelError for a role that is not in `ROLES` and for no messages at all.
+        The text of an assistant's message up to its last `</think>` is reasoning, which the template strips from past turns. Every
+        other tag that a message quotes stays text. Raises ModelError for a role that is not in `ROLES` and for an empty conversation.
         """
         if not messages:
             raise ModelError("a conversation needs at least one message")
@@ -105,7 +107,7 @@ class ChatTokenizer:
             raise ModelError(f"the chat template of {self._where} refuses this conversation: {error}") from error
 
     def _cut_tags(self, role: str, content: str, mark: str) -> str:
-        """The content with `mark` inside every tag but those of a thought that the template has to see to strip it."""
+        """Return the content with `mark` inside every tag, except the tags of reasoning that the template has to strip."""
         if role == "assistant" and THINK_CLOSE in content:
             reasoning, _, answer = content.rpartition(THINK_CLOSE)
             opened = reasoning.lstrip().startswith(THINK_OPEN)
@@ -114,11 +116,11 @@ class ChatTokenizer:
         return self._cut(content, mark)
 
     def _cut(self, text: str, mark: str) -> str:
-        # A tag of one letter has no inside; there is none in any Qwen.
+        # A tag of one letter could not be cut inside; no Qwen has one.
         return self._tag_start.sub(lambda start: start[0] + mark, text)
 
     def stream_decoder(self) -> StreamDecoder:
-        """A decoder for one stream of ids, tags left in as by `decode`. Raises ModelError for a vocabulary that is not byte-level."""
+        """Return a decoder for one stream of ids; tags stay in the text. Raises ModelError for a vocabulary that is not byte-level."""
         if not isinstance(self._tokenizer.decoder, decoders.ByteLevel):
             raise ModelError(
                 f"the tokenizer of {self._where} is not byte-level: this is not a Qwen3 tokenizer, its text cannot be streamed"
@@ -133,25 +135,27 @@ class ChatTokenizer:
         return known
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; tags in it become their single ids."""
-        # A batch of one, because unlike `encode` it lets other threads work meanwhile.
+        """Return the ids of a text. Tags in it become their single ids."""
+        # A batch of one: unlike `encode`, it releases the interpreter lock.
         (encoded,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
         return list(encoded.ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, tags left in."""
+        """Return the text of ids, with tags."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=False)
 
-    def split(self, ids: Sequence[int]) -> ReasoningAndAnswer:
-        """Thought and answer of a completion's ids, which start inside the thought."""
-        kept = list(ids)
-        while kept and kept[-1] in self.stop_ids:
-            kept.pop()
-        if self.think_close_id not in kept:
-            return ReasoningAndAnswer(reasoning=self.decode(kept), answer=None)
-        close = len(kept) - 1 - kept[::-1].index(self.think_close_id)
+    def split(self, ids: Ids | Sequence[int]) -> ReasoningAndAnswer:
+        """Return reasoning and answer of a completion, whose ids start inside the reasoning. An int64 array is read without a copy."""
+        ids_T = np.ascontiguousarray(ids, dtype=np.int64)
+        stop = len(ids_T)
+        while stop and int(ids_T[stop - 1]) in self.stop_ids:
+            stop -= 1
+        close = last_close(ids_T[:stop], self.think_close_id)
+        if close < 0:
+            return ReasoningAndAnswer(reasoning=self.decode(ids_T[:stop].tolist()), answer=None)
         return ReasoningAndAnswer(
-            reasoning=self.decode(kept[:close]).strip("\n"), answer=self.decode(kept[close + 1 :]).strip("\n")
+            reasoning=self.decode(ids_T[:close].tolist()).strip("\n"),
+            answer=self.decode(ids_T[close + 1 : stop].tolist()).strip("\n"),
         )
 
     def _single(self, token: str) -> int:
@@ -166,7 +170,7 @@ class ChatTokenizer:
     def _check_template(self) -> None:
         if self.think_open_id not in self.render("probe"):
             raise ModelError(
-                f"the chat template of {self._where} does not open a thought with {THINK_OPEN}: use a Qwen3-Thinking model's template"
+                f"the chat template of {self._where} does not open the reasoning with {THINK_OPEN}: use that of a Qwen3-Thinking model"
             )
 
 

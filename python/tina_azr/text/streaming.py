@@ -1,7 +1,7 @@
-"""Text of token ids as they come: whole characters only, each byte decoded once.
+"""Incremental decoding of token ids to whole characters. Each byte is decoded once.
 
-A character may be spread over several tokens. What is pushed so far and what `flush` returns, joined, is what decoding all ids at once
-gives, replacement characters for bytes that are no UTF-8 included.
+A character may be spread over several tokens. The results of `push` and `flush`, joined, equal the text of decoding all ids at once,
+with the same replacement characters for bytes that are not UTF-8.
 """
 
 import codecs
@@ -10,11 +10,11 @@ from collections.abc import Callable
 _PRINTED = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _OTHERS = [byte for byte in range(256) if byte not in _PRINTED]
 _BYTE_OF = {chr(byte): byte for byte in _PRINTED} | {chr(0x100 + place): byte for place, byte in enumerate(_OTHERS)}
-"""Letter of a byte-level vocabulary -> the byte it stands for (GPT-2's table, the same in every Qwen)."""
+"""Letter of a byte-level vocabulary -> its byte (GPT-2's table, the same in every Qwen)."""
 
 
 def token_bytes(token: str) -> bytes:
-    """The bytes of one entry of a byte-level vocabulary; an added token is its own text."""
+    """Return the bytes of one entry of a byte-level vocabulary. An added token stands for its own text."""
     try:
         return bytes(_BYTE_OF[letter] for letter in token)
     except KeyError:
@@ -22,18 +22,18 @@ def token_bytes(token: str) -> bytes:
 
 
 class StreamDecoder:
-    """Decodes one stream of ids. `ChatTokenizer.stream_decoder` makes them."""
+    """Decoder of one stream of ids. `ChatTokenizer.stream_decoder` makes one."""
 
     def __init__(self, bytes_of: Callable[[int], bytes]) -> None:
         self._bytes_of = bytes_of
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, index: int) -> str:
-        """The characters that this id completes; empty while one is incomplete."""
+        """Return the characters that this id completes; empty while a character is incomplete."""
         return self._utf8.decode(self._bytes_of(index))
 
     def flush(self) -> str:
-        """The stream ends here: a replacement character if one was begun. The decoder can be used again."""
+        """End the stream: return a replacement character if a character is incomplete. The decoder can be used again."""
         rest = self._utf8.decode(b"", final=True)
         self._utf8.reset()
         return rest

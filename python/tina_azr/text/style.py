@@ -1,12 +1,12 @@
-"""Which of the two prompt sets a model reads."""
+"""The two prompt sets, one of which a model understands."""
 
 from enum import StrEnum
 
 
 class PromptStyle(StrEnum):
-    """A property of the model: its folder's `tina.json` says it."""
+    """Prompt set of a model. `tina.json` in its folder names it."""
 
     FULL = "full"
-    """Worded instructions for a large thinking model."""
+    """Instructions in sentences, for a large reasoning model."""
     COMPACT = "compact"
-    """A few fixed words, learned by the embedded model."""
+    """A few fixed words, which the embedded model has learned."""

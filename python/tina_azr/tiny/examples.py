@@ -1,7 +1,7 @@
 """Supervised examples of the warm start: prompts in the compact words, answers in their blocks, traces as reasoning."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -128,20 +128,10 @@ def solver_example(mode: str, worked: Worked, message: str, *, skip_steps: bool 
     return _example("solver", mode, solve_induction(task), reasoning, fence("python", task.program))
 
 
-def example_stream(
-    seed: int, sandbox: Sandbox, steps: tuple[int, ...], held_out: Collection[str], *, skip_share: float = 0.0
-) -> Iterator[list[SupervisedExample]]:
-    """Endless chunks of examples; chunk `c` of a seed is always the same. No task whose key is in `held_out` occurs."""
-    chunk = 0
-    while True:
-        yield example_chunk(seed, chunk, sandbox, steps, held_out, skip_share=skip_share)
-        chunk += 1
-
-
 def example_chunk(
     seed: int, chunk: int, sandbox: Sandbox, steps: tuple[int, ...], held_out: Collection[str], *, skip_share: float = 0.0
 ) -> list[SupervisedExample]:
-    """Chunk number `chunk` of the stream: about 250 examples."""
+    """Return chunk number `chunk` of a seed, about 250 examples; it is always the same. No task whose key is in `held_out` occurs."""
     random = Random(f"{seed}/{chunk}")
     recipe = random.choices(tuple(RECIPE), tuple(RECIPE.values()), k=BATCH)
     drawn = draw_worked(random, sandbox, steps, [PAIRS if mode == "induction" else 1 for _, mode in recipe])

@@ -129,7 +129,7 @@ def test_a_template_that_keeps_old_thoughts_is_told(folder: Path) -> None:
 def test_a_template_that_opens_no_thought_is_told(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace("assistant\\n<think>\\n", "assistant\\n"))
-    assert "does not open a thought" in said(checks.check_tokenizer(folder, 576))
+    assert "does not open the reasoning" in said(checks.check_tokenizer(folder, 576))
 
 
 def test_a_template_that_loses_answers_is_told(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What heads of every form claim, that it is claimed of states alone, and that all of a head learns."""
+"""Tests of the heads: shapes of predictions, no gradient to or from the policy, and every parameter learns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -55,7 +55,7 @@ def test_every_parameter_of_every_form_learns(make_heads: Make, form: dict[str, 
 
 
 @every_form
-def test_the_heads_losses_leave_no_gradient_in_the_base(byte_policy: Policy, form: dict[str, Any]) -> None:
+def test_head_losses_give_the_policy_no_gradient(byte_policy: Policy, form: dict[str, Any]) -> None:
     hidden = byte_policy.module.config.hidden_size
     heads = build_heads(HeadShape(taps=(0, 1), hidden_size=hidden, width=16, **form), seed=0)
     with Taps(byte_policy.module, (0, 1)) as taps:
@@ -64,7 +64,7 @@ def test_the_heads_losses_leave_no_gradient_in_the_base(byte_policy: Policy, for
     assert all(parameter.grad is None for parameter in byte_policy.module.parameters())
 
 
-def test_a_policy_loss_leaves_no_gradient_in_the_heads(byte_policy: Policy, make_heads: Make) -> None:
+def test_a_policy_loss_gives_the_heads_no_gradient(byte_policy: Policy, make_heads: Make) -> None:
     heads = build_heads(HeadShape(kind="tap", taps=(0, 1), hidden_size=byte_policy.module.config.hidden_size), seed=0)
     with Taps(byte_policy.module, (0, 1)) as taps:
         logits = byte_policy.module(torch.tensor([[1, 2, 3, 4]])).logits
@@ -87,7 +87,7 @@ def test_quantiles_never_cross(make_heads: Make, form: dict[str, Any], scale: fl
 
 
 @every_form
-def test_claims_have_the_shapes_that_they_say(make_heads: Make, form: dict[str, Any]) -> None:
+def test_predictions_have_the_documented_shapes(make_heads: Make, form: dict[str, Any]) -> None:
     predictions: HeadOutputs = make_heads(**form).predict(states(5))
     linked = form["kind"] == "linked"
     attention = linked and form.get("aggregator", "attention") == "attention"
@@ -104,7 +104,7 @@ def test_claims_have_the_shapes_that_they_say(make_heads: Make, form: dict[str, 
 
 
 @every_form
-def test_a_prompts_claims_do_not_depend_on_the_others(make_heads: Make, form: dict[str, Any]) -> None:
+def test_predictions_for_a_prompt_do_not_depend_on_other_prompts(make_heads: Make, form: dict[str, Any]) -> None:
     heads = make_heads(**form)
     together, alone = heads.predict(states(7)), heads.predict(states(7)[3:4])
     torch.testing.assert_close(together.c0_logits_N[3:4], alone.c0_logits_N)
@@ -112,7 +112,7 @@ def test_a_prompts_claims_do_not_depend_on_the_others(make_heads: Make, form: di
 
 
 @every_form
-def test_the_scale_of_a_layer_makes_no_difference(make_heads: Make, form: dict[str, Any]) -> None:
+def test_predictions_do_not_depend_on_the_scale_of_a_layer(make_heads: Make, form: dict[str, Any]) -> None:
     heads = make_heads(**form)
     scales = torch.tensor([0.1, 10.0, 1000.0])[:, None]
     torch.testing.assert_close(
@@ -121,7 +121,7 @@ def test_the_scale_of_a_layer_makes_no_difference(make_heads: Make, form: dict[s
 
 
 @every_form
-def test_new_heads_come_from_their_seed_and_leave_torchs_own_state_alone(make_heads: Make, form: dict[str, Any]) -> None:
+def test_new_heads_depend_on_their_seed_and_keep_torchs_random_state(make_heads: Make, form: dict[str, Any]) -> None:
     before = torch.random.get_rng_state()
     first = make_heads(**form, seed=5)
     torch.randn(3)
@@ -133,7 +133,7 @@ def test_new_heads_come_from_their_seed_and_leave_torchs_own_state_alone(make_he
     assert not all(torch.equal(one, other.state_dict()[name]) for (name, one), _ in pairs)
 
 
-def test_an_untrained_head_claims_nothing_outlandish(make_heads: Make) -> None:
+def test_untrained_heads_give_moderate_predictions(make_heads: Make) -> None:
     predictions = make_heads("tap").predict(states(100))
     assert bool((predictions.c0_logits_N.sigmoid() - 0.5).abs().max() < 0.25)
     assert bool((predictions.log_quantiles_NQ[:, 0].expm1() > 5).all())

@@ -1,4 +1,4 @@
-"""Heads on disk: what was saved comes back; what is damaged, foreign or does not belong together is refused by name."""
+"""Tests of heads files: saved heads load bit by bit, and damaged or mismatched files are refused."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 @pytest.mark.parametrize("form", [{"kind": "linear"}, {"kind": "tap"}, {"kind": "linked", "aggregator": "mean", "experts": 3}])
-def test_what_is_saved_comes_back_to_the_bit(make_heads: Make, tmp_path: Path, form: dict[str, Any]) -> None:
+def test_saved_heads_load_bit_by_bit(make_heads: Make, tmp_path: Path, form: dict[str, Any]) -> None:
     heads = make_heads(**form, seed=9)
     save_heads(heads, FACTS, tmp_path)
     found = load_heads(tmp_path)
@@ -44,12 +44,12 @@ def test_what_is_saved_comes_back_to_the_bit(make_heads: Make, tmp_path: Path, f
     assert torch.equal(ours.log_quantiles_NQ, theirs.log_quantiles_NQ)
 
 
-def test_where_there_are_no_heads_none_are_found(tmp_path: Path) -> None:
+def test_a_folder_without_heads_gives_none(tmp_path: Path) -> None:
     assert load_heads(tmp_path) is None
     assert head_names(tmp_path) == ()
 
 
-def test_heads_for_comparison_lie_beside_those_that_act(make_heads: Make, saved: Path) -> None:
+def test_heads_for_comparison_are_saved_next_to_the_primary_heads(make_heads: Make, saved: Path) -> None:
     save_heads(make_heads("linear"), FACTS, saved, name="linear")
     save_heads(make_heads("tap"), FACTS, saved, name="tap")
     assert head_names(saved) == ("linear", "tap")
@@ -80,7 +80,7 @@ def test_any_training_step_changes_the_digest_of_a_large_module() -> None:
     assert weights_digest(module) != before
 
 
-def test_a_weight_that_was_changed_is_found(saved: Path) -> None:
+def test_a_changed_weight_is_detected(saved: Path) -> None:
     tensors = load_file(saved / "heads.safetensors")
     tensors["trunk.first.weight"][3, 4] += 1e-4
     save_file(tensors, saved / "heads.safetensors")
@@ -132,13 +132,19 @@ def test_another_format_is_refused(saved: Path) -> None:
         load_heads(saved)
 
 
-def test_an_unknown_form_is_refused_with_those_that_are_known(saved: Path) -> None:
+def test_an_unknown_form_is_refused(saved: Path) -> None:
     edit(saved, lambda document: document["shape"].update(kind="crystal"))
     with pytest.raises(ModelError, match="`crystal`; known are linear, tap, linked"):
         load_heads(saved)
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_an_unknown_aggregator_is_refused(saved: Path) -> None:
+    edit(saved, lambda document: document["shape"].update(aggregator="crystal"))
+    with pytest.raises(ModelError, match="the aggregator `crystal`; known are attention, mean"):
+        load_heads(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     heads = LinkedHeads(HeadShape(kind="linked", taps=(0, 1), hidden_size=4, width=4))
     with torch.no_grad():
         heads.close.weight.fill_(float("inf"))

@@ -1,4 +1,4 @@
-"""Loading, saving and fusing: a folder in, a folder out, one storage in between; and errors that say what to do."""
+"""Tests of loading, saving and fusing a policy, and of the error messages."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def test_a_saved_policy_is_an_ordinary_model_folder(byte_model: Path, tmp_path: 
     assert again.tokenizer.render("x") == policy.tokenizer.render("x")
 
 
-def test_the_prompts_that_a_model_was_played_with_are_saved_with_it(byte_model: Path, tmp_path: Path) -> None:
+def test_the_prompt_set_is_saved_with_the_model(byte_model: Path, tmp_path: Path) -> None:
     save_policy(load_policy(str(byte_model), device="cpu", style=PromptStyle.FULL), tmp_path / "full")
     assert load_policy(str(tmp_path / "full"), device="cpu").style is PromptStyle.FULL
     # Back again, and from a folder that names nothing at all.
@@ -38,7 +38,7 @@ def test_the_prompts_that_a_model_was_played_with_are_saved_with_it(byte_model: 
     assert load_policy(str(tmp_path / "compact"), device="cpu").style is PromptStyle.COMPACT
 
 
-def test_what_a_folder_says_besides_is_kept(tmp_path: Path) -> None:
+def test_other_keys_of_tina_json_are_kept(tmp_path: Path) -> None:
     tiny = load_policy("tiny", device="cpu", style=PromptStyle.FULL)
     save_policy(tiny, tmp_path / "saved")
     saved = load_policy(str(tmp_path / "saved"), device="cpu")
@@ -58,7 +58,7 @@ def test_fusing_changes_no_output_and_happens_once(byte_model: Path) -> None:
     assert first.layers[0].qkv.data_ptr() == policy.module.model.layers[0].self_attn.q_proj.weight.data_ptr()
 
 
-def test_the_rendered_prompt_is_what_transformers_renders(byte_model: Path) -> None:
+def test_the_rendered_prompt_equals_that_of_transformers(byte_model: Path) -> None:
     plain = AutoTokenizer.from_pretrained(byte_model)
     plain.chat_template = (byte_model / "chat_template.jinja").read_text()
     text = plain.apply_chat_template([{"role": "user", "content": "some words"}], add_generation_prompt=True, tokenize=False)
@@ -66,7 +66,7 @@ def test_the_rendered_prompt_is_what_transformers_renders(byte_model: Path) -> N
     assert tokenizer.decode(tokenizer.render("some words")) == text
 
 
-def test_learner_logprobs_are_those_of_the_whole_forward(byte_model: Path) -> None:
+def test_learner_logprobs_equal_those_of_a_plain_forward(byte_model: Path) -> None:
     policy = load_policy(str(byte_model), device="cpu")
     prompts = [policy.tokenizer.render("a"), policy.tokenizer.render("some longer words")]
     completions = [np.array([5, 6, 7]), np.array([9])]
@@ -80,7 +80,7 @@ def test_learner_logprobs_are_those_of_the_whole_forward(byte_model: Path) -> No
     assert (ours.entropy_T > 0).all()
 
 
-def test_micro_batches_hold_every_row_once_within_the_budget() -> None:
+def test_micro_batches_have_every_row_once_within_the_budget() -> None:
     lengths = [5, 100, 7, 30, 31, 200, 6]
     groups = micro_batches(lengths, 64)
     assert sorted(index for group in groups for index in group) == list(range(7))
@@ -120,10 +120,10 @@ def test_another_architecture_is_refused(byte_model: Path, tmp_path: Path) -> No
         load_policy(str(folder))
 
 
-def test_a_template_without_an_opened_thought_is_refused(byte_model: Path, tmp_path: Path) -> None:
+def test_a_template_without_an_opening_tag_is_refused(byte_model: Path, tmp_path: Path) -> None:
     folder = _broken(byte_model, tmp_path)
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
-    with pytest.raises(ModelError, match="does not open a thought"):
+    with pytest.raises(ModelError, match="does not open the reasoning"):
         load_policy(str(folder))
 
 

@@ -1,4 +1,4 @@
-"""Taps: which layers, read where, and nothing left behind. The decode engine and the module read the same."""
+"""Tests of taps: which layers are read, at which position, and that the decode engine and the module read the same."""
 
 import numpy as np
 import pytest
@@ -38,11 +38,11 @@ def test_the_defaults_of_qwen3_4b_are_8_16_24_32() -> None:
 
 
 @pytest.mark.parametrize(("depth", "taps"), [(28, (6, 12, 19, 25)), (64, (14, 28, 43, 57)), (3, (1, 2)), (2, (0, 1)), (1, (0,))])
-def test_other_depths_are_tapped_at_the_same_share(depth: int, taps: tuple[int, ...]) -> None:
+def test_other_depths_are_tapped_at_the_same_relative_depth(depth: int, taps: tuple[int, ...]) -> None:
     assert default_taps(depth) == taps
 
 
-def test_default_taps_are_layers_of_every_model() -> None:
+def test_default_taps_exist_in_models_of_every_depth() -> None:
     for depth in range(1, 100):
         assert choose_taps(depth, default_taps(depth)) == default_taps(depth) == choose_taps(depth, None)
 
@@ -52,13 +52,13 @@ def test_linked_mode_reads_every_layer() -> None:
 
 
 @pytest.mark.parametrize("taps", [(), (1, 0), (0, 0), (-1, 0), (0, 2)])
-def test_layers_that_are_not_there_or_not_in_order_are_refused(taps: tuple[int, ...]) -> None:
+def test_missing_and_unordered_layers_are_refused(taps: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=r"introspection\.taps.*from 0 to 1: the model has 2 decoder layers"):
         choose_taps(2, taps)
 
 
 @torch.no_grad()
-def test_tap_k_is_what_stands_behind_layer_k(byte_policy: Policy) -> None:
+def test_tap_k_is_the_output_of_layer_k(byte_policy: Policy) -> None:
     module, prompt = byte_policy.module, ids(byte_policy)
     with Taps(module, (0,)) as taps:
         hidden = module(prompt, output_hidden_states=True).hidden_states
@@ -69,7 +69,7 @@ def test_tap_k_is_what_stands_behind_layer_k(byte_policy: Policy) -> None:
 
 
 @torch.no_grad()
-def test_hooks_are_gone_afterwards_also_when_the_body_raises(byte_policy: Policy) -> None:
+def test_hooks_are_removed_even_if_the_body_raises(byte_policy: Policy) -> None:
     with Taps(byte_policy.module, LAYERS):
         assert hooks(byte_policy) == 2
     assert hooks(byte_policy) == 0
@@ -85,21 +85,21 @@ def test_hooks_are_gone_afterwards_also_when_the_body_raises(byte_policy: Policy
 
 
 @torch.no_grad()
-def test_a_tapped_forward_is_the_forward(byte_policy: Policy) -> None:
+def test_taps_do_not_change_the_forward(byte_policy: Policy) -> None:
     plain = byte_policy.module(ids(byte_policy)).logits
     with Taps(byte_policy.module, LAYERS):
         tapped = byte_policy.module(ids(byte_policy)).logits
     assert torch.equal(plain, tapped)
 
 
-def test_states_are_cut_off_from_the_models_graph(byte_policy: Policy) -> None:
+def test_states_are_detached(byte_policy: Policy) -> None:
     with Taps(byte_policy.module, LAYERS) as taps:
         logits = byte_policy.module(ids(byte_policy)).logits
     assert logits.requires_grad
     assert not taps.states([0], [-1]).requires_grad
 
 
-def test_states_before_any_forward_are_an_error(byte_policy: Policy) -> None:
+def test_states_before_any_forward_raise_an_error(byte_policy: Policy) -> None:
     with Taps(byte_policy.module, (1,)) as taps, pytest.raises(ConfigError, match="no forward pass has gone through layer 1"):
         taps.states([0], [0])
 
@@ -124,7 +124,7 @@ def decode(policy: Policy, asked: list[RolloutRequest], slots: int = 64) -> list
     return DecodeEngine(policy, slots=slots, taps=LAYERS).generate(asked)
 
 
-def test_the_decode_engine_reads_what_the_modules_hooks_read(byte_policy: Policy) -> None:
+def test_the_decode_engine_and_the_modules_hooks_read_the_same_states(byte_policy: Policy) -> None:
     closed, seen = byte_policy.tokenizer.think_close_id, 0
     for group in decode(byte_policy, requests(byte_policy)):
         np.testing.assert_allclose(group.prompt_states_LH, module_states(byte_policy, [*group.prompt_ids]), atol=1e-4)
@@ -138,7 +138,7 @@ def test_the_decode_engine_reads_what_the_modules_hooks_read(byte_policy: Policy
 
 
 def test_a_whole_batch_and_an_open_session_give_the_same_bits(byte_policy: Policy) -> None:
-    """Self-play decodes batches and learns from their states; a server keeps a session open. Heads must not see a difference."""
+    """Self-play decodes batches and learns from their states; a server keeps a session open. The states have to be equal."""
     asked = requests(byte_policy)
     batch = decode(byte_policy, asked)
     session = DecodeSession(byte_policy, slots=64, taps=LAYERS)
@@ -164,13 +164,13 @@ def test_without_taps_nothing_is_read(byte_policy: Policy) -> None:
     assert all(one.close_states_LH is None for one in group.completions_G)
 
 
-def test_a_wall_from_states_needs_states(byte_policy: Policy) -> None:
+def test_a_think_limit_from_states_needs_taps(byte_policy: Policy) -> None:
     engine = DecodeEngine(byte_policy, slots=4)
-    with pytest.raises(ModelError, match="taps nothing"):
+    with pytest.raises(ModelError, match="has no taps"):
         engine.generate(requests(byte_policy, 1), on_prompts=lambda numbers, states: [None])
 
 
-def test_the_hook_gets_numbers_of_requests_and_sets_their_walls(byte_policy: Policy) -> None:
+def test_the_hook_gets_request_numbers_and_sets_think_limits(byte_policy: Policy) -> None:
     asked = requests(byte_policy)[::-1]  # the engine prefills short ones first
     numbers: list[int] = []
 

@@ -1,4 +1,4 @@
-"""A decode session that is driven to its end, and requests of many lengths for it."""
+"""Fixtures: a decode session with a record of its reports, and requests for it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Driven:
-    """A session and everything that its steps reported."""
+    """Decode session and everything that its steps reported."""
 
     def __init__(self, session: "DecodeSession") -> None:
         self.session = session
@@ -36,7 +36,7 @@ class Driven:
         return report
 
     def cancel(self, ticket: int, index: int | None = None) -> int:
-        """Returns how many completions that ended."""
+        """Run one step, and return the number of completions that ended."""
         return self.note(self.session.cancel(ticket, index))
 
     def note(self, ended: Sequence[Any]) -> int:
@@ -46,7 +46,7 @@ class Driven:
         return len(ended)
 
     def run(self) -> None:
-        """Until nothing is left to do."""
+        """Run steps until the session is idle."""
         while self.session.busy:
             self.step()
 
@@ -60,7 +60,7 @@ Ask = Callable[..., "RolloutRequest"]
 
 @pytest.fixture
 def lively(byte_policy: "Policy") -> "Policy":
-    """`byte_policy` with weights so far from its first ones that its greedy ids are no mere repetition."""
+    """`byte_policy` with weights so far from the initial ones that its greedy ids do not repeat."""
     import torch
 
     generator = torch.Generator().manual_seed(5)
@@ -72,13 +72,13 @@ def lively(byte_policy: "Policy") -> "Policy":
 
 @pytest.fixture
 def endless(byte_policy: "Policy") -> None:
-    """A random model ends its turn at random: here a completion ends only by what its test does."""
+    """Remove the stop ids: a random model would end its turn at random."""
     byte_policy.tokenizer.stop_ids = ()
 
 
 @pytest.fixture
 def driven(byte_policy: "Policy") -> Open:
-    """A driven session of `byte_policy`, or of another policy."""
+    """Return a function that opens a session of `byte_policy`, or of another policy."""
     from tina_azr.rollout.session import DecodeSession
 
     def make(policy: "Policy | None" = None, *, slots: int = 16, **settings: Any) -> Driven:
@@ -89,7 +89,7 @@ def driven(byte_policy: "Policy") -> Open:
 
 @pytest.fixture
 def ask(byte_policy: "Policy") -> Ask:
-    """A request for `byte_policy` of a text as prompt; `params` are those of `SamplingParams`."""
+    """Return a function that makes a request from a text and `SamplingParams`."""
     from tina_azr.rollout.types import RolloutRequest, SamplingParams
 
     def make(text: str, *, group_size: int = 1, seed: int = 0, max_tokens: int = 24, **params: Any) -> "RolloutRequest":

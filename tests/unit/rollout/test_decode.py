@@ -1,4 +1,4 @@
-"""The decode engine against transformers and against the learner: same ids, same log-probabilities, whatever the batch."""
+"""Tests of the decode engine: ids equal those of transformers, log-probabilities those of the learner, in any batch."""
 
 from collections.abc import Sequence
 
@@ -70,7 +70,7 @@ def test_the_same_call_gives_the_same_bits(byte_policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("slots", [1, 3, 5])
-def test_refilled_slots_change_nothing(byte_policy: Policy, slots: int) -> None:
+def test_completions_do_not_depend_on_the_number_of_slots(byte_policy: Policy, slots: int) -> None:
     asked = requests(byte_policy, SAMPLED, group_size=4)
     assert ids(complete(byte_policy, asked, slots=slots)) == ids(complete(byte_policy, asked))
 
@@ -94,7 +94,7 @@ def test_rows_of_different_length_and_temperature_share_a_batch(byte_policy: Pol
 
 
 @pytest.mark.parametrize("params", [SamplingParams(max_tokens=24, top_k=1), SamplingParams(max_tokens=24, top_p=1e-6)])
-def test_the_narrowest_cut_is_greedy(byte_policy: Policy, params: SamplingParams) -> None:
+def test_the_narrowest_top_p_or_top_k_is_greedy(byte_policy: Policy, params: SamplingParams) -> None:
     assert ids(complete(byte_policy, requests(byte_policy, params))) == ids(complete(byte_policy, requests(byte_policy, GREEDY)))
 
 
@@ -108,7 +108,7 @@ def test_sampling_follows_the_distribution(byte_policy: Policy) -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 263 + 5 * 23
 
 
-def test_the_wall_forces_the_closing_and_marks_it(byte_policy: Policy) -> None:
+def test_the_think_limit_forces_the_closing_ids_and_marks_them(byte_policy: Policy) -> None:
     (completion,) = complete(byte_policy, requests(byte_policy, SamplingParams(max_tokens=120, think_limit=6), prompts=["a"]))
     closing = list(byte_policy.closing_ids)
     assert completion.ids_T[6 : 6 + len(closing)].tolist() == closing[: len(completion.ids_T) - 6]
@@ -119,7 +119,7 @@ def test_the_wall_forces_the_closing_and_marks_it(byte_policy: Policy) -> None:
     assert completion.think_tokens == 6 + closing.index(byte_policy.tokenizer.think_close_id)
 
 
-def test_without_a_stop_id_the_length_ends_it(byte_policy: Policy) -> None:
+def test_max_tokens_ends_a_completion(byte_policy: Policy) -> None:
     for completion in complete(byte_policy, requests(byte_policy, SAMPLED, group_size=4)):
         stopped = int(completion.ids_T[-1]) in byte_policy.tokenizer.stop_ids
         assert completion.stop_cause is (StopCause.STOP_ID if stopped else StopCause.LENGTH)
@@ -141,7 +141,7 @@ def test_a_stop_id_ends_a_completion(byte_policy: Policy) -> None:
     assert stopped[0].stop_cause is StopCause.STOP_ID
 
 
-def test_an_optimizer_step_is_seen_by_the_next_token(byte_policy: Policy) -> None:
+def test_the_next_token_uses_the_weights_after_an_optimizer_step(byte_policy: Policy) -> None:
     engine = DecodeEngine(byte_policy, slots=8)
     asked = requests(byte_policy, GREEDY)
     before = [group.completions_G[0].ids_T.tolist() for group in engine.generate(asked)]

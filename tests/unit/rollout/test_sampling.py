@@ -1,4 +1,4 @@
-"""From logits to ids: every cut against a plain rule, log-probabilities before it, and what rows of one batch have of each other."""
+"""Tests of sampling: top-p, top-k and min-p equal a simple rule, and rows are independent."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def logits(count: int, seed: int = 0) -> Tensor:
 
 
 def kept(scores: Tensor, top_p: float, top_k: int, min_p: float) -> set[int]:
-    """By hand, one id at a time from the likeliest on."""
+    """Apply the cuts in Python, one id at a time from the likeliest on."""
     shares = scores.softmax(-1).double()
     found: set[int] = set()
     total = 0.0
@@ -52,7 +52,7 @@ def kept(scores: Tensor, top_p: float, top_k: int, min_p: float) -> set[int]:
     top_k=st.sampled_from([0, 1, 3, 20, 99]),
     min_p=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
 )
-def test_what_a_cut_leaves_is_what_is_drawn(seed: int, top_p: float, top_k: int, min_p: float) -> None:
+def test_only_ids_that_top_p_top_k_and_min_p_keep_are_sampled(seed: int, top_p: float, top_k: int, min_p: float) -> None:
     scores = logits(1, seed)
     grid = torch.linspace(0, 1, 2_001)[:-1]
     ids, _ = sample(scores.expand(2_000, -1), rows([1.0] * 2_000, [top_p] * 2_000, [top_k] * 2_000, [min_p] * 2_000), grid)
@@ -65,14 +65,14 @@ def test_what_a_cut_leaves_is_what_is_drawn(seed: int, top_p: float, top_k: int,
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
-def test_log_probabilities_are_those_before_the_cut_at_the_rows_temperature(temperature: float) -> None:
+def test_log_probabilities_precede_top_p_top_k_and_min_p(temperature: float) -> None:
     scores = logits(8)
     ids, logprobs = sample(scores.clone(), rows([temperature] * 8, [0.4] * 8, [3] * 8, [0.1] * 8), torch.linspace(0.05, 0.95, 8))
     expected = (scores / temperature).log_softmax(-1).gather(1, ids[:, None])[:, 0]
     torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_every_row_has_parameters_of_its_own() -> None:
+def test_rows_use_their_own_parameters() -> None:
     scores, uniform = logits(4), torch.tensor([0.9, 0.9, 0.9, 0.9])
     mixed = rows([0.0, 1.0, 0.6, 1.0], [1.0, 0.5, 1.0, 1.0], [0, 0, 4, 0], [0.0, 0.0, 0.0, 0.2])
     together, _ = sample(scores.clone(), mixed, uniform)
@@ -83,7 +83,7 @@ def test_every_row_has_parameters_of_its_own() -> None:
     assert alone[0] == int(scores[0].argmax())
 
 
-def test_a_uniform_number_next_to_one_never_picks_what_has_no_probability() -> None:
+def test_a_uniform_number_near_one_never_picks_an_id_of_probability_zero() -> None:
     scores = torch.full((1, VOCABULARY), -torch.inf)
     scores[0, :3] = torch.tensor([0.1, 0.2, 0.3])
     just_below = torch.tensor([float(np.nextafter(np.float32(1.0), np.float32(0.0)))])
@@ -93,7 +93,7 @@ def test_a_uniform_number_next_to_one_never_picks_what_has_no_probability() -> N
         assert bool(logprobs.isfinite().all())
 
 
-def test_uniform_numbers_come_from_seed_and_index_and_a_prefix_is_a_prefix() -> None:
+def test_uniform_numbers_depend_on_seed_and_index_but_not_on_the_count() -> None:
     assert np.array_equal(uniforms(5, 2, 10), uniforms(5, 2, 100)[:10])
     assert not np.array_equal(uniforms(5, 2, 10), uniforms(5, 3, 10))
     assert not np.array_equal(uniforms(5, 2, 10), uniforms(6, 2, 10))

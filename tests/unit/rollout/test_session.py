@@ -1,4 +1,4 @@
-"""What a decode session does to each completion: cancelling, closing thoughts, walls, stops, memory."""
+"""Tests of a decode session: cancelling, closing reasoning, think limits, stop ids, memory."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("endless")
 # Cancelling.
 
 
-def test_cancel_ends_at_once_with_what_there_is(driven: Open, ask: Ask) -> None:
+def test_cancel_returns_the_completion_so_far(driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a", max_tokens=200), follow=True)
     one.step(6)
@@ -45,7 +45,7 @@ def test_a_cancelled_slot_is_free_in_the_next_step(driven: Open, ask: Ask) -> No
     assert len(one.tokens[second, 0]) == 1
 
 
-def test_one_completion_of_a_group_can_be_cancelled_alone(driven: Open, ask: Ask) -> None:
+def test_one_completion_of_a_group_can_be_cancelled(driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a", group_size=3, max_tokens=30))
     one.step(4)
@@ -56,7 +56,7 @@ def test_one_completion_of_a_group_can_be_cancelled_alone(driven: Open, ask: Ask
     assert StopCause.CANCELLED not in (causes[0], causes[2])
 
 
-def test_what_never_began_is_cancelled_empty(driven: Open, ask: Ask) -> None:
+def test_a_cancelled_completion_that_never_started_is_empty(driven: Open, ask: Ask) -> None:
     one = driven(slots=2)
     ticket = one.submit(ask("a", group_size=5, max_tokens=50))
     one.step(3)
@@ -65,7 +65,7 @@ def test_what_never_began_is_cancelled_empty(driven: Open, ask: Ask) -> None:
     assert not one.session.busy
 
 
-def test_a_prompt_that_is_cancelled_half_way_through_its_prefill_is_never_told_of(driven: Open, ask: Ask) -> None:
+def test_a_prompt_cancelled_during_prefill_is_not_reported(driven: Open, ask: Ask) -> None:
     one = driven(piece_tokens=4)
     running = one.submit(ask("a", max_tokens=60))
     one.step()
@@ -86,7 +86,7 @@ def test_unknown_and_ended_tickets_are_ignored(driven: Open, ask: Ask) -> None:
     assert not one.session.close_reasoning(ticket)
 
 
-# The end of a thought.
+# The end of the reasoning.
 
 
 def closing(policy: Policy, completion: Any, at: int) -> bool:
@@ -94,7 +94,7 @@ def closing(policy: Policy, completion: Any, at: int) -> bool:
     return bool(completion.ids_T[at : at + len(ids)].tolist() == ids and completion.forced_T[at : at + len(ids)].all())
 
 
-def test_close_thoughts_forces_the_closing_ids_from_the_next_token_on(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_close_reasoning_forces_the_closing_ids_from_the_next_token_on(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a", max_tokens=200), follow=True)
     other = one.submit(ask("b", max_tokens=200))
@@ -108,7 +108,7 @@ def test_close_thoughts_forces_the_closing_ids_from_the_next_token_on(byte_polic
     assert not one.ended[other][0].forced_T.any()
 
 
-def test_close_thoughts_is_false_where_nothing_thinks(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_close_reasoning_returns_false_if_no_row_is_reasoning(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a", max_tokens=200, think_limit=0))
     assert not one.session.close_reasoning(ticket), "it has not begun"
@@ -118,14 +118,14 @@ def test_close_thoughts_is_false_where_nothing_thinks(byte_policy: Policy, drive
     assert not one.session.close_reasoning(ticket), "it answers"
 
 
-def test_a_wall_of_zero_answers_without_a_thought(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_a_think_limit_of_zero_gives_an_answer_without_reasoning(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a", max_tokens=150, think_limit=0))
     one.run()
     assert closing(byte_policy, one.ended[ticket][0], 0)
 
 
-def test_no_thought_passes_its_wall(driven: Open, ask: Ask) -> None:
+def test_reasoning_never_exceeds_its_think_limit(driven: Open, ask: Ask) -> None:
     one = driven()
     tickets = {one.submit(ask("a", seed=seed, group_size=4, max_tokens=170, think_limit=seed * 5)): seed * 5 for seed in range(6)}
     one.run()
@@ -144,7 +144,7 @@ def prefer(policy: Policy, wanted: int, text: str) -> None:
         policy.module.lm_head.weight[wanted] = 10 * states
 
 
-def test_min_think_holds_the_thought_open(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_min_think_prevents_an_early_close(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     close = byte_policy.tokenizer.think_close_id
     prefer(byte_policy, close, "a")
     one = driven()
@@ -154,7 +154,7 @@ def test_min_think_holds_the_thought_open(byte_policy: Policy, driven: Open, ask
     assert close not in one.ids(held)[0][:9]
 
 
-def test_a_tagless_answer_holds_no_think_tag_and_its_neighbours_are_as_ever(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_a_tagless_answer_has_no_think_tag_and_other_rows_are_unchanged(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     tags = (byte_policy.tokenizer.think_open_id, byte_policy.tokenizer.think_close_id)
 
     def tags_in_answers(ids_G: list[list[int]]) -> int:
@@ -171,7 +171,7 @@ def test_a_tagless_answer_holds_no_think_tag_and_its_neighbours_are_as_ever(byte
     assert tags_in_answers(both.ids(tagless)) == 0
 
 
-def test_a_tag_that_the_model_insists_on_is_not_drawn_in_a_tagless_answer() -> None:
+def test_a_likely_tag_is_not_sampled_in_a_tagless_answer() -> None:
     open_id, close_id, closing = 6, 7, (1, 7, 2)
     slots = Slots(4, 8, stop_ids=(), open_id=open_id, close_id=close_id, closing_ids=closing, device=torch.device("cpu"))
     rows = [(tagless, temperature) for tagless in (True, False) for temperature in (0.0, 1.0)]
@@ -197,7 +197,7 @@ def test_a_tag_that_the_model_insists_on_is_not_drawn_in_a_tagless_answer() -> N
         assert completion.logprobs_T[3:] == pytest.approx([-math.log(6 if tagless else 2)] * 6, abs=1e-5)
 
 
-def test_each_request_has_stop_ids_of_its_own(driven: Open, ask: Ask) -> None:
+def test_requests_use_their_own_stop_ids(driven: Open, ask: Ask) -> None:
     one = driven()
     free = one.submit(ask("a", temperature=0.0))
     one.run()
@@ -213,7 +213,7 @@ def test_each_request_has_stop_ids_of_its_own(driven: Open, ask: Ask) -> None:
     assert one.ids(neighbour)[0] == ids
 
 
-def test_min_p_keeps_what_is_nearly_as_likely_as_the_best(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_min_p_keeps_ids_nearly_as_likely_as_the_best(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     asked = ask("a", group_size=400, max_tokens=1, min_p=0.5)
     with torch.no_grad():
         shares = byte_policy.module(torch.tensor([asked.prompt_ids])).logits[0, -1].softmax(-1)
@@ -229,7 +229,7 @@ def test_min_p_keeps_what_is_nearly_as_likely_as_the_best(byte_policy: Policy, d
 # Memory.
 
 
-def test_kv_tokens_bounds_what_runs_at_once(driven: Open, ask: Ask) -> None:
+def test_kv_tokens_limits_the_running_completions(driven: Open, ask: Ask) -> None:
     asked = ask("a", max_tokens=30)
     each = len(asked.prompt_ids) + 30
     one = driven(kv_tokens=3 * each + 5)
@@ -244,14 +244,14 @@ def test_kv_tokens_bounds_what_runs_at_once(driven: Open, ask: Ask) -> None:
     assert len(one.ended[group]) == 7
 
 
-def test_what_never_fits_the_memory_is_refused(driven: Open, ask: Ask) -> None:
+def test_a_request_larger_than_the_kv_cache_is_refused(driven: Open, ask: Ask) -> None:
     one = driven(kv_tokens=50)
-    with pytest.raises(ModelError, match="exceeds the 50 tokens that there is memory for: lower max_tokens"):
+    with pytest.raises(ModelError, match="exceeds the 50 tokens that fit into the KV cache: lower max_tokens"):
         one.submit(ask("a", max_tokens=40))
     assert not one.session.busy
 
 
-def test_release_gives_all_memory_back_and_the_session_goes_on(driven: Open, ask: Ask) -> None:
+def test_release_frees_all_memory_and_the_session_stays_usable(driven: Open, ask: Ask) -> None:
     one = driven()
     first = one.submit(ask("a", seed=3))
     one.step(2)
@@ -286,7 +286,7 @@ def steps_until_it_runs(one: Any, ticket: int) -> int:
     raise AssertionError("it never ran")
 
 
-def test_few_prompts_beside_many_wait_for_each_other_and_not_for_long(driven: Open, ask: Ask) -> None:
+def test_a_small_batch_of_prompts_waits_for_others_up_to_patience(driven: Open, ask: Ask) -> None:
     one = driven(slots=32, patience=4)
     one.submit(ask("many", group_size=16, max_tokens=200))
     one.step()
@@ -297,7 +297,7 @@ def test_few_prompts_beside_many_wait_for_each_other_and_not_for_long(driven: Op
     assert one.tokens[second, 0], "whoever came meanwhile was taken along"
 
 
-def test_nobody_waits_alone_or_where_enough_have_come(driven: Open, ask: Ask) -> None:
+def test_prompts_do_not_wait_in_an_idle_session_or_in_a_large_batch(driven: Open, ask: Ask) -> None:
     alone = driven(slots=32, patience=4)
     assert steps_until_it_runs(alone, alone.submit(ask("a", max_tokens=200), follow=True)) == 1
     enough = driven(slots=32, patience=4)

@@ -1,4 +1,4 @@
-"""A decode session under everything that happens to one, against transformers and the learner: ids and log-probabilities are the same."""
+"""Tests of a decode session under load: ids equal those of transformers, log-probabilities those of the learner."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,19 +19,19 @@ Ask = Callable[..., RolloutRequest]
 
 
 def texts(count: int) -> list[str]:
-    """Of very different lengths, in no order."""
+    """Return texts of very different lengths, unordered."""
     draw = np.random.default_rng(11)
     return ["".join(chr(97 + letter) for letter in draw.integers(0, 26, size=draw.integers(1, 70))) for _ in range(count)]
 
 
 def expected(policy: Policy, requests: list[RolloutRequest], *, at_once: int = 1) -> list[list[int]]:
-    """Greedy ids of transformers' `generate`, so many prompts of equal limits at once."""
+    """Return greedy ids of transformers' `generate`, computed in batches of equal limits."""
     groups = HFGenerate(policy, slots=at_once).generate(requests)
     return [completion.ids_T.tolist() for group in groups for completion in group.completions_G]
 
 
 def greedy(ask: Ask, count: int, *, alike: int = 1) -> list[RolloutRequest]:
-    """Of many limits, `alike` of them after one another."""
+    """Return greedy requests of many limits, with runs of `alike` equal ones."""
     lengths = np.repeat(np.random.default_rng(3).integers(4, 30, size=count // alike), alike).tolist()
     return [ask(text, temperature=0.0, max_tokens=length) for text, length in zip(texts(count), lengths, strict=True)]
 
@@ -68,14 +68,14 @@ def test_requests_that_arrive_while_others_decode_equal_generate(lively: Policy,
     requests = greedy(ask, 3 * MAX_KV_BATCHES)
     one = driven(slots=64, piece_tokens=16)
     tickets = []
-    for request in requests:  # one wave each: more than there may be, so neighbours are merged
+    for request in requests:  # one KV batch each: more than the maximum, so neighbours are merged
         tickets.append(one.submit(request))
         one.step(2)
     one.run()
     assert [one.ids(ticket)[0] for ticket in tickets] == expected(lively, requests)
 
 
-def test_cancelled_neighbours_leave_the_others_what_they_are(lively: Policy, driven: Open, ask: Ask) -> None:
+def test_cancelled_rows_do_not_change_the_others(lively: Policy, driven: Open, ask: Ask) -> None:
     requests = greedy(ask, 24)
     one = driven(slots=10, piece_tokens=32)
     tickets = [one.submit(request) for request in requests]
@@ -88,7 +88,7 @@ def test_cancelled_neighbours_leave_the_others_what_they_are(lively: Policy, dri
     assert [one.ids(tickets[number])[0] for number in others] == expected(lively, [requests[number] for number in others])
 
 
-def test_sampled_logprobs_equal_the_learners_whatever_came_and_went(lively: Policy, driven: Open, ask: Ask) -> None:
+def test_sampled_logprobs_equal_the_learners_under_arrivals_and_cancels(lively: Policy, driven: Open, ask: Ask) -> None:
     one = driven(slots=9, piece_tokens=20)
     requests = [
         ask(text, group_size=1 + number % 3, seed=number, max_tokens=8 + number, temperature=0.7, think_limit=number % 5 or None)
@@ -109,7 +109,7 @@ def test_sampled_logprobs_equal_the_learners_whatever_came_and_went(lively: Poli
     np.testing.assert_allclose(sampler[~forced], scores.logprobs_T.numpy()[~forced], atol=1e-4)
 
 
-def test_a_completion_is_the_same_alone_and_in_any_crowd(lively: Policy, driven: Open, ask: Ask) -> None:
+def test_a_completion_does_not_depend_on_the_other_requests(lively: Policy, driven: Open, ask: Ask) -> None:
     wanted = ask("what is asked", seed=42, group_size=2, temperature=0.9, top_p=0.8, max_tokens=40)
     alone, crowd = driven(), driven(slots=7, piece_tokens=9)
     first = alone.submit(wanted)
@@ -123,9 +123,7 @@ def test_a_completion_is_the_same_alone_and_in_any_crowd(lively: Policy, driven:
     assert crowd.ids(second) == alone.ids(first)
 
 
-def test_a_weight_that_is_updated_in_place_shows_in_the_next_token_of_a_running_session(
-    lively: Policy, driven: Open, ask: Ask
-) -> None:
+def test_a_running_session_uses_updated_weights_from_the_next_token_on(lively: Policy, driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a", temperature=0.0, max_tokens=12), follow=True)
     one.step(4)

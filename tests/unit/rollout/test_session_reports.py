@@ -1,4 +1,4 @@
-"""What a decode session reports, what its hook decides, and which requests it refuses."""
+"""Tests of a decode session's reports, of its prompt hook, and of requests that it refuses."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ Ask = Callable[..., RolloutRequest]
 pytestmark = pytest.mark.usefixtures("endless")
 
 
-def test_many_arrivals_stay_within_the_allowed_waves(driven: Open, ask: Ask) -> None:
+def test_many_arrivals_stay_within_the_most_kv_batches(driven: Open, ask: Ask) -> None:
     one = driven(slots=64)
     for number in range(3 * MAX_KV_BATCHES):
         one.submit(ask("q" * (1 + 5 * number), max_tokens=100))
@@ -26,7 +26,7 @@ def test_many_arrivals_stay_within_the_allowed_waves(driven: Open, ask: Ask) -> 
         assert len(one.session._batches.all) <= MAX_KV_BATCHES
 
 
-def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:
+def test_followed_tokens_equal_the_completion(driven: Open, ask: Ask) -> None:
     one = driven(slots=3)
     followed = one.submit(ask("a", group_size=5, max_tokens=40, think_limit=4), follow=True)
     quiet = one.submit(ask("b"))
@@ -39,7 +39,7 @@ def test_followed_tokens_are_the_completion(driven: Open, ask: Ask) -> None:
     assert not any(ticket == quiet for ticket, _ in one.tokens)
 
 
-def test_the_hook_is_asked_once_a_request_and_its_wall_holds(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_the_hook_is_called_once_for_each_request_and_sets_its_think_limit(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     asked: list[int] = []
 
     def think_limits(tickets: list[int], states_NLH: np.ndarray) -> list[int | None]:
@@ -58,7 +58,7 @@ def test_the_hook_is_asked_once_a_request_and_its_wall_holds(byte_policy: Policy
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 63])
-def test_a_seed_that_is_no_seed_is_refused(ask: Ask, seed: int) -> None:
+def test_a_seed_out_of_range_is_refused(ask: Ask, seed: int) -> None:
     with pytest.raises(ModelError, match="seed"):
         ask("a", seed=seed)
 
@@ -75,18 +75,18 @@ def test_a_seed_that_is_no_seed_is_refused(ask: Ask, seed: int) -> None:
         ("think_limit", -1),
     ],
 )
-def test_sampling_parameters_out_of_bounds_are_refused(ask: Ask, name: str, value: float) -> None:
+def test_sampling_parameters_out_of_range_are_refused(ask: Ask, name: str, value: float) -> None:
     with pytest.raises(ModelError, match=name):
         ask("a", **{name: value})
 
 
 def test_prompt_ids_that_the_model_does_not_have_are_refused(driven: Open, ask: Ask) -> None:
     for wrong in ((1, 264), (-1, 1)):
-        with pytest.raises(ModelError, match="264 ids"):
+        with pytest.raises(ModelError, match="its ids are 0 to 263"):
             driven().submit(replace(ask("a"), prompt_ids=wrong))
 
 
-def test_weights_that_are_no_numbers_are_told_of(byte_policy: Policy, driven: Open, ask: Ask) -> None:
+def test_weights_that_are_not_finite_raise_an_error(byte_policy: Policy, driven: Open, ask: Ask) -> None:
     with torch.no_grad():
         byte_policy.module.model.norm.weight.fill_(float("nan"))
     one = driven()

@@ -1,4 +1,4 @@
-"""Fixed places for keys and values: the logits of waves, with shapes that no step changes."""
+"""Tests of the KV cache of fixed shape: logits equal the module's, and no step changes a shape."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def prefilled(policy: Policy, prompts: Sequence[tuple[int, ...]]) -> PromptCache
 
 
 class Decoding:
-    """Slots that are decoded by hand with given ids."""
+    """Slots that are decoded with given ids."""
 
     def __init__(self, policy: Policy, slots: int) -> None:
         self.weights = fuse(policy.module)
@@ -44,7 +44,7 @@ class Decoding:
 
 
 @torch.inference_mode()
-def test_slots_give_the_modules_logits_at_every_step(byte_policy: Policy) -> None:
+def test_logits_equal_the_modules_at_every_step(byte_policy: Policy) -> None:
     decoding = Decoding(byte_policy, 5)
     prompts = [byte_policy.tokenizer.render(text) for text in PROMPTS]
     rows = dict(zip((3, 0, 4), prompts, strict=True))
@@ -62,7 +62,7 @@ def test_slots_give_the_modules_logits_at_every_step(byte_policy: Policy) -> Non
 
 
 @torch.inference_mode()
-def test_a_slot_that_is_taken_again_sees_nothing_of_who_sat_there(byte_policy: Policy) -> None:
+def test_reused_slot_has_no_stale_kv(byte_policy: Policy) -> None:
     decoding = Decoding(byte_policy, 2)
     long, short = (byte_policy.tokenizer.render(text) for text in ("q" * 50, "b"))
     decoding.admit(byte_policy, 0, long)
@@ -75,7 +75,7 @@ def test_a_slot_that_is_taken_again_sees_nothing_of_who_sat_there(byte_policy: P
 
 
 @torch.inference_mode()
-def test_no_step_changes_a_shape_or_moves_a_buffer(byte_policy: Policy) -> None:
+def test_steps_change_no_shape_and_no_address(byte_policy: Policy) -> None:
     decoding = Decoding(byte_policy, 3)
     for slot, text in enumerate(PROMPTS):
         decoding.admit(byte_policy, slot, byte_policy.tokenizer.render(text))

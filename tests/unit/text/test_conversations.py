@@ -1,4 +1,4 @@
-"""Whole conversations to ids: past thoughts are stripped, quoted tags stay text, in the embedded template and in Qwen3-Thinking's."""
+"""Tests of conversations in the embedded template and Qwen3-Thinking's: past reasoning is stripped, quoted tags stay text."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ QWEN_THINKING = """\
     {{- '<|im_start|>assistant\\n<think>\\n' }}
 {%- endif %}
 """
-"""The logic of Qwen3-Thinking-2507's template, tools left out."""
+"""The logic of Qwen3-Thinking-2507's template, without tools."""
 TAGS = ("<think>", "</think>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 CONTENT = st.lists(st.sampled_from([*TAGS, "\n", " ", "a", "f(3)", "é", "\0", "\ue000"]), max_size=8).map("".join)
 
@@ -68,14 +68,14 @@ def turn(role: str, content: str) -> str:
 OPENED = "<|im_start|>assistant\n<think>\n"
 
 
-def test_every_turn_is_there_and_the_prompt_ends_inside_the_opened_thought(tokenizer: ChatTokenizer) -> None:
+def test_the_prompt_has_every_turn_and_ends_with_the_opening_tag(tokenizer: ChatTokenizer) -> None:
     ids = tokenizer.render_chat([("system", "brief"), ("user", "1"), ("assistant", "one"), ("user", "2")])
     expected = turn("system", "brief") + turn("user", "1") + turn("assistant", "one") + turn("user", "2") + OPENED
     assert list(ids) == tokenizer.encode(expected)
 
 
 @pytest.mark.parametrize("said", ["<think>\nhidden\n</think>\n\none", "hidden\n</think>\n\none", "<think>a</think>b</think>one"])
-def test_thoughts_of_past_turns_are_stripped(tokenizer: ChatTokenizer, said: str) -> None:
+def test_reasoning_of_past_turns_is_stripped(tokenizer: ChatTokenizer, said: str) -> None:
     ids = tokenizer.render_chat([("user", "1"), ("assistant", said), ("user", "2")])
     assert list(ids) == tokenizer.encode(turn("user", "1") + turn("assistant", "one") + turn("user", "2") + OPENED)
 
@@ -91,13 +91,13 @@ def test_a_tag_quoted_in_any_message_stays_text(tokenizer: ChatTokenizer, role: 
 
 
 @pytest.mark.parametrize("role", ["system", "user"])
-def test_a_closing_tag_that_a_person_quotes_stays_text(tokenizer: ChatTokenizer, role: str) -> None:
+def test_a_closing_tag_quoted_by_a_user_stays_text(tokenizer: ChatTokenizer, role: str) -> None:
     ids = tokenizer.render_chat([("user", "1"), ("assistant", "one"), (role, "what is </think>?"), ("user", "2")])
     assert tokenizer.think_close_id not in ids
     assert "what is </think>?" in tokenizer.decode(ids)
 
 
-def test_a_quoted_tag_after_a_stripped_thought_stays_text(tokenizer: ChatTokenizer) -> None:
+def test_a_quoted_tag_after_stripped_reasoning_stays_text(tokenizer: ChatTokenizer) -> None:
     ids = tokenizer.render_chat([("user", "1"), ("assistant", "hidden</think>write <think> and <|im_end|>"), ("user", "2")])
     assert "hidden" not in tokenizer.decode(ids)
     assert "write <think> and <|im_end|>" in tokenizer.decode(ids)
@@ -105,7 +105,7 @@ def test_a_quoted_tag_after_a_stripped_thought_stays_text(tokenizer: ChatTokeniz
 
 
 @given(st.lists(st.tuples(st.sampled_from(["user", "system"]), CONTENT), min_size=1, max_size=4))
-def test_no_message_of_a_person_adds_a_tag(messages: list[tuple[str, str]]) -> None:
+def test_no_message_of_a_user_adds_a_tag(messages: list[tuple[str, str]]) -> None:
     for tokenizer in (EMBEDDED, THINKING):
         quoting = tokenizer.render_chat(messages)
         plain = tokenizer.render_chat([(role, "x") for role, _ in messages])
@@ -115,7 +115,7 @@ def test_no_message_of_a_person_adds_a_tag(messages: list[tuple[str, str]]) -> N
         assert tokenizer.decode(quoting) == "".join(turn(role, content) for role, content in messages) + OPENED
 
 
-def test_a_role_that_nobody_has_is_refused(tokenizer: ChatTokenizer) -> None:
+def test_an_unknown_role_is_refused(tokenizer: ChatTokenizer) -> None:
     with pytest.raises(ModelError, match="message 1 has the role 'tool'"):
         tokenizer.render_chat([("user", "1"), ("tool", "2")])
 

@@ -14,7 +14,7 @@ from tina_azr.config.yaml import write_yaml
 from tina_azr.errors import ModelError
 from tina_azr.formatting import counted, duration
 from tina_azr.model.loading import EMBEDDED, find_folder
-from tina_azr.model.memory import Memory, ModelShape, estimate_memory
+from tina_azr.model.memory import Memory, ModelDimensions, estimate_memory
 from tina_azr.runs.checkpoint import find_checkpoint
 from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
@@ -95,7 +95,7 @@ def _model_folder(plan: Plan) -> Path | None:
 def _model(name: str, folder: Path | None) -> str:
     if folder is None:
         return f"{name} is not on this machine: it will be downloaded from the hub"
-    shape = ModelShape.of_folder(folder)
+    shape = ModelDimensions.of_folder(folder)
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} has no *.safetensors: download the weights, or save them with save_pretrained")
     ChatTokenizer.from_folder(folder)
@@ -105,7 +105,7 @@ def _model(name: str, folder: Path | None) -> str:
 def _memory(config: Config, folder: Path | None) -> str:
     if folder is None:
         return "unknown before the download"
-    memory = estimate_memory(ModelShape.of_folder(folder), config)
+    memory = estimate_memory(ModelDimensions.of_folder(folder), config)
     there, what = _available(config)
     parts = ", ".join(f"{name} {_bytes(size)}" for name, size in _parts(memory))
     verdict = (
