@@ -80,7 +80,8 @@ def test_names_that_contradict_each_other(train: Train) -> None:
     _refused(train("--name", "a", "--run-dir", "b"), 2, "give one")
     _refused(train("--name", "a/b"), 2, "one plain word")
     _refused(train("--from-step", "3"), 2, "--from-step belongs to --resume")
-    _refused(train("--resume", "x", "--config", "y.yaml"), 2, "leave --config out")
+    _refused(train("--resume", "x", "--config", "y.yaml"), 2, "leave --config and --preset out")
+    _refused(train("--resume", "x", "--preset", "tiny-self-play"), 2, "leave --config and --preset out")
 
 
 def test_a_run_folder_that_exists(train: Train, run: Path) -> None:

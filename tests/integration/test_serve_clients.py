@@ -195,7 +195,6 @@ def test_sigterm_is_a_clean_end() -> None:
         (["--port", "70000"], 2, "Error: --port: `serve.port` is 70000"),
         (["--model", "no/such/model/here"], 1, "no/such/model/here"),
         (["--api-key-file", "missing"], 2, "missing"),
-        (["--set", "serve.queue=1"], 2, "choices"),
     ],
 )
 def test_what_cannot_be_served_is_said_before_anything_is_loaded(

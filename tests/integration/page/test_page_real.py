@@ -16,10 +16,10 @@ from tina_azr.serve.loading import describe, open_for_serving
 
 @pytest.fixture(scope="module")
 def real_url(sandbox: Sandbox) -> Iterator[str]:
-    config = load_config(None, ["serve.allow_visible_thoughts=true"])
+    config = load_config(None, ["serve.allow_visible_reasoning=true"])
     engine = open_for_serving(config)
     model = describe(engine, config.model.name, datetime.now(UTC))
-    with running(engine, model=model, checker=sandbox, allow_visible_thoughts=True) as server:
+    with running(engine, model=model, checker=sandbox, allow_visible_reasoning=True) as server:
         yield server.url
 
 

@@ -1,5 +1,7 @@
 """What a configuration says is what the served engine does."""
 
+from scripted_chat import ScriptedChatEngine
+from scripted_server import running
 from tina_azr.config import load_config
 
 
@@ -10,3 +12,10 @@ def test_settings_of_introspection_reach_the_engine() -> None:
     engine = open_for_serving(load_config(overrides=[f"introspection.{text}" for text in given]))
     settings = engine.settings
     assert (settings.skip_below, settings.obey_stop_plan, settings.tags) == (0.2, True, ("plan",))
+
+
+def test_a_prompt_has_no_more_completions_than_the_queue_holds() -> None:
+    with running(ScriptedChatEngine(), queue=3) as server:
+        answer = server.chat({"messages": [{"role": "user", "content": "hello"}], "n": 4})
+    assert answer.status_code == 400
+    assert "at most 3 completions" in answer.json()["error"]["message"]
