@@ -1,4 +1,4 @@
-"""transformers' `generate` behind the `RolloutEngine` protocol: what the decode engine is timed and tested against.
+"""Reference engine: transformers' `generate` behind the `RolloutEngine` protocol. Benchmarks and tests compare the decode engine with it.
 
 It is slow, has no think limit, and is seeded for a whole call: a completion depends on its neighbours in the batch.
 """
@@ -17,7 +17,7 @@ from tina_azr.text.tags import reasoning_length
 
 
 class HFGenerate:
-    """`RolloutEngine` over `generate`. Raises ModelError for requests that it cannot do."""
+    """Engine over `generate`. Implements `RolloutEngine`. Raises ModelError for requests with parameters that `generate` lacks."""
 
     def __init__(self, policy: Policy, *, slots: int = 128) -> None:
         self._policy = policy

@@ -1,6 +1,6 @@
 """The configuration's sections. The defaults are the run that `tina-azr train` makes with the embedded model.
 
-Names of task modes, reward terms, learnability and advantage rules and rollout backends are plain strings here: their
+Names of task modes, reward terms, learnability rules, advantage rules and aggregators are plain strings here: their
 dictionaries live in layers above, so that a new one needs no change on this page. `choose` turns them into the thing named.
 """
 

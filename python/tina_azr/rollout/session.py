@@ -43,9 +43,9 @@ class DecodeSession:
         modulator: ReasoningModulator | None = None,
         tickets_after: int = 0,
     ) -> None:
-        """Open a session.
+        """Open a session without requests.
 
-        `on_prompts` gets tickets, which count from `tickets_after`: a session that replaces another shares no ticket with it.
+        `on_prompts` gets tickets, which count up from `tickets_after`, so a session that replaces another can continue its numbers.
         `refill_share`: share of the slots that must be free before waiting prompts are admitted next to running ones. A few large
         prefills are cheaper, many small ones have less latency. `patience`: steps that a small batch of new prompts may wait so that
         later prompts can share its prefill. `kv_tokens`: most tokens, over all rows, in the KV cache at once; None: no bound.
@@ -61,7 +61,7 @@ class DecodeSession:
         self._piece_tokens = piece_tokens
         self._kv_tokens = kv_tokens
         self.modulator = modulator
-        """Changes the residual stream of rows that think; may be set to None at any time."""
+        """Modulator of the residual stream of rows that are reasoning."""
         self._close_id = policy.tokenizer.think_close_id
         self._slots = Slots(
             slots,
@@ -75,15 +75,18 @@ class DecodeSession:
         self._batches = KVBatches()
         self._entering: tuple[Prefill, list[Block]] | None = None
         self._open: dict[int, int] = {}
-        """Completions of each request that have not ended."""
+        """Number of completions of each request that have not ended."""
         self._followed: set[int] = set()
         self._think_limits: dict[int, int | None] = {}
-        """By request, as the hook decided."""
+        """Think limit of each request, as the hook decided."""
 
     # Requests.
 
     def submit(self, request: RolloutRequest, *, follow: bool = False) -> int:
-        """Queue a request. `follow` reports its tokens as they come. Raises ModelError for one that can never be done."""
+        """Queue a request, and return its ticket. With `follow`, each step reports its new tokens.
+
+        Raises ModelError for a request that can never be decoded.
+        """
         check_request(
             request,
             positions=self._policy.module.config.max_position_embeddings,
@@ -129,26 +132,26 @@ class DecodeSession:
 
     @property
     def busy(self) -> bool:
-        """Whether a step would do something."""
+        """Whether a step has work to do."""
         return bool(self._running or self._scheduler.waiting or self._entering)
 
     @property
     def waiting(self) -> int:
-        """Completions that have no slot yet."""
+        """Number of completions that have no slot yet."""
         return self._scheduler.waiting
 
     @torch.inference_mode()
     def release(self) -> None:
         """Free all memory for keys, values and prompts. Raises ModelError while completions run: end or cancel them first."""
         if self.busy:
-            raise ModelError("the decode session still has completions to do: its memory cannot be given back now")
+            raise ModelError("the decode session still has completions, so its memory cannot be freed: finish or cancel them first")
         self._batches = KVBatches()
         self._slots.keep(torch.empty(0, dtype=torch.long))
         self._rotary = Rotary(self._weights, 256)
 
     @property
     def held_bytes(self) -> int:
-        """Size of the KV cache now."""
+        """Size of the KV cache in bytes."""
         return self._batches.held_bytes
 
     # The step.

@@ -46,6 +46,14 @@ def all_losses(heads: AnyHeads, states_NLH: Tensor) -> Tensor:
     ).sum()
 
 
+@pytest.mark.parametrize("aggregator", ["attention", "mean"])
+def test_parameter_names_of_linked_heads_are_those_of_saved_heads(make_heads: Make, aggregator: str) -> None:
+    trunk = ["layer_offset", "first.weight", "first.bias", "second.weight", "second.bias"]
+    trunk += ["query.weight", "query.bias", "score.weight"] if aggregator == "attention" else []
+    names = list(make_heads(kind="linked", aggregator=aggregator).state_dict())
+    assert [name for name in names if "trunk" in name] == [f"{side}.{name}" for side in ("trunk", "close_trunk") for name in trunk]
+
+
 @every_form
 def test_every_parameter_of_every_form_learns(make_heads: Make, form: dict[str, Any]) -> None:
     heads = make_heads(**form)

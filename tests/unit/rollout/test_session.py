@@ -267,7 +267,7 @@ def test_release_frees_all_memory_and_the_session_stays_usable(driven: Open, ask
 def test_release_is_refused_while_completions_run(driven: Open, ask: Ask) -> None:
     one = driven()
     ticket = one.submit(ask("a"))
-    with pytest.raises(ModelError, match="still has completions to do"):
+    with pytest.raises(ModelError, match="still has completions"):
         one.session.release()
     one.step()
     one.cancel(ticket)
