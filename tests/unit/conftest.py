@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from tina_azr.rollout.types import Completion, CompletionGroup, PromptHook, RolloutRequest, StopCause
-from tina_azr.sandbox.types import Outcome, OutcomeKind
-from tina_azr.sandbox.types import Policy as SandboxPolicy
+from tina_azr.sandbox.types import Outcome, OutcomeKind, StaticPolicy
 
 if TYPE_CHECKING:
     from tina_azr.model.loading import Policy
@@ -117,10 +116,10 @@ class InProcessExecutor:
     def __init__(self) -> None:
         self.programs_run = 0
 
-    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: SandboxPolicy | None = None) -> list[Outcome]:
+    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: StaticPolicy | None = None) -> list[Outcome]:
         return [outcomes[0] for outcomes in self.run_calls([(program, (call,)) for program, call in jobs])]
 
-    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: SandboxPolicy | None = None) -> list[list[Outcome]]:
+    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: StaticPolicy | None = None) -> list[list[Outcome]]:
         return [[self._run(program, call) for call in calls] for program, calls in jobs]
 
     def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list[list[Outcome]]:

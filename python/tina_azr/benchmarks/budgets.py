@@ -30,7 +30,7 @@ from tina_azr.rollout.types import PromptHook, SamplingParams
 from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.sandbox.types import Executor
-from tina_azr.selfplay.seeding import Phase, request_seeds
+from tina_azr.selfplay.seeding import RandomStream, request_seeds
 from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
 from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.heldout import load_heldout_sets
@@ -75,7 +75,7 @@ class Bench:
             self._tasks,
             group_size=self._samples,
             params=SamplingParams(max_tokens=play.max_tokens, temperature=1.0, think_limit=think_limit),
-            seeds=request_seeds(self._config.seed, 0, Phase.HELDOUT, len(self._tasks)),
+            seeds=request_seeds(self._config.seed, 0, RandomStream.HELDOUT, len(self._tasks)),
             on_prompts=hook,
         )
         graded = [group.rollouts for group in grade_rollouts(self._executor, groups)]

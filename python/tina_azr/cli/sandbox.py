@@ -95,7 +95,7 @@ def _show(
     memory_mb: int | None,
     as_json: bool,
 ) -> None:
-    from tina_azr.sandbox import Limits, Policy, Sandbox
+    from tina_azr.sandbox import Limits, Sandbox, StaticPolicy
 
     given = {"fuel": fuel, "wall_ms": wall_ms, "memory_bytes": None if memory_mb is None else memory_mb << 20}
     try:
@@ -103,7 +103,9 @@ def _show(
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file.name} is not UTF-8 text: {error}") from error
     try:
-        box = Sandbox(limits=Limits(**{name: value for name, value in given.items() if value is not None}), policy=Policy(policy))
+        box = Sandbox(
+            limits=Limits(**{name: value for name, value in given.items() if value is not None}), policy=StaticPolicy(policy)
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with box:

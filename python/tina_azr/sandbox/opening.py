@@ -2,7 +2,7 @@
 
 from tina_azr.config import SandboxConfig
 from tina_azr.sandbox.sandbox import Sandbox
-from tina_azr.sandbox.types import Limits, Policy
+from tina_azr.sandbox.types import Limits, StaticPolicy
 
 
 def open_sandbox(config: SandboxConfig, *, workers: int | None = None) -> Sandbox:
@@ -13,4 +13,4 @@ def open_sandbox(config: SandboxConfig, *, workers: int | None = None) -> Sandbo
         memory_bytes=config.memory_mb << 20,
         output_bytes=config.output_bytes,
     )
-    return Sandbox(limits=limits, policy=Policy(config.policy), workers=workers or config.workers or None)
+    return Sandbox(limits=limits, policy=StaticPolicy(config.policy), workers=workers or config.workers or None)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from tina_azr import _native
-from tina_azr.sandbox.types import Limits, Outcome, OutcomeKind, Policy, Way
+from tina_azr.sandbox.types import Limits, Outcome, OutcomeKind, StaticPolicy, Way
 
 Row = tuple[str, str | None, str | None, str, int, float, int]
 
@@ -23,7 +23,7 @@ class Sandbox:
         self,
         *,
         limits: Limits | None = None,
-        policy: Policy = Policy.STANDARD,
+        policy: StaticPolicy = StaticPolicy.STANDARD,
         workers: int | None = None,
         way: Way | None = None,
         verify_every: int = 5_000,
@@ -62,23 +62,23 @@ class Sandbox:
         """Versions, way, image digests, cache: what to note beside a result."""
         return self._native.info()
 
-    def run(self, program: str, call: str, *, policy: Policy | None = None) -> Outcome:
+    def run(self, program: str, call: str, *, policy: StaticPolicy | None = None) -> Outcome:
         """Run one program and evaluate one call, such as `f(3)`."""
         return self.run_many([(program, call)], policy=policy)[0]
 
-    def check(self, program: str, call: str, *, policy: Policy | None = None) -> Outcome:
+    def check(self, program: str, call: str, *, policy: StaticPolicy | None = None) -> Outcome:
         """As `run`, on both images: a result that depends on hash seeds or addresses is `NONDETERMINISTIC`."""
         return self.check_many([(program, [call])], policy=policy)[0][0]
 
-    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: Policy | None = None) -> list[Outcome]:
+    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: StaticPolicy | None = None) -> list[Outcome]:
         """Run (program, call) pairs, each from the same start, on all workers; order kept."""
         return [outcomes[0] for outcomes in self.run_calls([(program, [call]) for program, call in jobs], policy=policy)]
 
-    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
+    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: StaticPolicy | None = None) -> list[list[Outcome]]:
         """For each (program, calls): the program is defined once, and each call starts from the state that this has left."""
         return _outcomes(self._native.run_calls(_readable(jobs), _name(policy)))
 
-    def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
+    def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: StaticPolicy | None = None) -> list[list[Outcome]]:
         """As `run_calls`, on both images: an outcome that differs between them becomes `NONDETERMINISTIC`."""
         return _outcomes(self._native.check_calls(_readable(jobs), _name(policy)))
 
@@ -96,7 +96,7 @@ def warm() -> None:
     _native.warm()
 
 
-def _name(policy: Policy | None) -> str | None:
+def _name(policy: StaticPolicy | None) -> str | None:
     return None if policy is None else policy.value
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from typing_extensions import TypedDict
 
 
-class Policy(StrEnum):
+class StaticPolicy(StrEnum):
     """Static check before a run. WebAssembly isolates; this check only rejects early, with a readable reason."""
 
     STRICT = "strict"
@@ -109,11 +109,11 @@ class Outcome:
 class Executor(Protocol):
     """What the layers above need of a sandbox; `tina_azr.sandbox.Sandbox` is the real one."""
 
-    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: Policy | None = None) -> list[Outcome]:
+    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: StaticPolicy | None = None) -> list[Outcome]:
         """Run (program, call) pairs, each from the same start, on all workers; order kept."""
         ...
 
-    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
+    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: StaticPolicy | None = None) -> list[list[Outcome]]:
         """For each (program, calls): the program is defined once, and each call starts from the state that this has left."""
         ...
 

@@ -21,7 +21,7 @@ from tina_azr.selfplay.introspection import SelfPlayIntrospection
 from tina_azr.selfplay.length_cap import RECENT_STEPS, LengthCap
 from tina_azr.selfplay.proposing import draw_assignments, sample_proposals
 from tina_azr.selfplay.rewards import Rewards, shuffle_rewards
-from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.seeding import RandomStream, generator, request_seeds
 from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts, solver_prompt, task_result
 from tina_azr.selfplay.timing import Phases
 from tina_azr.selfplay.types import Episode, ProposalRecord, Rollout, RolloutGroup
@@ -101,7 +101,7 @@ class SelfPlay:
 
     def _propose(self, step: int, cap: LengthCap, phases: Phases) -> list[ProposalRecord]:
         """Show references, sample proposals."""
-        draw = generator(self._config.seed, step, Phase.REFERENCES)
+        draw = generator(self._config.seed, step, RandomStream.REFERENCES)
         assignments = draw_assignments(self._policy, self._buffer, cap, self._config, draw)
         with phases.phase("propose", len(assignments)) as on_progress:
             return sample_proposals(
@@ -110,7 +110,7 @@ class SelfPlay:
                 assignments,
                 step=step,
                 params=self._params,
-                seeds=request_seeds(self._config.seed, step, Phase.PROPOSE, len(assignments)),
+                seeds=request_seeds(self._config.seed, step, RandomStream.PROPOSE, len(assignments)),
                 on_progress=on_progress,
             )
 
@@ -141,7 +141,7 @@ class SelfPlay:
 
         As in the original. It also keeps the buffer's pass rates in step with the policy.
         """
-        draw = generator(self._config.seed, step, Phase.KNOWN_TASKS)
+        draw = generator(self._config.seed, step, RandomStream.KNOWN_TASKS)
         counts = [(mode, sum(task.mode == mode for task in new)) for mode in self._config.tasks.modes]
         wanted = self._config.selfplay.proposals_per_mode
         by_confidence = self._config.introspection.sample_by_confidence
@@ -162,7 +162,7 @@ class SelfPlay:
                 tasks,
                 group_size=play.group_size,
                 params=self._params,
-                seeds=request_seeds(self._config.seed, step, Phase.SOLVE, len(tasks)),
+                seeds=request_seeds(self._config.seed, step, RandomStream.SOLVE, len(tasks)),
                 on_prompts=introspection.think_limit_hook(budgeted) if introspection and budgeted else None,
                 on_progress=on_progress,
             )
@@ -176,7 +176,7 @@ class SelfPlay:
         wanted = round(share * self._config.selfplay.proposals_per_mode)
         if self._introspection is None or not wanted:
             return []
-        draw = generator(self._config.seed, step, Phase.CHAINED)
+        draw = generator(self._config.seed, step, RandomStream.CHAINED)
         found: list[Task] = []
         with phases.phase("chained"):
             for mode in modes:
@@ -190,7 +190,7 @@ class SelfPlay:
                 found,
                 group_size=self._config.selfplay.group_size,
                 params=self._params,
-                seeds=request_seeds(self._config.seed, step, Phase.CHAINED, len(found)),
+                seeds=request_seeds(self._config.seed, step, RandomStream.CHAINED, len(found)),
             )
             graded = [self._rewards.reward_group(group) for group in grade_rollouts(self._executor, groups)]
         return self._introspection.read(step, graded, frozenset(), phases, probing=False)
@@ -215,7 +215,7 @@ class SelfPlay:
         rollouts = [record.rollout for record in records]
         rollouts += [rollout for group in groups if self._teaches(group) for rollout in group.rollouts]
         if self._config.selfplay.random_rewards:
-            return shuffle_rewards(rollouts, generator(self._config.seed, step, Phase.RANDOM_REWARDS))
+            return shuffle_rewards(rollouts, generator(self._config.seed, step, RandomStream.RANDOM_REWARDS))
         return tuple(rollouts)
 
     def _teaches(self, group: RolloutGroup) -> bool:

@@ -14,7 +14,7 @@ from tina_azr.config import Config
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
-from tina_azr.selfplay.seeding import Phase, request_seeds
+from tina_azr.selfplay.seeding import RandomStream, request_seeds
 from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
 from tina_azr.tasks.types import IN_DISTRIBUTION, LONGER, HeldoutTask, Verdict
 
@@ -80,7 +80,7 @@ def evaluate_heldout(
             [task.task for task in tasks],
             group_size=group_size,
             params=params,
-            seeds=request_seeds(seed, 0, Phase.HELDOUT, len(tasks)),
+            seeds=request_seeds(seed, 0, RandomStream.HELDOUT, len(tasks)),
             on_progress=(lambda done, _: on_progress(done_before + done, total)) if on_progress else None,
         )
         graded = [group.rollouts for group in grade_rollouts(executor, groups)]

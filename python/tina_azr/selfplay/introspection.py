@@ -19,7 +19,7 @@ from tina_azr.rollout.types import PromptHook, RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.introspection_rewards import CrossFitted, add_introspection
 from tina_azr.selfplay.plan_probes import PROBE_SIZE, probe_plans
-from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.seeding import RandomStream, generator, request_seeds
 from tina_azr.selfplay.timing import Phases
 from tina_azr.selfplay.types import PlanProbe, ProposalRecord, RolloutGroup
 from tina_azr.tasks.types import Task
@@ -54,7 +54,7 @@ class SelfPlayIntrospection:
         share = self._config.introspection.budget_share
         if not share:
             return frozenset()
-        draw = generator(self._config.seed, step, Phase.BUDGET)
+        draw = generator(self._config.seed, step, RandomStream.BUDGET)
         return frozenset(np.flatnonzero(draw.random(len(tasks)) < share).tolist())
 
     def think_limit_hook(self, budgeted: Collection[int]) -> PromptHook:
@@ -125,7 +125,7 @@ class SelfPlayIntrospection:
         count = round(settings.probe_share * len(groups))
         if not count:
             return {}
-        chosen = np.sort(generator(self._config.seed, step, Phase.PROBE).permutation(len(groups))[:count]).tolist()
+        chosen = np.sort(generator(self._config.seed, step, RandomStream.PROBE).permutation(len(groups))[:count]).tolist()
         with phases.phase("probe", count * PROBE_SIZE) as on_progress:
             probes = probe_plans(
                 self._policy,
@@ -134,7 +134,7 @@ class SelfPlayIntrospection:
                 [groups[index].task for index in chosen],
                 size=PROBE_SIZE,
                 params=SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit),
-                seeds=request_seeds(self._config.seed, step, Phase.PROBE, count),
+                seeds=request_seeds(self._config.seed, step, RandomStream.PROBE, count),
                 on_progress=on_progress,
             )
         return dict(zip(chosen, probes, strict=True))

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 
-class Phase(IntEnum):
+class RandomStream(IntEnum):
     """Purpose of a generator. The numbers are part of every run's identity: add, never renumber."""
 
     REFERENCES = 0
@@ -33,16 +33,16 @@ class Phase(IntEnum):
     """Which programs are chained, and the rollouts of the chained tasks."""
 
 
-def generator(seed: int, step: int, phase: Phase) -> np.random.Generator:
+def generator(seed: int, step: int, phase: RandomStream) -> np.random.Generator:
     """Return the generator of one phase of one step."""
     return np.random.default_rng(_sequence(seed, step, phase))
 
 
-def request_seeds(seed: int, step: int, phase: Phase, count: int) -> list[int]:
+def request_seeds(seed: int, step: int, phase: RandomStream, count: int) -> list[int]:
     """Return one seed for each of `count` rollout requests; the first k do not depend on `count`."""
     # 63 bits: what both torch and a signed integer column can hold.
     return [int(state) >> 1 for state in _sequence(seed, step, phase).generate_state(count, np.uint64)]
 
 
-def _sequence(seed: int, step: int, phase: Phase) -> np.random.SeedSequence:
+def _sequence(seed: int, step: int, phase: RandomStream) -> np.random.SeedSequence:
     return np.random.SeedSequence((seed, step, int(phase)))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tina_azr.errors import SandboxError
-from tina_azr.sandbox import Limits, Policy, Sandbox
+from tina_azr.sandbox import Limits, Sandbox, StaticPolicy
 
 TRACING_LIMITS = Limits(fuel=200_000_000_000, wall_ms=120_000, memory_bytes=512 << 20, output_bytes=16 << 20, source_bytes=16 << 20)
 """For a batch of some hundred programs of our own, not for one program of a model's."""
@@ -112,7 +112,7 @@ def trace_calls(sandbox: Sandbox, calls: Sequence[tuple[str, str]]) -> list[Trac
 
     `sandbox` needs `TRACING_LIMITS`. Raises SandboxError if the batch itself could not run.
     """
-    outcome = sandbox.run_many([(GUEST, f"f({list(calls)!r})")], policy=Policy.OPEN)[0]
+    outcome = sandbox.run_many([(GUEST, f"f({list(calls)!r})")], policy=StaticPolicy.OPEN)[0]
     if not outcome.ok or outcome.value is None:
         raise SandboxError(f"tracing {len(calls)} generated programs ended as {outcome.kind}: {outcome.error}")
     # Our own guest wrote this literal, from our own templates.

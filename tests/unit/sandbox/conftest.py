@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tina_azr.sandbox import Policy, Sandbox, Way
+from tina_azr.sandbox import Sandbox, StaticPolicy, Way
 
 
 @pytest.fixture(scope="session", params=list(Way))
 def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    with Sandbox(policy=Policy.OPEN, way=request.param, verify_every=1) as sandbox:
+    with Sandbox(policy=StaticPolicy.OPEN, way=request.param, verify_every=1) as sandbox:
         yield sandbox

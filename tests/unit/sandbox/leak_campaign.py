@@ -13,7 +13,7 @@ from pathlib import Path
 
 from test_attacks import AFTERWARDS, ATTACKS, EXPECTED, HIDE, PARTS, SEEK
 
-from tina_azr.sandbox import Limits, Policy, Sandbox
+from tina_azr.sandbox import Limits, Sandbox, StaticPolicy
 
 LIMITS = Limits(fuel=60_000_000, wall_ms=20_000, memory_bytes=96 << 20, output_bytes=10_000)
 """Less fuel than the tests give: an attack that only burns it has nothing more to do."""
@@ -35,7 +35,7 @@ def main() -> None:
     attacks = [(program, call) for program, call, _ in ATTACKS.values()]
     batch = [job for attack in [*attacks, (HIDE, "len(kept)")] for job in (attack, (SEEK, PARTS), AFTERWARDS)]
     done, faults, began, early = 0, 0, time.monotonic(), 0.0
-    with Sandbox(limits=LIMITS, policy=Policy.OPEN, verify_every=1, workers=wanted.workers) as sandbox:
+    with Sandbox(limits=LIMITS, policy=StaticPolicy.OPEN, verify_every=1, workers=wanted.workers) as sandbox:
         while done < wanted.runs:
             outcomes = sandbox.run_many(batch)
             done += len(batch)

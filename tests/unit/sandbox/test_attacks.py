@@ -6,7 +6,7 @@ that lie are in `test_limits`, `test_isolation` and `test_faults`.
 
 import pytest
 
-from tina_azr.sandbox import Limits, OutcomeKind, Policy, Sandbox, Way
+from tina_azr.sandbox import Limits, OutcomeKind, Sandbox, StaticPolicy, Way
 
 LIMITS = Limits(fuel=300_000_000, wall_ms=20_000, memory_bytes=96 << 20, output_bytes=10_000)
 OK, EXCEPTION, FUEL, MEMORY = OutcomeKind.OK, OutcomeKind.EXCEPTION, OutcomeKind.FUEL, OutcomeKind.MEMORY
@@ -134,7 +134,7 @@ EXPECTED = "([('0', 0), ('1', 1), ('2', 2)], '100000000000000000000')"
 
 @pytest.fixture(scope="module", params=list(Way))
 def tight(request: pytest.FixtureRequest) -> Sandbox:
-    return Sandbox(limits=LIMITS, policy=Policy.OPEN, way=request.param, verify_every=1, workers=1)
+    return Sandbox(limits=LIMITS, policy=StaticPolicy.OPEN, way=request.param, verify_every=1, workers=1)
 
 
 @pytest.mark.parametrize("name", ATTACKS)

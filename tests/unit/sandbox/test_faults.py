@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tina_azr.sandbox import Limits, OutcomeKind, Policy, Sandbox
+from tina_azr.sandbox import Limits, OutcomeKind, Sandbox, StaticPolicy
 
 HOST_PROBE = "TINA_AZR_FAULT_PROBE"
 
@@ -59,7 +59,7 @@ def test_e3_a_long_output_is_whole_or_none_at_all(box: Sandbox) -> None:
     # The original kept 200 letters of each end.
     for length in (399, 400, 401, 5_000):
         assert box.run("", f"'a' * {length}").value == repr("a" * length)
-    narrow = Sandbox(limits=Limits(output_bytes=402), policy=Policy.OPEN)
+    narrow = Sandbox(limits=Limits(output_bytes=402), policy=StaticPolicy.OPEN)
     assert narrow.run("", "'a' * 400").value == repr("a" * 400)
     over = narrow.run("", "'a' * 401")
     assert (over.kind, over.value) == (OutcomeKind.OUTPUT, None)
@@ -126,7 +126,7 @@ def test_e5_the_standard_policy_says_so_before_anything_runs(box: Sandbox) -> No
         "def f(x):\n    return open('/etc/passwd').read()",
         "import socket\ndef f(x):\n    return socket.gethostname()",
     ]
-    outcomes = box.run_many([(program, "f(1)") for program in outside], policy=Policy.STANDARD)
+    outcomes = box.run_many([(program, "f(1)") for program in outside], policy=StaticPolicy.STANDARD)
     assert [outcome.kind for outcome in outcomes] == [OutcomeKind.REJECTED] * 4
     assert [str(outcome.error).rsplit(", column", 1)[0] for outcome in outcomes] == [
         f"program, line {line}" for line in (1, 2, 2, 1)
@@ -227,21 +227,21 @@ class Named(metaclass=Meta):
 
 def test_e9_what_one_program_does_to_builtins_the_next_one_does_not_see() -> None:
     # One worker, so that the two programs follow each other on the same thread.
-    alone = Sandbox(policy=Policy.OPEN, workers=1)
+    alone = Sandbox(policy=StaticPolicy.OPEN, workers=1)
     poison = "import builtins\nbuiltins.sorted = lambda x: [0]\ndef f():\n    return sorted([3, 1, 2])"
     honest = "def f():\n    return sorted([3, 1, 2])"
     outcomes = alone.run_many([(poison, "f()"), (honest, "f()"), (poison, "f()"), (honest, "f()")])
     assert [outcome.value for outcome in outcomes] == ["[0]", "[1, 2, 3]", "[0]", "[1, 2, 3]"]
 
 
-@pytest.mark.parametrize("policy", list(Policy))
-def test_e10_a_name_that_ends_in_input_is_only_a_name(box: Sandbox, policy: Policy) -> None:
+@pytest.mark.parametrize("policy", list(StaticPolicy))
+def test_e10_a_name_that_ends_in_input_is_only_a_name(box: Sandbox, policy: StaticPolicy) -> None:
     program = "def process_input(x):\n    return x + 1\ndef f(my_input):\n    return process_input(my_input)"
     assert box.run(program, "f(1)", policy=policy).value == "2"
 
 
 def test_e11_memory_output_and_processes_are_bounded(box: Sandbox) -> None:
-    tight = Sandbox(limits=Limits(memory_bytes=64 << 20, output_bytes=1_000, fuel=200_000_000), policy=Policy.OPEN)
+    tight = Sandbox(limits=Limits(memory_bytes=64 << 20, output_bytes=1_000, fuel=200_000_000), policy=StaticPolicy.OPEN)
     assert tight.run("", "bytearray(100 << 20)").kind is OutcomeKind.MEMORY
     assert tight.run("", "print('a' * 2_000)").kind is OutcomeKind.OUTPUT
     assert tight.run("while True:\n    pass", "1").kind is OutcomeKind.FUEL
@@ -261,7 +261,7 @@ def f():
         except BaseException:
             pass
 """
-    tight = Sandbox(limits=Limits(fuel=100_000_000), policy=Policy.OPEN)
+    tight = Sandbox(limits=Limits(fuel=100_000_000), policy=StaticPolicy.OPEN)
     outcomes = tight.run_many([(stubborn, "f()"), ("", "9 ** 9 ** 8"), ("", "1 + 1")])
     assert [outcome.kind for outcome in outcomes] == [OutcomeKind.FUEL, OutcomeKind.FUEL, OutcomeKind.OK]
 

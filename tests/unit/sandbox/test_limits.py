@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from tina_azr.sandbox import Limits, OutcomeKind, Policy, Sandbox
+from tina_azr.sandbox import Limits, OutcomeKind, Sandbox, StaticPolicy
 
 SMALL = Limits(fuel=2_000_000_000, wall_ms=60_000, memory_bytes=96 << 20, output_bytes=1000, source_bytes=4000)
 SLEEPLESS = "def f():\n    while True:\n        pass"
 
 
 def sandbox(**changes: int) -> Sandbox:
-    return Sandbox(limits=replace(SMALL, **changes), policy=Policy.OPEN)
+    return Sandbox(limits=replace(SMALL, **changes), policy=StaticPolicy.OPEN)
 
 
 def test_fault_e11_a_loop_ends_with_its_fuel() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tina_azr.config import SandboxConfig, TasksConfig
 from tina_azr.sandbox import Limits, Sandbox
-from tina_azr.sandbox.types import Outcome, OutcomeKind, Policy
+from tina_azr.sandbox.types import Outcome, OutcomeKind, StaticPolicy
 from tina_azr.tasks.types import Proposal, Task, TaskRejected
 from tina_azr.tasks.validation import Validator
 
@@ -23,10 +23,10 @@ class FakeExecutor:
         self.script: dict[str, Outcome] = {}
         """Outcome of a call, whatever the program."""
 
-    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: Policy | None = None) -> list[Outcome]:
+    def run_many(self, jobs: Sequence[tuple[str, str]], *, policy: StaticPolicy | None = None) -> list[Outcome]:
         return [outcomes[0] for outcomes in self.run_calls([(program, (call,)) for program, call in jobs])]
 
-    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: Policy | None = None) -> list[list[Outcome]]:
+    def run_calls(self, jobs: Sequence[tuple[str, Sequence[str]]], *, policy: StaticPolicy | None = None) -> list[list[Outcome]]:
         self.batches += 1
         return [[self._run(program, call) for call in calls] for program, calls in jobs]
 

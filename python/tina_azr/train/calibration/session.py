@@ -25,7 +25,7 @@ from tina_azr.runs.checkpoint import renew_heads_in_manifest
 from tina_azr.runs.folder import RunFolder
 from tina_azr.sandbox.opening import open_sandbox
 from tina_azr.selfplay.chained_tasks import chained_tasks
-from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.seeding import RandomStream, generator, request_seeds
 from tina_azr.selfplay.solving import solver_prompt
 from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.heldout import load_heldout_sets
@@ -157,7 +157,7 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
             facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=learner.labels, step=0)
         primary = next(iter(heads.values()))
 
-        def graded(tasks: Sequence[Task], what: str, phase: Phase) -> list[RolloutGroup]:
+        def graded(tasks: Sequence[Task], what: str, phase: RandomStream) -> list[RolloutGroup]:
             with _task(bar, what) as advance:
                 return sample_labels(
                     policy,
@@ -170,8 +170,8 @@ def _calibrate(run: RunFolder, options: CalibrationOptions) -> CalibrationReport
                     on_progress=advance,
                 )
 
-        own = graded(held_back, "label", Phase.HEADS)
-        held = graded([one.task for one in frozen], "held-out", Phase.HELDOUT) if options.heldout else None
+        own = graded(held_back, "label", RandomStream.HEADS)
+        held = graded([one.task for one in frozen], "held-out", RandomStream.HELDOUT) if options.heldout else None
     with _ways_out(refitted=options.refit):
         fitted = _fit(policy, tokenizer, heads, own, held, options)
     sections = _sections(fitted, f"{title} (n = {len(own)})", held, options.seed)
@@ -207,7 +207,7 @@ def _split(
 ) -> tuple[list[Task], list[Task], str]:
     """Return the tasks kept from the heads, up to half of them chained; the other tasks, likewise; and a title for the first."""
     stored = [one.task for one in list_tasks(run.tasks_file, TaskFilter(), limit=1_000_000)]
-    draw = generator(options.seed, 0, Phase.CHAINED)
+    draw = generator(options.seed, 0, RandomStream.CHAINED)
     share = config.introspection.calibration_share
     longest = config.tasks.max_prompt_tokens
     chained = chained_tasks(stored, validator, draw, rounds=CHAIN_ROUNDS)

@@ -20,7 +20,7 @@ from tina_azr.introspection.heads_file import AnyHeads
 from tina_azr.introspection.introspector import Introspector
 from tina_azr.model.loading import Policy
 from tina_azr.model.taps import choose_taps
-from tina_azr.selfplay.seeding import Phase, generator
+from tina_azr.selfplay.seeding import RandomStream, generator
 from tina_azr.selfplay.types import RolloutGroup
 from tina_azr.tasks.types import Task
 from tina_azr.train.heads.labels import HeadLabels, fold_of, is_calibration
@@ -175,7 +175,7 @@ class HeadLearner:
             self._seen += len(new)
         if self._labels is None or not len(self._labels):
             return HeadReport(labels=self._seen)
-        draw = generator(self._config.seed, step, Phase.HEADS)
+        draw = generator(self._config.seed, step, RandomStream.HEADS)
         totals = np.zeros(4)
         for _ in range(recipe.updates_per_step):
             tasks = draw.integers(len(self._labels), size=recipe.batch_size)

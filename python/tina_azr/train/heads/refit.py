@@ -12,7 +12,7 @@ from tina_azr.rollout.decode import DecodeEngine
 from tina_azr.rollout.types import SamplingParams
 from tina_azr.sandbox.types import Executor
 from tina_azr.selfplay.introspection import SelfPlayIntrospection
-from tina_azr.selfplay.seeding import Phase, generator, request_seeds
+from tina_azr.selfplay.seeding import RandomStream, generator, request_seeds
 from tina_azr.selfplay.solving import grade_rollouts, sample_rollouts
 from tina_azr.selfplay.timing import Phases
 from tina_azr.tasks.types import Task
@@ -36,7 +36,7 @@ def refit_heads(
     introspection = SelfPlayIntrospection(policy, engine, executor, learner.introspector, config)
     play = config.selfplay
     params = SamplingParams(max_tokens=play.max_tokens, temperature=play.temperature, think_limit=play.think_limit)
-    order = generator(config.seed, 0, Phase.HEADS).permutation(len(tasks))
+    order = generator(config.seed, 0, RandomStream.HEADS).permutation(len(tasks))
     for step, start in enumerate(range(0, len(tasks), CHUNK), start=1):
         chosen = [tasks[number] for number in order[start : start + CHUNK]]
         groups = sample_rollouts(
@@ -45,7 +45,7 @@ def refit_heads(
             chosen,
             group_size=play.group_size,
             params=params,
-            seeds=request_seeds(config.seed, step, Phase.HEADS, len(chosen)),
+            seeds=request_seeds(config.seed, step, RandomStream.HEADS, len(chosen)),
         )
         graded = grade_rollouts(executor, groups)
         learner.update(step, introspection.read(step, graded, frozenset(), Phases()))
