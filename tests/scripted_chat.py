@@ -17,12 +17,12 @@ import numpy as np
 from tina_azr.engine.types import (
     Answering,
     Event,
+    EventListener,
     Failed,
     Finished,
     FinishReason,
     Generation,
     GenerationRequest,
-    Listener,
     ReasoningEnded,
     Started,
     Thinking,
@@ -100,7 +100,7 @@ class Job:
 
     ticket: Ticket
     request: GenerationRequest
-    listener: Listener
+    listener: EventListener
     scripts: list[Script]
     decision: BudgetDecision
     forecast: Forecast | None
@@ -138,7 +138,7 @@ class ScriptedChatEngine:
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         return request
 
-    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
+    def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
         self.log.append(("submit", request))
         prompt_tokens = sum(len(message.content.split()) + 4 for message in request.messages)
         if prompt_tokens + 16 > CONTEXT:

@@ -15,7 +15,7 @@ from tina_azr.engine.types import ChatEngine
 from tina_azr.errors import ServeError
 from tina_azr.sandbox import Sandbox
 from tina_azr.serve.app import build_app
-from tina_azr.serve.engine_thread import EngineRoom
+from tina_azr.serve.engine_thread import EngineThread
 from tina_azr.serve.server import Server, check_exposure, listen, port_of, url_of
 from tina_azr.serve.service import Checker
 from tina_azr.serve.types import CalibrationCard, Defaults, ServedModel, ServerLimits
@@ -73,7 +73,7 @@ def serve_scripted(
         port=port_of(listener),
     )
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app, listener, settings, lambda: on_url(url_of(settings, port_of(listener)))).work()
+        Server(app, listener, settings, lambda: on_url(url_of(settings, port_of(listener)))).run_until_stopped()
     print("stopped")
 
 
@@ -83,7 +83,7 @@ class RunningServer:
 
     url: str
     server: Server
-    room: EngineRoom
+    engine_thread: EngineThread
     thread: threading.Thread
 
     def get(self, path: str, **options: Any) -> httpx.Response:
@@ -127,7 +127,7 @@ def running(
     thread.start()
     try:
         assert started.wait(PATIENCE), "the server did not start"
-        yield RunningServer(url=url_of(settings, port), server=server, room=app.state.room, thread=thread)
+        yield RunningServer(url=url_of(settings, port), server=server, engine_thread=app.state.engine_thread, thread=thread)
     finally:
         server.stop()
         thread.join(PATIENCE)
@@ -138,4 +138,4 @@ def running(
 def _work(server: Server) -> None:
     # A broken engine is what some tests are about.
     with contextlib.suppress(ServeError):
-        server.work()
+        server.run_until_stopped()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tina_azr.config import Config
 from tina_azr.engine import checks
-from tina_azr.engine.checks import ModelShape, Problem
+from tina_azr.engine.checks import CheckpointShape, Problem
 from tina_azr.errors import ModelError
 from tina_azr.model.loading import find_folder, is_hub_name
 
@@ -38,10 +38,10 @@ def model_problems(config: Config) -> list[Problem]:
     except ModelError as error:
         return [*found, Problem(where="model.name", what=str(error), advice="Name a model that is there")]
     shape = checks.read_shape(folder)
-    return [*found, *(_fits(config, folder, shape) if isinstance(shape, ModelShape) else shape)]
+    return [*found, *(_fits(config, folder, shape) if isinstance(shape, CheckpointShape) else shape)]
 
 
-def _fits(config: Config, folder: Path, shape: ModelShape) -> Iterator[Problem]:
+def _fits(config: Config, folder: Path, shape: CheckpointShape) -> Iterator[Problem]:
     introspection = config.introspection
     yield from checks.check_tokenizer(folder, shape.vocabulary)
     yield from checks.check_taps(None if introspection.taps == "all" else introspection.taps, shape.layers, "introspection.taps")
@@ -52,7 +52,7 @@ def _fits(config: Config, folder: Path, shape: ModelShape) -> Iterator[Problem]:
         positions=shape.positions,
         where="introspection",
     )
-    yield from checks.check_room(
+    yield from checks.check_context_length(
         prompt_tokens=config.tasks.max_prompt_tokens,
         completion_tokens=config.selfplay.max_tokens,
         positions=shape.positions,

@@ -15,7 +15,7 @@ from rich.text import Text
 from tina_azr.formatting import wrapped
 
 
-def say(console: Console, text: str, style: str = "") -> None:
+def print_line(console: Console, text: str, style: str = "") -> None:
     """Print, without markup: at a terminal broken between words, anywhere else line by line as it is, for programs that read lines."""
     console.print(Text(wrapped(text, console.width) if console.is_terminal else text, style=style), soft_wrap=True)
 
@@ -25,11 +25,11 @@ def loading(what: str, *, shown: bool = True) -> AbstractContextManager[object]:
 
     Nothing else is to be printed in it.
     """
-    return waiting(f"loading {what}", shown=shown)
+    return status_line(f"loading {what}", shown=shown)
 
 
 @contextmanager
-def waiting(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
+def status_line(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
     """Say at a terminal, on standard error, what is being done; gone once the context ends. What it gives changes the words.
 
     Nothing else is to be printed in it.
@@ -69,7 +69,7 @@ def held_keys() -> Iterator[None]:
 
 Result = TypeVar("Result")
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 """How long the main thread sleeps at most: on Windows a sleeping one does not see Ctrl-C."""
 
 
@@ -85,5 +85,5 @@ def interruptible(work: Callable[[], Result]) -> Result:
 
     Thread(target=run, daemon=True).start()
     while not future.done():
-        wait([future], timeout=_LOOK_SECONDS)
+        wait([future], timeout=_POLL_SECONDS)
     return future.result()

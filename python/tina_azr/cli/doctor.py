@@ -18,8 +18,8 @@ import click
 from tina_azr.errors import TinaError
 
 PACKAGE = Path(__file__).resolve().parent.parent
-LEAST_MEMORY_GIB = 2
-LEAST_DISK_GIB = 1
+MIN_MEMORY_GIB = 2
+MIN_DISK_GIB = 1
 
 
 class Status(StrEnum):
@@ -40,7 +40,7 @@ class Finding:
     detail: str
     advice: str = ""
     """What to do; empty where nothing need be done."""
-    in_words: tuple[str, str] | None = None
+    display: tuple[str, str] | None = None
     """Name and detail for people, where `name` and `detail` are for programs."""
 
     def to_json(self) -> dict[str, str]:
@@ -69,7 +69,7 @@ def doctor(as_json: bool) -> None:
 
 def _print(finding: Finding) -> None:
     color = {Status.GOOD: "green", Status.NOTE: "yellow", Status.FAULT: "red"}[finding.status]
-    name, detail = finding.in_words or (finding.name, finding.detail)
+    name, detail = finding.display or (finding.name, finding.detail)
     click.echo(f"{click.style(f'{finding.status:5}', fg=color)}  {name:20}  {detail}")
     if finding.advice:
         click.echo(f"{'':29}{finding.advice}")
@@ -92,7 +92,7 @@ def _machine() -> Iterator[Finding]:
         advice="" if cores > 1 else "One core is enough, and takes about twice as long as two.",
     )
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    enough = gib >= LEAST_MEMORY_GIB
+    enough = gib >= MIN_MEMORY_GIB
     yield Finding(
         name="memory",
         status=Status.GOOD if enough else Status.NOTE,
@@ -154,8 +154,8 @@ def _sandbox() -> Iterator[Finding]:
 
         with Sandbox() as sandbox:
             for key, value in sandbox.info().items():
-                name, said = FACTS[key](value)
-                yield Finding(name=f"sandbox {key}", status=Status.GOOD, detail=str(value), in_words=(f"sandbox {name}", said))
+                name, shown = FACTS[key](value)
+                yield Finding(name=f"sandbox {key}", status=Status.GOOD, detail=str(value), display=(f"sandbox {name}", shown))
             outcome = sandbox.run("def f(n):\n    return sum(range(n))\n", "f(10)")
     except (ImportError, TinaError) as error:
         yield Finding(name="sandbox", status=Status.FAULT, detail=str(error), advice=advice)
@@ -197,7 +197,7 @@ def _writing() -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage(here).free / 2**30
-    enough = free >= LEAST_DISK_GIB
+    enough = free >= MIN_DISK_GIB
     yield Finding(
         name="writing here",
         status=Status.GOOD if enough else Status.NOTE,

@@ -23,7 +23,7 @@ EMBEDDED_NOTE = (
 )
 EXAMPLE = "Predict the output.\n```python\ndef f(x):\n    y = x * 3\n    return y - 4\n```\n```input\n7\n```\n"
 """A task in the embedded model's words."""
-MOST_SEED = (1 << 63) - 1
+MAX_SEED = (1 << 63) - 1
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -74,7 +74,7 @@ SAMPLING = (
 )
 EFFORTS: dict[str, float | None] = {"auto": None, **EFFORT_QUANTILES}
 """Named budgets -> quantile of the forecast; `auto` leaves it to the engine."""
-MOST_BUDGET = 1_000_000
+MAX_BUDGET = 1_000_000
 
 
 def config_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -119,9 +119,9 @@ def budget_of(text: str) -> tuple[int | None, float | None]:
     """(think tokens, quantile of the forecast) of a budget as a user writes it. Raises ConfigError for anything else."""
     if text in EFFORTS:
         return None, EFFORTS[text]
-    if re.fullmatch(r"[0-9]{1,7}", text) and int(text) <= MOST_BUDGET:
+    if re.fullmatch(r"[0-9]{1,7}", text) and int(text) <= MAX_BUDGET:
         return int(text), None
-    raise ConfigError(f"budget {text!r}: give a number of think tokens up to {MOST_BUDGET:,}, or one of {', '.join(EFFORTS)}")
+    raise ConfigError(f"budget {text!r}: give a number of think tokens up to {MAX_BUDGET:,}, or one of {', '.join(EFFORTS)}")
 
 
 def example_for(model: str) -> str | None:

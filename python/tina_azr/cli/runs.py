@@ -145,7 +145,7 @@ def _report_json(run: "RunFolder") -> dict[str, object]:
 def _print_one(run: "RunFolder", console: "Console") -> None:
     from rich.markup import escape
 
-    from tina_azr.cli.console import say
+    from tina_azr.cli.console import print_line
     from tina_azr.cli.train.plan import resume_command
     from tina_azr.runs.metrics_file import read_metrics
     from tina_azr.runs.report import make_report, print_report
@@ -156,19 +156,19 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
     report = make_report(run, read_metrics(run), status)
     console.print(f"[bold]{escape(str(run.path))}[/bold]  {status.state.value} at step {status.step} of {status.steps}, {where}")
     if status.message:
-        say(console, status.message)
+        print_line(console, status.message)
     print_report(report, console)
     steps = ", ".join(f"step-{step}" for step in run.checkpoint_steps()) or "none"
     console.print(f"checkpoints: {steps}", highlight=False)
     writer = run.writer()
     if writer is not None:
-        say(console, f"process {writer} is writing to it; --resume works once that has ended")
+        print_line(console, f"process {writer} is writing to it; --resume works once that has ended")
     elif status.step < status.steps:
         try:
             config = run.read_config()
         except ConfigError as error:
             # Of another version, say: that is no fault of who only looks.
-            say(console, f"it cannot go on with this version: {error}")
+            print_line(console, f"it cannot go on with this version: {error}")
             return
         command = resume_command(run, config, status.seconds, time_over=status.state is RunState.FINISHED)
-        say(console, f"go on with it: {command}")
+        print_line(console, f"go on with it: {command}")

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 SEED_RUNS = 2_000
 """Programs of a measurement without a corpus: the seed tasks, over and over."""
-MOST_FUEL = 1 << 62
-MOST_WALL_MS = 86_400_000
-LEAST_MEMORY_MB = 64
+MAX_FUEL = 1 << 62
+MAX_WALL_MS = 86_400_000
+MIN_MEMORY_MB = 64
 """What the interpreter itself needs: the native module refuses less."""
 FACTS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "engine": lambda version: ("engine", version),
@@ -58,10 +58,10 @@ def _program_arguments(command: Callable[..., None]) -> Callable[..., None]:
             click.argument("file", type=click.File(encoding="utf-8-sig")),
             click.option("--call", default="None", metavar="EXPRESSION", help="Evaluated after the program, such as 'f(3)'."),
             click.option("--policy", default="standard", show_default=True, type=click.Choice(["strict", "standard", "open"])),
-            click.option("--fuel", type=click.IntRange(1, MOST_FUEL), metavar="N", help="Most WebAssembly instructions, about."),
-            click.option("--wall-ms", type=click.IntRange(1, MOST_WALL_MS), metavar="MS", help="Watchdog behind fuel."),
+            click.option("--fuel", type=click.IntRange(1, MAX_FUEL), metavar="N", help="Most WebAssembly instructions, about."),
+            click.option("--wall-ms", type=click.IntRange(1, MAX_WALL_MS), metavar="MS", help="Watchdog behind fuel."),
             click.option(
-                "--memory-mb", type=click.IntRange(LEAST_MEMORY_MB, 4096), metavar="MB", help="Memory, interpreter included."
+                "--memory-mb", type=click.IntRange(MIN_MEMORY_MB, 4096), metavar="MB", help="Memory, interpreter included."
             ),
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also when the program failed."),
         )
@@ -238,8 +238,8 @@ def info(as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     for key, value in facts.items():
-        name, said = FACTS[key](value)
-        click.echo(f"{name:13} {said}")
+        name, shown = FACTS[key](value)
+        click.echo(f"{name:13} {shown}")
 
 
 @sandbox.command()

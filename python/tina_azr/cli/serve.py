@@ -106,7 +106,9 @@ def serve(
         # Both signals end a server in the same way; uvicorn raises them again when it is done.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            Server(app, listener, config.serve, lambda: _announce(url, hint, served.note, key_required=key is not None)).work()
+            Server(
+                app, listener, config.serve, lambda: _announce(url, hint, served.note, key_required=key is not None)
+            ).run_until_stopped()
         click.echo("Stopped.")
         # Nothing is left to be done, and taking an interpreter down that holds torch takes seconds.
         os._exit(0)

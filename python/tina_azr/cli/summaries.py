@@ -26,29 +26,29 @@ FINISHES: dict[FinishReason, str] = {
 """Why a completion ended."""
 
 
-def budget_words(decision: BudgetDecision) -> str:
+def format_budget(decision: BudgetDecision) -> str:
     """`budget 52 predicted`."""
     return f"budget {decision.budget} {SOURCES[decision.source]}"
 
 
-def tokens_words(count: int) -> str:
+def format_tokens(count: int) -> str:
     """`1 token`, `34 tokens`."""
     return f"{count} token{'' if count == 1 else 's'}"
 
 
-def reasoning_line(generation: Generation, clock: Clock) -> str:
+def format_reasoning(generation: Generation, clock: Clock) -> str:
     """`Thought for 0.4 s, 34 tokens, closed by itself`: what a folded thought leaves behind."""
-    return f"Thought for {clock.think:.1f} s, {tokens_words(generation.think_tokens)}, {STOPS[generation.think_stop]}"
+    return f"Thought for {clock.think:.1f} s, {format_tokens(generation.think_tokens)}, {STOPS[generation.think_stop]}"
 
 
-def footer(turn: Turn) -> str:
+def format_footer(turn: Turn) -> str:
     """One line of introspection: plan, budget, used, why it stopped, confidence before and after, speed."""
     generation = turn.generation
     forecast = generation.forecast
     parts = []
     if forecast is not None:
         parts.append(f"plan {forecast.plan_choice} {percent(forecast.plan[forecast.plan_choice], 0)}")
-    parts += [budget_words(generation.decision), f"used {generation.think_tokens}", STOPS[generation.think_stop]]
+    parts += [format_budget(generation.decision), f"used {generation.think_tokens}", STOPS[generation.think_stop]]
     if generation.finish_reason is not FinishReason.STOP:
         parts.append(FINISHES[generation.finish_reason])
     if forecast is not None:
@@ -57,7 +57,7 @@ def footer(turn: Turn) -> str:
     return " · ".join(parts)
 
 
-def warnings(generation: Generation) -> list[str]:
+def list_warnings(generation: Generation) -> list[str]:
     """What the user should not overlook."""
     found = [] if generation.decision.warning is None else [generation.decision.warning]
     if generation.abstain:

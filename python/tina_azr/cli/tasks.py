@@ -63,7 +63,7 @@ def tasks(
 def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str, limit: int, as_json: bool) -> None:
     from rich.console import Console
 
-    from tina_azr.cli.console import say
+    from tina_azr.cli.console import print_line
     from tina_azr.config import choose
     from tina_azr.tasks.modes import MODES
     from tina_azr.tasks.queries import TaskFilter, count_tasks, list_tasks, summarise
@@ -82,7 +82,7 @@ def _list(run: "RunFolder", *, mode: str | None, contains: str | None, sort: str
     matching = "" if wanted == TaskFilter() else f"{count_tasks(run.tasks_file, wanted)} that match, among "
     modes = ", ".join(f"{count} {name}" for name, count in summary.by_mode.items())
     advice = f"; one of them: tina-azr tasks {run.path} KEY" if stored else ""
-    say(console, f"{len(stored)} of {matching}{summary.kept} tasks{f' ({modes})' if modes else ''}{advice}", "dim")
+    print_line(console, f"{len(stored)} of {matching}{summary.kept} tasks{f' ({modes})' if modes else ''}{advice}", "dim")
 
 
 def _table(stored: "Sequence[StoredTask]") -> "Table":

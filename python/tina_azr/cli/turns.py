@@ -51,7 +51,7 @@ class Interrupts:
     """Context in which the first Ctrl-C is only noted, to be asked for between two steps. A second one leaves as usual."""
 
     def __init__(self) -> None:
-        self.came = False
+        self.requested = False
         self._before: Any = None
 
     def __enter__(self) -> Self:
@@ -62,9 +62,9 @@ class Interrupts:
         signal.signal(signal.SIGINT, self._before)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        if self.came:
+        if self.requested:
             raise KeyboardInterrupt
-        self.came = True
+        self.requested = True
 
 
 def run_turn(
@@ -77,16 +77,16 @@ def run_turn(
     """Follow a request with one completion to its end; an interrupt cancels it. Raises ServeError if it cannot be done."""
     begun = time.perf_counter()
     started = ended = None
-    came: list[Event] = []
+    events: list[Event] = []
     cancelled = False
-    ticket = engine.submit(request, came.append)
+    ticket = engine.submit(request, events.append)
     while True:
-        if interrupts is not None and interrupts.came and not cancelled:
+        if interrupts is not None and interrupts.requested and not cancelled:
             engine.cancel(ticket)
             cancelled = True
         busy = engine.step()
         now = time.perf_counter()
-        for event in came:
+        for event in events:
             if isinstance(event, Started):
                 started = now
             elif isinstance(event, (ReasoningEnded, Answering)) and ended is None:
@@ -96,7 +96,7 @@ def run_turn(
                 raise ServeError(event.message)
             if isinstance(event, Finished):
                 return Turn(generation=event.generation, clock=_clock(event.generation, begun, started or now, ended or now, now))
-        came.clear()
+        events.clear()
         if not busy:
             raise ServeError("the engine has nothing left to do, and the answer is not finished: this is a fault of the engine")
 

@@ -1,1 +1,1 @@
-"""The introspective engine: forecast before thinking, a budget that holds, confidence after it."""
+"""Chat engine with introspection: a forecast before reasoning, an enforced think limit, a confidence afterwards."""

@@ -1,6 +1,7 @@
-"""What a wrong configuration gets silently wrong, found before anything is loaded: from config.json, tokenizer, template and JSON alone.
+"""Checks of a model folder for mistakes that would otherwise stay silent.
 
-Each check takes plain values and returns what is amiss, all of it, not the first. No weights are read and torch is not imported.
+They read only config.json, the tokenizer, the chat template and JSON files. No weights are read and torch is not imported. Each check
+takes plain values and returns all problems, not only the first.
 """
 
 import json
@@ -20,7 +21,7 @@ _ANSWER, _SECRET = "Zq7answer", "Zq7secret"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem: where it is, what is wrong, and what to do."""
 
     where: str
     """File or key."""
@@ -32,8 +33,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelShape:
-    """What of a model's config.json matters here."""
+class CheckpointShape:
+    """Part of a model's config.json that the checks need."""
 
     layers: int
     hidden_size: int
@@ -41,8 +42,8 @@ class ModelShape:
     vocabulary: int
 
 
-def read_shape(folder: Path) -> ModelShape | list[Problem]:
-    """The shape of the model in a folder, or why there is none."""
+def read_shape(folder: Path) -> CheckpointShape | list[Problem]:
+    """Read the shape of the model in a folder, or return the problems of its config.json."""
     path = folder / "config.json"
     document = _object(path)
     if isinstance(document, Problem):
@@ -62,11 +63,15 @@ def read_shape(folder: Path) -> ModelShape | list[Problem]:
             for key in wrong
         ]
     layers, hidden_size, positions, vocabulary = (document[key] for key in keys)
-    return ModelShape(layers=layers, hidden_size=hidden_size, positions=positions, vocabulary=vocabulary)
+    return CheckpointShape(layers=layers, hidden_size=hidden_size, positions=positions, vocabulary=vocabulary)
 
 
 def check_tokenizer(folder: Path, vocabulary: int) -> list[Problem]:
-    """Tags are single ids that the model has; stop ids are the template's end of turn; the template opens a thought and strips old ones."""
+    """Check the tokenizer and its chat template.
+
+    Each think tag must be one id of the model. The stop ids must contain the template's end of turn. The template must open the
+    reasoning and must strip the reasoning of earlier turns.
+    """
     try:
         tokenizer = ChatTokenizer.from_folder(folder)
     except ModelError as error:
@@ -84,7 +89,7 @@ def check_tokenizer(folder: Path, vocabulary: int) -> list[Problem]:
 
 
 def check_taps(taps: Sequence[int] | None, layers: int, where: str) -> list[Problem]:
-    """Tapped layers exist, rise, and none comes twice. None is the default, which always fits."""
+    """Check that the tapped layers exist, rise, and have no duplicates. None is the default, which always fits."""
     if taps is None or (taps and list(taps) == sorted(set(taps)) and taps[0] >= 0 and taps[-1] < layers):
         return []
     what = f"{list(taps)} does not fit a model of {layers} decoder layers"
@@ -92,19 +97,19 @@ def check_taps(taps: Sequence[int] | None, layers: int, where: str) -> list[Prob
 
 
 def check_budget(*, slack: float, min_think_tokens: int, max_think_tokens: int, positions: int, where: str) -> list[Problem]:
-    """Slack and budget are within bounds, and the least budget fits the model."""
+    """Check that slack and budgets are within bounds, and that the smallest budget fits the model."""
     try:
         BudgetSettings(slack=slack, min_think_tokens=min_think_tokens, max_think_tokens=max_think_tokens)
     except ConfigError as error:
         return [Problem(where=where, what=str(error).rstrip("."), advice="Set it within these bounds")]
     if min_think_tokens > positions // 5:
         what = f"min_think_tokens {min_think_tokens} is more than a fifth of the model's {positions} positions"
-        return [Problem(where=where, what=what, advice=f"Set it to at most {positions // 5}, or prompt and answer have no room")]
+        return [Problem(where=where, what=what, advice=f"Set it to at most {positions // 5}, so that prompt and answer fit")]
     return []
 
 
-def check_room(*, prompt_tokens: int, completion_tokens: int, positions: int, where: str) -> list[Problem]:
-    """The longest prompt and the longest completion fit the model together."""
+def check_context_length(*, prompt_tokens: int, completion_tokens: int, positions: int, where: str) -> list[Problem]:
+    """Check that the longest prompt and the longest completion fit the model's positions together."""
     if prompt_tokens + completion_tokens <= positions:
         return []
     what = f"prompts of {prompt_tokens} and completions of {completion_tokens} tokens do not fit the model's {positions} positions"
@@ -112,21 +117,21 @@ def check_room(*, prompt_tokens: int, completion_tokens: int, positions: int, wh
 
 
 def check_tags(names: Sequence[str], where: str) -> list[Problem]:
-    """Further tag pairs have names that can stand between angle brackets, each once, none of them the thought's own."""
+    """Check the names of additional tag pairs: valid, without duplicates, and not the think tag."""
     problems = []
     for name in dict.fromkeys(names):
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
             what = f"`{name}` cannot name a tag"
             problems.append(Problem(where=where, what=what, advice="Give the bare name, as in `plan` for <plan> and </plan>"))
         elif name == THINK_OPEN[1:-1]:
-            problems.append(Problem(where=where, what="thoughts are counted already", advice=f"Leave `{name}` out"))
+            problems.append(Problem(where=where, what="think tokens are always counted", advice=f"Leave `{name}` out"))
         if list(names).count(name) > 1:
             problems.append(Problem(where=where, what=f"`{name}` is named twice", advice="Name it once"))
     return problems
 
 
-def check_heads(folder: Path, shape: ModelShape) -> list[Problem]:
-    """Heads that lie beside a model read layers and features that it has."""
+def check_heads(folder: Path, shape: CheckpointShape) -> list[Problem]:
+    """Check that the heads in a model's folder fit its layers and its hidden size."""
     path = folder / "heads.json"
     if not path.is_file():
         return []
@@ -137,7 +142,7 @@ def check_heads(folder: Path, shape: ModelShape) -> list[Problem]:
     taps, hidden_size = (facts.get("taps"), facts.get("hidden_size")) if isinstance(facts, dict) else (None, None)
     refit = "Remove heads.json and heads.safetensors, or fit the heads again"
     if not isinstance(taps, list) or not all(type(tap) is int for tap in taps):
-        return [Problem(where=str(path), what="`shape.taps` is no list of layer numbers", advice=refit)]
+        return [Problem(where=str(path), what="`shape.taps` is not a list of layer numbers", advice=refit)]
     problems = [Problem(where=str(path), what=p.what, advice=refit) for p in check_taps(taps, shape.layers, str(path))]
     if hidden_size != shape.hidden_size:
         what = f"the heads read {hidden_size} features, the model has {shape.hidden_size}"
@@ -146,7 +151,10 @@ def check_heads(folder: Path, shape: ModelShape) -> list[Problem]:
 
 
 def check_calibration(folder: Path, calibration: Path | None) -> list[Problem]:
-    """The calibration can be read and belongs to what lies in the model's folder. None: the one beside the model, if there is one."""
+    """Check that the calibration can be read and belongs to the heads and tokenizer of the folder.
+
+    `calibration` None means the file in the model's folder, if there is one.
+    """
     path = calibration or folder / CALIBRATION
     if calibration is None and not path.is_file():
         return []
@@ -169,7 +177,7 @@ def check_calibration(folder: Path, calibration: Path | None) -> list[Problem]:
         problems.append(Problem(where=str(path), what=what, advice=advice))
     if fitted.heads_digest and not known:
         what = f"it was fitted to heads {fitted.heads_digest}, but there are none in {folder}"
-        problems.append(Problem(where=str(path), what=what, advice="Name the model that the heads lie beside"))
+        problems.append(Problem(where=str(path), what=what, advice="Give the folder of the model that has these heads"))
     return problems
 
 
@@ -187,7 +195,7 @@ def _check_stop_ids(folder: Path, tokenizer: ChatTokenizer, vocabulary: int) -> 
         where = str(folder / name)
         for index in ids:
             if type(index) is not int or not 0 <= index < vocabulary:
-                what = f"the stop id {index!r} is none of the model's {vocabulary} tokens"
+                what = f"the stop id {index!r} is not one of the model's {vocabulary} tokens"
                 problems.append(Problem(where=where, what=what, advice="Set eos_token_id to ids of the tokenizer"))
             elif index in (tokenizer.think_open_id, tokenizer.think_close_id):
                 what = f"the stop id {index} is {tokenizer.decode([index])}: every completion would end before its answer"
@@ -209,14 +217,14 @@ def _check_template(folder: Path, tokenizer: ChatTokenizer) -> list[Problem]:
     problems = []
     text = tokenizer.decode(ids)
     if _SECRET in text or tokenizer.think_close_id in ids:
-        what = "thoughts of earlier turns stay in the prompt"
-        problems.append(Problem(where=where, what=what, advice=f"Let it keep what follows the last {THINK_CLOSE} alone"))
+        what = "reasoning of earlier turns stays in the prompt"
+        problems.append(Problem(where=where, what=what, advice=f"Let the template keep only the text after the last {THINK_CLOSE}"))
     after = tokenizer.encode(text.rpartition(_ANSWER)[2])
     if _ANSWER not in text:
         what = "the answer of an earlier turn is missing from the prompt"
         problems.append(Problem(where=where, what=what, advice="Use the template that came with a Qwen3-Thinking model"))
     elif not after or after[0] not in tokenizer.stop_ids:
-        what = f"a turn ends with {tokenizer.decode(after[:1])!r}, which is no stop id: answers would run on"
+        what = f"a turn ends with {tokenizer.decode(after[:1])!r}, which is not a stop id: answers would not end"
         problems.append(Problem(where=where, what=what, advice=f"Let it end turns with {TURN_END}, or add that id to eos_token_id"))
     return problems
 
@@ -228,4 +236,8 @@ def _object(path: Path) -> dict[str, Any] | Problem:
         return Problem(where=str(path), what="there is no such file", advice="Give a folder with a model and its fast tokenizer")
     except (OSError, ValueError) as error:
         return Problem(where=str(path), what=f"it cannot be read as JSON: {error}", advice="Copy the file again")
-    return value if isinstance(value, dict) else Problem(where=str(path), what="it holds no object", advice="Copy the file again")
+    return (
+        value
+        if isinstance(value, dict)
+        else Problem(where=str(path), what="it does not hold a JSON object", advice="Copy the file again")
+    )

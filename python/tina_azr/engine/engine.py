@@ -1,6 +1,7 @@
-"""The introspective engine: prefill -> introspection -> budget -> thought under a wall -> closing ids -> answer with its reserve.
+"""Chat engine with introspection.
 
-It is a client of one decode session. Many requests run in it at once; each is told what happens to it by events.
+A completion passes these stages: prefill, forecast, budget, reasoning up to the think limit, closing ids, answer. The engine drives one
+decode session. Many requests run at once, and each gets its events through a listener.
 """
 
 import warnings
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from tina_azr.engine.checks import check_tags
 from tina_azr.engine.modulation import build_modulator
-from tina_azr.engine.request import Running
+from tina_azr.engine.request import RequestState
 from tina_azr.engine.settings import EngineSettings, resolve
 from tina_azr.engine.transcript import Transcript
-from tina_azr.engine.types import Event, Failed, Finished, Generation, GenerationRequest, Listener, Started, Thinking, Ticket
+from tina_azr.engine.types import Event, EventListener, Failed, Finished, Generation, GenerationRequest, Started, Thinking, Ticket
 from tina_azr.errors import ConfigError, ModelError, ServeError
 from tina_azr.introspection.budget import decide_budget
 from tina_azr.introspection.heads import QUANTILES
@@ -29,15 +30,18 @@ from tina_azr.rollout.session import DecodeSession
 from tina_azr.rollout.types import FinishedCompletion, RolloutRequest, SamplingParams, StepReport, Token
 
 PATIENCE = 4
-"""A prefill holds up everybody who runs, for about a step: prompts that come one by one beside many wait this long for each other."""
+"""Steps that a small batch of new prompts may wait so that later prompts can share its prefill.
+
+A prefill delays all running completions by about one step.
+"""
 
 
 class IntrospectionWarning(UserWarning):
-    """What the heads say may be wrong: they, or their calibration, belong to other weights."""
+    """Forecasts may be wrong: the heads, or their calibration, belong to other weights."""
 
 
 class IntrospectiveEngine:
-    """Implements `ChatEngine`. Not for use by two threads at once."""
+    """Implementation of `ChatEngine`. It is not thread-safe, except for `prepare`."""
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class IntrospectiveEngine:
         settings: EngineSettings | None = None,
         notes: Sequence[str] = (),
     ) -> None:
-        """`notes`: reasons to doubt the heads, each warned of once here (`opening.open_engine` finds them)."""
+        """Create the engine. `notes` are reasons to doubt the heads (see `loading.open_engine`); each causes one warning."""
         self.policy = policy
         self.introspector = introspector
         self.settings = resolve(settings or EngineSettings(), policy)
@@ -58,14 +62,14 @@ class IntrospectiveEngine:
             raise ConfigError(str(problem))
         self._modulator = build_modulator(introspector, self.settings, policy)
         self._session = self._new_session()
-        self._running: dict[Ticket, Running] = {}
+        self._requests: dict[Ticket, RequestState] = {}
 
     def _new_session(self, *, tickets_after: int = 0) -> DecodeSession:
         return DecodeSession(
             self.policy,
             slots=self.settings.slots,
             taps=self.introspector.taps if self.introspector else (),
-            on_prompts=self._decide,
+            on_prompts=self._decide_budgets,
             patience=PATIENCE,
             piece_tokens=self.settings.piece_tokens,
             kv_tokens=self.settings.kv_tokens,
@@ -75,13 +79,13 @@ class IntrospectiveEngine:
 
     @property
     def modulator(self) -> Modulator | None:
-        """Side adapters, FiLM and gate that are on; None without any."""
+        """Side adapters, FiLM and feedback gate that are switched on; None without any."""
         return self._modulator.modulator if self._modulator is not None else None
 
     # Requests.
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
-        """The request with ids in place of its messages. Any thread may call this at any time: a long prompt takes its time.
+        """Tokenize a request: return it with ids in place of its messages. Any thread may call this at any time.
 
         Raises ServeError for messages that the template refuses.
         """
@@ -95,15 +99,15 @@ class IntrospectiveEngine:
         except ModelError as error:
             raise ServeError(str(error)) from error
 
-    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
-        """Queue a request; `listener` is called from within later `step`s. Raises ServeError for a request that cannot be done."""
+    def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
+        """Queue a request. Later calls of `step` call `listener`. Raises ServeError for an invalid request."""
         settings = self.settings
         if "" in request.stop:
-            raise ServeError("a stop string is empty: it would end every answer before it begins")
+            raise ServeError("a stop string is empty, which would end every answer at once: give at least one character")
         prompt_ids = self._prompt_ids(request)
         room = self.context_limit - len(prompt_ids)
         max_tokens = max(1, min(settings.max_tokens, room)) if request.max_tokens is None else request.max_tokens
-        # With heads this is only a look whether the request makes sense: the forecast decides when the prompt is through.
+        # With heads this only validates the request: the budget is decided after prefill, from the forecast.
         decision = self._budget(request, max_tokens, dict.fromkeys(QUANTILES, 1.0) if self.introspector else None)
         try:
             transcripts = [
@@ -130,7 +134,7 @@ class IntrospectiveEngine:
             )
         except ModelError as error:
             raise ServeError(str(error)) from error
-        self._running[ticket] = Running(
+        self._requests[ticket] = RequestState(
             request=request,
             prompt_tokens=len(prompt_ids),
             max_tokens=max_tokens,
@@ -143,11 +147,11 @@ class IntrospectiveEngine:
 
     @property
     def context_limit(self) -> int:
-        """Positions of the model."""
+        """Number of positions of the model."""
         return int(self.policy.module.config.max_position_embeddings)
 
     def cancel(self, ticket: Ticket) -> None:
-        """End a request within one step; its completions finish as cancelled. Unknown and ended tickets are ignored."""
+        """End a request within one step. Its completions finish as cancelled; unknown and ended tickets are ignored."""
         try:
             for ended in self._session.cancel(ticket):
                 self._finish(ended)
@@ -155,12 +159,12 @@ class IntrospectiveEngine:
             self._fail(str(error))
 
     def answer_now(self, ticket: Ticket) -> bool:
-        """Close the thoughts of a running request at the next step. False if it does not think (any more)."""
-        if ticket not in self._running or not self._session.close_reasoning(ticket):
+        """Close the reasoning of a running request at the next step. Return False if it is not reasoning."""
+        if ticket not in self._requests or not self._session.close_reasoning(ticket):
             return False
-        for transcript in self._running[ticket].transcripts:
-            # A completion that has no slot yet is not asked, and one that was asked before stays so.
-            transcript.asked_for_answer |= transcript.think_tokens > 0 and not (transcript.closed or transcript.forced_close)
+        for transcript in self._requests[ticket].transcripts:
+            # A completion without a slot is not affected. A flag that was set before stays set.
+            transcript.answer_now_requested |= transcript.think_tokens > 0 and not (transcript.closed or transcript.forced_close)
         return True
 
     @property
@@ -171,43 +175,43 @@ class IntrospectiveEngine:
     @property
     def running(self) -> int:
         """Requests that have not ended."""
-        return len(self._running)
+        return len(self._requests)
 
     @property
     def held_bytes(self) -> int:
-        """Memory of keys and values now."""
+        """Current size of the KV cache in bytes."""
         return self._session.held_bytes
 
     # The step.
 
     def step(self) -> bool:
-        """One token for every running completion. False if there was nothing to do."""
+        """Sample one token for every running completion. Return False if there was nothing to do."""
         if not self._session.busy:
             return False
         try:
-            self._tell(self._session.step())
+            self._emit_events(self._session.step())
         except ModelError as error:
             self._fail(str(error))
         return True
 
-    def _tell(self, report: StepReport) -> None:
-        """Events of one step, in the order of a completion."""
+    def _emit_events(self, report: StepReport) -> None:
+        """Emit the events of one step, in the order of a completion."""
         for ticket, _ in report.prompts:
-            one = self._running[ticket]
+            one = self._requests[ticket]
             one.listener(Started(prompt_tokens=one.prompt_tokens, forecast=one.forecast, decision=one.decision))
-        self._notify_closed([(t, index, states_LH) for t, index, states_LH in report.closed if t in self._running])
+        self._notify_closed([(t, index, states_LH) for t, index, states_LH in report.closed if t in self._requests])
         for token in report.tokens:
-            if token.ticket in self._running:
-                self._take(token)
+            if token.ticket in self._requests:
+                self._push_token(token)
         for ended in report.ended:
             self._finish(ended)
 
     def stream(self, request: GenerationRequest) -> Iterator[Event]:
-        """Events of one request until all its completions have ended. Leaving the iterator cancels what is left."""
+        """Yield the events of one request until all its completions have ended. Closing the iterator cancels the request."""
         events: deque[Event] = deque()
         ticket = self.submit(request, events.append)
         try:
-            while ticket in self._running or events:
+            while ticket in self._requests or events:
                 while events:
                     yield events.popleft()
                 self.step()
@@ -215,10 +219,10 @@ class IntrospectiveEngine:
             self.cancel(ticket)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[list[Generation]]:
-        """All completions of all requests, in order, decoded together. Raises ServeError if one of them fails."""
+        """Return all completions of all requests, in order, decoded together. Raises ServeError if one of them fails."""
         events: list[list[Event]] = [[] for _ in requests]
         tickets = [self.submit(request, log.append) for request, log in zip(requests, events, strict=True)]
-        while any(ticket in self._running for ticket in tickets):
+        while any(ticket in self._requests for ticket in tickets):
             self.step()
         failures = [event.message for log in events for event in log if isinstance(event, Failed)]
         if failures:
@@ -227,24 +231,24 @@ class IntrospectiveEngine:
         return [sorted(generations, key=lambda one: one.index) for generations in done]
 
     def release(self) -> None:
-        """Give back the memory of keys and values. Raises ModelError while requests run."""
+        """Free the KV cache. Raises ModelError while requests run."""
         self._session.release()
 
     # From the session's reports to events.
 
-    def _decide(self, tickets: Sequence[Ticket], states_NLH: NDArray[np.float32]) -> list[int | None]:
-        assert self.introspector is not None  # without heads nothing is tapped, and the session does not ask
+    def _decide_budgets(self, tickets: Sequence[Ticket], states_NLH: NDArray[np.float32]) -> list[int | None]:
+        assert self.introspector is not None  # without heads nothing is tapped, and the session does not call this
         think_limits: list[int | None] = []
         for ticket, forecast in zip(tickets, self.introspector.forecasts(states_NLH), strict=True):
-            one = self._running.get(ticket)
+            one = self._requests.get(ticket)
             if one is None:
                 think_limits.append(None)
                 continue
             one.forecast = forecast
             one.decision = self._budget(one.request, one.max_tokens, forecast.budget_quantiles)
-            asked = one.request.budget_tokens is not None or one.request.budget_quantile is not None
+            requested = one.request.budget_tokens is not None or one.request.budget_quantile is not None
             stops = self.settings.obey_stop_plan and forecast.plan_choice is Plan.STOP
-            if not asked and (stops or forecast.confidence_before < self.settings.skip_below):
+            if not requested and (stops or forecast.confidence_before < self.settings.skip_below):
                 one.decision = BudgetDecision(budget=0, think_limit=0, source=BudgetSource.PREDICTED)
             think_limits.append(one.decision.think_limit)
         return think_limits
@@ -262,18 +266,18 @@ class IntrospectiveEngine:
         )
 
     def _notify_closed(self, closed: Sequence[tuple[Ticket, int, NDArray[np.float32]]]) -> None:
-        """`</think>` was read: what do the heads say now?"""
+        """Compute the confidence after reasoning of all completions that have just read `</think>`."""
         if not closed or self.introspector is None:
             return
-        extras = np.stack([self._running[ticket].transcripts[index].extras() for ticket, index, _ in closed])
+        extras = np.stack([self._requests[ticket].transcripts[index].extras() for ticket, index, _ in closed])
         confidences = self.introspector.close_confidences(np.stack([states for *_, states in closed]), extras)
         for (ticket, index, _), confidence in zip(closed, confidences, strict=True):
-            one = self._running[ticket]
+            one = self._requests[ticket]
             one.confidence[index] = confidence
             one.notify_reasoning_ended(index)
 
-    def _take(self, token: Token) -> None:
-        one = self._running[token.ticket]
+    def _push_token(self, token: Token) -> None:
+        one = self._requests[token.ticket]
         transcript = one.transcripts[token.index]
         was_closed, answered = transcript.closed, len(transcript.logprobs)
         reasoning, answer = transcript.push(token.id, token.logprob, token.forced)
@@ -285,12 +289,12 @@ class IntrospectiveEngine:
         elif not token.forced:
             one.notify_answer(token.index, answer, answered)
             if transcript.stopped:
-                # A stop string ends this completion; the others of its request go on.
+                # A stop string ends this completion; the others of its request continue.
                 for ended in self._session.cancel(token.ticket, token.index):
                     self._finish(ended)
 
     def _finish(self, ended: FinishedCompletion) -> None:
-        one = self._running.get(ended.ticket)
+        one = self._requests.get(ended.ticket)
         if one is None:
             return
         transcript = one.transcripts[ended.index]
@@ -307,18 +311,18 @@ class IntrospectiveEngine:
         one.listener(Finished(generation=generation))
         one.open -= 1
         if not one.open:
-            del self._running[ended.ticket]
+            del self._requests[ended.ticket]
 
     @cached_property
     def calibration_digest(self) -> str | None:
-        """Of the calibration that confidences and budgets go through; None without one."""
+        """Digest of the calibration of confidences and budgets; None without one."""
         calibration = self.introspector.calibration if self.introspector else None
         return calibration.digest if calibration is not None and calibration.date is not None else None
 
     def _fail(self, message: str) -> None:
-        """The model gave no numbers: every request that was running is lost, and says so."""
-        lost, self._running = self._running, {}
-        # A ticket of the lost must never come to name another's request: somebody may still cancel by it.
+        """Fail all running requests and start a new session, after an error of the model."""
+        lost, self._requests = self._requests, {}
+        # Do not reuse ids: a client may still cancel a failed request by its old id.
         self._session = self._new_session(tickets_after=self._session.newest_ticket)
         for one in lost.values():
             one.listener(Failed(message=message))

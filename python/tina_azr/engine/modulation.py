@@ -1,4 +1,4 @@
-"""Modulator of the decode session: side adapters, FiLM and gate, conditioned on head outputs."""
+"""Side adapters, FiLM and feedback gate, conditioned on the head outputs: the decode session's `ReasoningModulator`."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from tina_azr.model.loading import Policy
 
 
 class HeadModulator:
-    """Modulator that is conditioned on head outputs. Implements `ReasoningModulator`."""
+    """Implementation of `ReasoningModulator` on top of the heads."""
 
     def __init__(self, introspector: Introspector, modulator: Modulator, like: Tensor) -> None:
         """Move the modulator to the device and dtype of `like`."""
@@ -25,23 +25,23 @@ class HeadModulator:
 
     @torch.inference_mode()
     def conditions(self, states_NLH: NDArray[np.float32]) -> Sequence[Tensor]:
-        """Return the condition [C] of each prompt."""
+        """Return the head outputs of each prompt as numbers [C]."""
         return list(condition_of(self._introspector.heads.predict(torch.from_numpy(states_NLH))).to(self._like))
 
     def apply_layer(self, layer: int, x_BH: Tensor, thinking_B: Tensor, condition_BC: Tensor) -> Tensor:
-        """Return the residual stream [B, H] after a layer. Rows that are not reasoning are unchanged."""
+        """Modify the residual stream after a layer. Rows that are not reasoning are returned unchanged."""
         return self.modulator.apply_layer(layer, x_BH, thinking_B, condition_BC)
 
 
 def build_modulator(introspector: Introspector | None, settings: ResolvedSettings, policy: Policy) -> HeadModulator | None:
-    """Build the modulators that the settings select; None if they select none.
+    """Build the modules that the settings switch on; None if there are none. A new module is the identity.
 
-    They are untrained, so they are the identity. Raises ConfigError for a policy without heads, and for a gate layer that does not exist.
+    Raises ConfigError without heads, and for a gate layer that the model does not have.
     """
     if not settings.modulates:
         return None
     if introspector is None:
-        raise ConfigError("side adapters, FiLM and gate read head outputs, but this policy has no heads: fit some first")
+        raise ConfigError("side adapters, FiLM and gate read the head outputs, and this policy has no heads: train heads first")
     depth = policy.module.config.num_hidden_layers
     if settings.gate_layer is not None and not 0 <= settings.gate_layer < depth:
         raise ConfigError(f"gate_layer is {settings.gate_layer}, the model has the layers 0 to {depth - 1}")

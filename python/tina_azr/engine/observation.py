@@ -1,8 +1,8 @@
-"""One completion with everything that is known of it, as a record: what `tina-azr observe` prints and files keep.
+"""Record of one completion: what `tina-azr observe` prints and writes to files.
 
-The field names are those of Tina mainline's `observe_infer` record, every one filled, with ours beside them. The JSON schema is made
-from these classes, so record and schema cannot disagree. None always means that there is no such thing here (no heads, thoughts
-hidden), never that something failed.
+It has all fields of Tina mainline's `observe_infer` record, and ours in addition. The JSON schema is generated from these classes, so
+record and schema cannot disagree. None always means that the value does not exist (no heads, hidden reasoning), never that something
+failed.
 """
 
 import math
@@ -24,34 +24,34 @@ from tina_azr.model.loading import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activations:
-    """At the last token of a prompt."""
+    """Activations at the last token of a prompt."""
 
     layer_norms_L: tuple[float, ...]
     """Euclidean norm of each decoder layer's output."""
     attention_entropies_L: tuple[float, ...]
-    """Entropy of each layer's attention in nats, mean over its heads: 0 looks at one token, log T at all T alike."""
+    """Entropy of each layer's attention in nats, mean over its heads. 0: all weight on one token; log T: uniform over T tokens."""
 
 
 @torch.inference_mode()
 def read_activations(policy: Policy, prompt_ids: Sequence[int]) -> Activations:
-    """One forward pass over the prompt, read in float32. Raises ModelError for a prompt that is empty or too long."""
+    """Run one forward pass over the prompt and read activations in float32. Raises ModelError for an empty or too long prompt."""
     limit = policy.module.config.max_position_embeddings
     if not 0 < len(prompt_ids) <= limit:
-        raise ModelError(f"activations need a prompt of 1 to {limit} tokens, this one has {len(prompt_ids)}")
+        raise ModelError(f"activations need a prompt of 1 to {limit} tokens; this one has {len(prompt_ids)}")
     model = policy.module.model
-    watch = _Watch()
+    activation_hooks = _ActivationHooks()
     with ExitStack() as hooks:
-        hooks.callback(model.rotary_emb.register_forward_hook(watch.on_angles).remove)
+        hooks.callback(model.rotary_emb.register_forward_hook(activation_hooks.on_angles).remove)
         for layer in model.layers:
-            hooks.callback(layer.self_attn.q_norm.register_forward_hook(watch.on_queries).remove)
-            hooks.callback(layer.self_attn.k_norm.register_forward_hook(watch.on_keys).remove)
-            hooks.callback(layer.register_forward_hook(watch.on_layer).remove)
+            hooks.callback(layer.self_attn.q_norm.register_forward_hook(activation_hooks.on_queries).remove)
+            hooks.callback(layer.self_attn.k_norm.register_forward_hook(activation_hooks.on_keys).remove)
+            hooks.callback(layer.register_forward_hook(activation_hooks.on_layer).remove)
         model(input_ids=torch.tensor([list(prompt_ids)], device=policy.device), use_cache=False)
-    return Activations(layer_norms_L=tuple(watch.norms), attention_entropies_L=tuple(watch.entropies))
+    return Activations(layer_norms_L=tuple(activation_hooks.norms), attention_entropies_L=tuple(activation_hooks.entropies))
 
 
-class _Watch:
-    """Hooks of one forward pass, in which layers come one after another: nothing of a layer is kept but two numbers."""
+class _ActivationHooks:
+    """Hooks of one forward pass. Layers run in sequence, and only two numbers of each layer are kept."""
 
     def __init__(self) -> None:
         self.norms: list[float] = []
@@ -72,7 +72,7 @@ class _Watch:
 
 
 def _entropy(queries_1TAD: Tensor, keys_1TAD: Tensor, cos_1TD: Tensor, sin_1TD: Tensor) -> float:
-    """Of the last row of attention, before which there is no mask; mean over query heads."""
+    """Compute the entropy of the last query's attention, which no mask restricts; mean over query heads."""
     queries, keys = apply_rotary_pos_emb(queries_1TAD.transpose(1, 2), keys_1TAD.transpose(1, 2), cos_1TD, sin_1TD)
     last_AD, keys_ATD = queries[0, :, -1].float(), keys[0].float()
     keys_ATD = keys_ATD.repeat_interleave(len(last_AD) // len(keys_ATD), dim=0)
@@ -82,17 +82,17 @@ def _entropy(queries_1TAD: Tensor, keys_1TAD: Tensor, cos_1TD: Tensor, sin_1TD: 
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PREVIEW_CHARS = 80
-"""Of the prompt: a record may be kept where a whole prompt may not."""
+"""Length of the prompt's preview. A record may be kept where a whole prompt may not."""
 
 
 class Part(BaseModel):
-    """Base of the record's parts: no unknown keys, no change, and its docstrings are the schema's descriptions."""
+    """Base of the record's parts: frozen, without unknown keys. Docstrings become descriptions in the schema."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Decode(Part):
-    """How tokens were drawn."""
+    """Sampling parameters."""
 
     temperature: float = Field(ge=0)
     """0 is greedy."""
@@ -100,79 +100,79 @@ class Decode(Part):
     top_k: int = Field(ge=0)
     """0 keeps the whole vocabulary."""
     max_new_tokens: int = Field(ge=1)
-    """Thought and answer together."""
+    """Most tokens of reasoning and answer together."""
     seed: int
 
 
 class Timing(Part):
-    """Seconds, as the caller saw them."""
+    """Times in seconds, as the caller saw them."""
 
     latency_s: float = Field(ge=0)
     """From request to the last token."""
     time_to_first_token_s: float = Field(ge=0)
-    """Reading the prompt and forecasting."""
+    """Prefill and forecast."""
     think_s: float = Field(ge=0)
-    """From there to the end of the thought."""
+    """From there to the end of the reasoning."""
     tokens_per_sec: float = Field(ge=0)
-    """Thought and answer, from the first token on."""
+    """Tokens of reasoning and answer per second, from the first token on."""
 
 
 class Io(Part):
-    """What went in and came out."""
+    """Input and output of the completion."""
 
     input_tokens: int = Field(ge=1)
     output_tokens: int = Field(ge=0)
-    """Thought, `</think>`, answer and stop id."""
+    """Tokens of reasoning, `</think>`, answer and stop id."""
     visible_cot: bool
-    """Whether the thought may be read in `text.full`."""
+    """Whether `text.full` holds the reasoning."""
     prompt_preview: str
     """The beginning of the last message."""
 
 
 class Sections(Part):
-    """Where the tokens went."""
+    """Tokens by section of the completion."""
 
     think_tokens: int = Field(ge=0)
     answer_tokens: int = Field(ge=0)
     tag_tokens: dict[str, int]
-    """Between further tag pairs, by name, in thought and answer; empty where none were asked for."""
+    """Tokens between additional tag pairs, by name, in reasoning and answer; empty if none were requested."""
 
 
 class Text(Part):
-    """What was said."""
+    """Text of the completion."""
 
     full: str | None
-    """Thought, tag and answer; null where thoughts are hidden."""
+    """Reasoning, tag and answer; null if the reasoning is hidden."""
     answer: str
 
 
 class AlphaSummary(Part):
-    """The heads' attention over tapped layers, in four numbers."""
+    """Summary of the heads' attention over tapped layers."""
 
     min: float
     mean: float
     max: float
     entropy: float = Field(ge=0, le=1)
-    """Over its greatest possible value: 0 reads one layer, 1 all alike."""
+    """Divided by its maximum. 0: all weight on one layer; 1: uniform."""
 
 
 class HeadSummary(Part):
-    """The heads' claims in mainline's form; `forecast` has them in full."""
+    """Head outputs in mainline's form; `forecast` has all of them."""
 
     plan: dict[Plan, float]
     """Probabilities, sum 1."""
     confidence: float = Field(ge=0, le=1)
-    """Before thinking (c0)."""
+    """Confidence before reasoning (c0)."""
     budget: float = Field(ge=0)
     """Median think tokens."""
     alpha_summary: AlphaSummary | None
     """Null for heads without attention over layers."""
     plan_agreement: float | None = Field(ge=0, le=1)
-    """Share of tapped layers that alone would choose the same plan; null for heads that cannot say."""
+    """Share of tapped layers whose state would choose the same plan by itself; null for heads without that output."""
 
 
 class ForecastPart(Part):
-    """Everything that was forecast of the prompt."""
+    """Full forecast for the prompt."""
 
     plan_choice: Plan
     plan: dict[Plan, float]
@@ -180,28 +180,28 @@ class ForecastPart(Part):
     budget_quantiles: dict[str, float]
     """Think tokens of a correct answer, by quantile."""
     c0: float = Field(ge=0, le=1)
-    """Probability of a correct answer before thinking."""
+    """Probability of a correct answer, before reasoning."""
     layers: list[int]
     """Tapped decoder layers, counted from 0."""
     alpha: list[float] | None
     """Attention over them, sum 1."""
     plan_by_layer: list[Plan] | None
-    """What each of them alone would choose."""
+    """Plan that the state of each layer would choose by itself."""
 
 
 class DecisionPart(Part):
-    """What came of forecast, request and settings."""
+    """Budget that was decided from forecast, request and settings."""
 
     budget: int = Field(ge=0)
-    """Think tokens aimed at."""
+    """Target number of think tokens."""
     wall: int = Field(ge=0)
-    """Think tokens after which the thought is closed by force."""
+    """Think limit: the number of think tokens after which the reasoning is closed by force."""
     source: BudgetSource
     warning: str | None
 
 
 class ActivationPart(Part):
-    """At the last prompt token, layer by layer."""
+    """Activations at the last prompt token, by layer."""
 
     layer_last_token_norms: list[float]
     """Euclidean norm of each layer's output."""
@@ -209,16 +209,16 @@ class ActivationPart(Part):
     """Nats, mean over each layer's heads."""
 
 
-class Gates(Part):
-    """Side adapters in the model; none unless they were asked for."""
+class ModulatorSummary(Part):
+    """Side adapters, FiLM and feedback gate in the model; none unless they were switched on."""
 
     num_gated_modules: int = Field(ge=0)
     mean_gate_activity: float
-    """0 without gates."""
+    """Mean magnitude of their last weights; 0 without modules."""
 
 
 class TokenLogprob(Part):
-    """One token of the answer."""
+    """Token of the answer with its log-probability."""
 
     id: int
     text: str
@@ -226,11 +226,11 @@ class TokenLogprob(Part):
 
 
 class Observation(Part):
-    """One completion of one prompt, observed."""
+    """Record of one completion of one prompt."""
 
     request_id: str
     ts_ms: int
-    """When it was asked for: milliseconds since 1970."""
+    """Time of the request in milliseconds since 1970."""
     model: str
     device: str
     decode: Decode
@@ -241,29 +241,29 @@ class Observation(Part):
     heads: HeadSummary | None
     """Null without heads."""
     activations: ActivationPart
-    gates: Gates
+    gates: ModulatorSummary
     logprobs: list[TokenLogprob] | None
-    """Of the answer; null where not asked for."""
+    """Log-probabilities of the answer; null if not requested."""
     forecast: ForecastPart | None
     """Null without heads."""
     decision: DecisionPart
     think_stop: ThinkStop
-    """Why the thought ended."""
+    """Why the reasoning ended."""
     finish_reason: FinishReason
     """Why the completion ended."""
     forced_close: bool
     leak: bool
-    """The answer holds a think tag: never where everything works."""
+    """The answer holds a think tag, which must never happen."""
     cE: float | None = Field(ge=0, le=1)
-    """Probability of a correct answer after thinking; null without heads, or if the thought never closed."""
+    """Probability of a correct answer after reasoning; null without heads, or if the reasoning was never closed."""
     abstain: bool
-    """The engine would rather not vouch for it."""
+    """The confidence is below the threshold `abstain_below`."""
     calibration_digest: str | None
-    """Of the calibration behind c0 and cE; null where there is none."""
+    """Digest of the calibration behind c0 and cE; null if there is none."""
 
 
 def observation_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a record."""
+    """Return the JSON Schema (2020-12) of a record."""
     return {"$schema": SCHEMA_DIALECT, **Observation.model_json_schema(mode="serialization")}
 
 
@@ -277,11 +277,11 @@ def observe_generation(
     device: str,
     decode: Decode,
     timing: Timing,
-    gates: Gates,
+    gates: ModulatorSummary,
     prompt: str,
     full_text: str | None,
 ) -> Observation:
-    """The record of a finished completion. `full_text` is None where thoughts are hidden."""
+    """Build the record of a finished completion. `full_text` is None if the reasoning is hidden."""
     forecast = generation.forecast
     return Observation(
         request_id=request_id,

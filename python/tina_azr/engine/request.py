@@ -1,34 +1,34 @@
-"""One request on its way through the engine: what is known of it so far, and what its listener is told."""
+"""State of one request in the engine, and the events that its listener gets."""
 
 from dataclasses import dataclass, field
 
 from tina_azr.engine.settings import ResolvedSettings
 from tina_azr.engine.transcript import Transcript, count_tagged_tokens
-from tina_azr.engine.types import Answering, FinishReason, Generation, GenerationRequest, Listener, ReasoningEnded
+from tina_azr.engine.types import Answering, EventListener, FinishReason, Generation, GenerationRequest, ReasoningEnded
 from tina_azr.introspection.types import BudgetDecision, Forecast
 from tina_azr.rollout.types import Completion, StopCause
 from tina_azr.text.chat import ChatTokenizer
 
 
 @dataclass(slots=True, kw_only=True)
-class Running:
-    """One request that has not ended."""
+class RequestState:
+    """State of a request that has not ended."""
 
     request: GenerationRequest
     prompt_tokens: int
     max_tokens: int
-    listener: Listener
+    listener: EventListener
     forecast: Forecast | None = None
     decision: BudgetDecision
     transcripts: list[Transcript]
     confidence: dict[int, float] = field(default_factory=dict)
-    """cE by completion."""
+    """Confidence after reasoning, by completion."""
     notified_closed: set[int] = field(default_factory=set)
     open: int
     """Completions that have not ended."""
 
     def notify_reasoning_ended(self, index: int) -> None:
-        """Once, and only where the thought is closed."""
+        """Emit `ReasoningEnded` once, when the reasoning is closed."""
         transcript = self.transcripts[index]
         if index in self.notified_closed or not transcript.closed:
             return
@@ -44,7 +44,7 @@ class Running:
         )
 
     def notify_answer(self, index: int, text: str, answered: int) -> None:
-        """New text, and the log-probabilities from number `answered` on; nothing where there is neither."""
+        """Emit new answer text and the log-probabilities from index `answered` on, if there are any."""
         transcript = self.transcripts[index]
         logprobs = tuple(transcript.logprobs[answered:])
         if text or logprobs:
@@ -59,7 +59,7 @@ class Running:
         tokenizer: ChatTokenizer,
         calibration_digest: str | None,
     ) -> Generation:
-        """Everything about a completion that has ended."""
+        """Build the `Generation` of a completion that has ended."""
         transcript, forecast = self.transcripts[index], self.forecast
         confidence = self.confidence.get(index)
         known = confidence if confidence is not None else forecast.confidence_before if forecast else None

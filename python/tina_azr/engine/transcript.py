@@ -1,7 +1,7 @@
-"""One completion as it comes, token by token: which of it is thought, which is answer, and which text may leave.
+"""Transcript of one completion, token by token: it splits reasoning from answer and decides which text may be sent.
 
-Parsing goes by token id. Text that quotes a tag is text; a tag's id inside the answer is a leak, which is flagged, and whatever it opens
-stays inside as well. What a stream has sent, put together, is exactly the answer of the finished `Generation`.
+Parsing uses token ids, so quoted tags stay text. A tag id inside the answer is flagged as a leak, and the text that it opens is not
+sent. The pieces that a stream has sent always join to exactly the answer of the finished `Generation`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from tina_azr.text.chat import ChatTokenizer
 
 
 class Transcript:
-    """Fed with tokens, asked for text."""
+    """Incremental parser of one completion: push tokens, get text."""
 
     def __init__(self, tokenizer: ChatTokenizer, *, visible: bool, stop: Sequence[str], keep_logprobs: bool) -> None:
         self._tokenizer = tokenizer
@@ -29,24 +29,24 @@ class Transcript:
         self._reasoning: list[str] = []
         self._answer: list[str] = []
         self._held = ""
-        """Answer text that may turn out to be a part of a stop string, or line ends that may turn out to be the last."""
+        """Answer text that is held back: it may be the start of a stop string, or line ends at the very end."""
         self._think_logprobs: list[float] = []
         self._think_forced: list[bool] = []
         self._reopened = False
         self.think_tokens = 0
-        """Sampled ones: the sentence that closes a thought from outside does not count."""
+        """Sampled think tokens. The sentence that closes the reasoning by force does not count."""
         self.answer_tokens = 0
         self.closed = False
         self.forced_close = False
         self.leak = False
         self.stopped = False
-        """A stop string came; what follows is dropped."""
+        """A stop string was found; later text is dropped."""
         self.logprobs: list[tuple[int, str, float]] = []
-        self.asked_for_answer = False
-        """Somebody pressed the button."""
+        self.answer_now_requested = False
+        """A client has called `answer_now`."""
 
     def push(self, token: int, logprob: float, forced: bool) -> tuple[str, str]:
-        """One token. Returns new thought text (empty where hidden) and new answer text that may be sent."""
+        """Add one token. Return new reasoning text (empty if hidden) and new answer text that may be sent."""
         if not self.closed:
             return self._push_reasoning(token, logprob, forced), ""
         if forced or token in self._tokenizer.stop_ids:
@@ -60,7 +60,7 @@ class Transcript:
             return self._keep(self._reasoning_decoder.flush())
         if token in self._tokenizer.stop_ids:
             return ""
-        # The words that close it at the wall are no thought: what is used never exceeds the wall.
+        # Forced closing tokens do not count, so the number of think tokens never exceeds the think limit.
         self.think_tokens += not forced
         self._think_logprobs.append(logprob)
         self._think_forced.append(forced)
@@ -85,13 +85,13 @@ class Transcript:
         return self._release(text)
 
     def _release(self, text: str, *, last: bool = False) -> str:
-        """What of the held text and `text` cannot change any more."""
+        """Return the part of the held text and `text` that cannot change any more."""
         held = self._held + text
         if not self._answer:
             held = held.lstrip("\n")
         found = [(held.index(stop) + len(stop), held.index(stop)) for stop in self._stop if stop in held]
         if found:
-            # The one that was complete first, however the text was cut into tokens.
+            # Choose the stop string that was complete first, however the text was tokenized.
             self.stopped, held = True, held[: min(found)[1]]
         if last or self.stopped:
             sent, self._held = held.rstrip("\n"), ""
@@ -109,7 +109,7 @@ class Transcript:
         return any(stop.startswith(tail) for stop in self._stop)
 
     def finish(self) -> str:
-        """The last of the answer, to be sent before the end is told."""
+        """Return the last text of the answer, to be sent before `Finished`."""
         if not self.closed:
             self._keep(self._reasoning_decoder.flush())
             return ""
@@ -117,31 +117,31 @@ class Transcript:
 
     @property
     def answer(self) -> str:
-        """So far."""
+        """Answer so far."""
         return "".join(self._answer)
 
     @property
     def reasoning(self) -> str | None:
-        """So far; None where hidden."""
+        """Reasoning so far; None if it is hidden."""
         return "".join(self._reasoning).strip("\n") if self._visible else None
 
     def extras(self) -> NDArray[np.float32]:
-        """What the heads get beside the states at `</think>`."""
+        """Return the features that the heads get in addition to the states at `</think>`."""
         return reasoning_extras(np.array(self._think_logprobs, dtype=np.float32), np.array(self._think_forced, dtype=np.bool_))
 
     def think_stop(self, decision: BudgetDecision) -> ThinkStop:
-        """Why the thought ended."""
+        """Return why the reasoning ended."""
         if not self.closed:
             return ThinkStop.UNFINISHED
         if self.forced_close:
-            return ThinkStop.ANSWER_NOW if self.asked_for_answer else ThinkStop.THINK_LIMIT
+            return ThinkStop.ANSWER_NOW if self.answer_now_requested else ThinkStop.THINK_LIMIT
         return ThinkStop.CLOSED if self.think_tokens <= decision.budget else ThinkStop.SLACK
 
 
 def count_tagged_tokens(tokenizer: ChatTokenizer, ids: Sequence[int], names: Sequence[str]) -> dict[str, int]:
-    """For each name, tokens between its opening and its next closing tag; an opening tag that is never closed counts to the end.
+    """Count, for each name, the tokens between its opening tag and the next closing tag, or the end without one.
 
-    Tokens of the tags themselves do not count, nor does an opening tag inside of its own span.
+    Tokens of the tags themselves do not count. An opening tag inside its own span is ignored.
     """
     if not names:
         return {}

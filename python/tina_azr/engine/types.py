@@ -1,8 +1,8 @@
-"""What goes into the introspective engine and what comes out. Axes: `_L` tapped layers.
+"""Types of the chat engine: requests, generations and events. Axes: `_L` tapped layers.
 
-A *forecast* is made of the prompt alone, before the first token of thought. A *budget* is what the thought is meant to take, a *wall*
-is what it can never exceed. Everything a client is shown about a completion is in `Generation`; a stream is a sequence of `Event`s
-that ends with the same `Generation`.
+A *forecast* is made from the prompt only, before the first reasoning token. The *budget* is the target number of think tokens. The
+*think limit* is the number that the reasoning can never exceed. `Generation` holds everything that a client sees of a completion. A
+stream is a sequence of `Event`s that ends with the same `Generation`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,38 +12,38 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from tina_azr.introspection.types import BudgetDecision, Forecast
 
-if TYPE_CHECKING:  # a package of rollout imports torch; what only reads these types does without
+if TYPE_CHECKING:  # rollout imports torch, which modules that only use these types do not need
     from tina_azr.rollout.types import Completion
 
 
 class ThinkStop(StrEnum):
-    """Why a thought ended."""
+    """Reason why the reasoning ended."""
 
     CLOSED = "closed"
     """The model closed it by itself, within the budget."""
     SLACK = "slack"
-    """It closed it by itself, between the budget and the wall."""
+    """The model closed it by itself, between the budget and the think limit."""
     THINK_LIMIT = "wall"
-    """The closing ids were forced at the wall."""
+    """The closing ids were forced at the think limit."""
     ANSWER_NOW = "answer_now"
-    """They were forced because somebody asked for the answer."""
+    """The closing ids were forced because a client asked for the answer."""
     UNFINISHED = "unfinished"
-    """The completion ended inside the thought: cancelled, out of tokens, or the model ended its turn there."""
+    """The completion ended inside the reasoning: cancelled, out of tokens, or the model ended its turn there."""
 
 
 class FinishReason(StrEnum):
-    """Why a completion ended."""
+    """Reason why a completion ended."""
 
     STOP = "stop"
-    """The model ended its turn, or a stop string came."""
+    """The model ended its turn, or a stop string was found."""
     LENGTH = "length"
-    """`max_tokens`."""
+    """The completion reached `max_tokens`."""
     CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn of a conversation. Thoughts of earlier turns are stripped as the template demands."""
+    """Message of a conversation. The chat template strips the reasoning of earlier turns."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -51,15 +51,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """One prompt. What is None is the engine's default."""
+    """Request for completions of one prompt. None means the engine's default."""
 
     messages: Sequence[Message] = ()
     prompt_ids: tuple[int, ...] | None = None
-    """In place of `messages`: ids that end inside the opened thought."""
+    """Prompt as ids, in place of `messages`. They end inside the opened reasoning."""
     n: int = 1
-    """Completions; they share the prompt's prefill and its forecast."""
+    """Number of completions. They share the prompt's prefill and its forecast."""
     max_tokens: int | None = None
-    """Thought, forced ids and answer together."""
+    """Most tokens of reasoning, forced ids and answer together."""
     temperature: float | None = None
     """0 is greedy."""
     top_p: float | None = None
@@ -67,55 +67,55 @@ class GenerationRequest:
     min_p: float | None = None
     seed: int = 0
     stop: tuple[str, ...] = ()
-    """Strings that end the answer; they are not part of it. They never match inside the thought."""
+    """Strings that end the answer and are not part of it. They never match inside the reasoning."""
     budget_tokens: int | None = None
-    """Think tokens to aim at, in place of the forecast."""
+    """Budget in think tokens, in place of the forecast."""
     budget_quantile: float | None = None
-    """Which quantile of the forecast is the budget: .5, .8 or .95."""
+    """Quantile of the forecast that becomes the budget: .5, .8 or .95."""
     visible: bool = False
-    """Whether thoughts may leave the engine as text. Also needs `EngineSettings.allow_visible`."""
+    """Whether to return the text of the reasoning. This also needs `EngineSettings.allow_visible`."""
     logprobs: bool = False
     """Keep the answer's log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One finished completion."""
+    """A finished completion."""
 
     index: int
-    """Which of the request's `n`."""
+    """Index among the request's `n` completions."""
     answer: str
-    """Text after the thought, up to the stop; empty if the thought never closed."""
+    """Text after the reasoning, up to the stop; empty if the reasoning was never closed."""
     reasoning: str | None
-    """None where hidden."""
+    """Text of the reasoning; None if it is hidden."""
     completion: "Completion"
-    """The ids. Not for clients: it holds the thought."""
+    """Token ids. They contain the reasoning, so clients must not get them."""
     forecast: Forecast | None
     """None without heads."""
     decision: BudgetDecision
     confidence_after: float | None
-    """Probability that this answer is correct, read at `</think>`; None without heads or without a close."""
+    """Probability that this answer is correct, read at `</think>`; None without heads or if the reasoning was never closed."""
     think_tokens: int
-    """Ids before `</think>`, forced ones included."""
+    """Sampled ids before `</think>`; forced closing ids do not count."""
     think_stop: ThinkStop
     forced_close: bool
     finish_reason: FinishReason
     prompt_tokens: int
     answer_tokens: int
     leak: bool
-    """The answer holds a think tag's id: never where everything works."""
+    """The answer holds a think tag's id, which must never happen."""
     calibration_digest: str | None
     abstain: bool
     """Confidence is below `EngineSettings.abstain_below`."""
     tag_tokens: Mapping[str, int] = field(default_factory=dict)
     """Tokens between each of `EngineSettings.tags`."""
     answer_logprobs: tuple[tuple[int, str, float], ...] | None = None
-    """(id, text, log-probability) of each answer token, where asked for."""
+    """(id, text, log-probability) of each answer token, if requested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The prompt was prefilled. Comes once a request, before everything else."""
+    """Event: the prompt was prefilled. It is the first event of a request."""
 
     prompt_tokens: int
     forecast: Forecast | None
@@ -124,18 +124,18 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
-    """More thought."""
+    """Event: more reasoning."""
 
     index: int
     think_tokens: int
-    """So far."""
+    """Think tokens so far."""
     text: str | None
-    """None where hidden; may be empty while a character is incomplete."""
+    """New text; None if it is hidden. It may be empty while a character is incomplete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasoningEnded:
-    """`</think>` came; what follows is the answer."""
+    """Event: the model read `</think>`, and the answer follows."""
 
     index: int
     think_tokens: int
@@ -146,7 +146,7 @@ class ReasoningEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """More answer."""
+    """Event: more of the answer."""
 
     index: int
     text: str
@@ -154,54 +154,54 @@ class Answering:
     tokens: int
     """Answer tokens so far."""
     logprobs: tuple[tuple[int, str, float], ...] = ()
-    """Of the tokens since the last event, where asked for."""
+    """Log-probabilities of the tokens since the last event, if requested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """One completion is complete; a request with `n` completions gets `n` of these."""
+    """Event: one completion is finished. A request with `n` completions gets `n` of these events."""
 
     generation: Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The request cannot be done (it does not fit, or the model failed); nothing follows."""
+    """Event: the request failed (it does not fit, or the model failed). It is the last event."""
 
     message: str
 
 
 Event: TypeAlias = Started | Thinking | ReasoningEnded | Answering | Finished | Failed
-Listener: TypeAlias = Callable[[Event], None]
+EventListener: TypeAlias = Callable[[Event], None]
 Ticket: TypeAlias = int
 
 
 class ChatEngine(Protocol):
-    """What a server needs of the engine. One thread owns it and calls every method but `prepare`; a step takes milliseconds."""
+    """Interface of the engine for a server. One thread owns it and calls all methods except `prepare`. A step takes milliseconds."""
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
-        """The request as `submit` takes it without delay: ids in place of messages. Any thread may call this, at any time.
+        """Tokenize a request: return it with ids in place of messages. Any thread may call this at any time.
 
         Raises ServeError for messages that the template refuses.
         """
         ...
 
-    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
-        """Queue a request; `listener` is called from within later `step`s. Raises ServeError for a request that cannot be done."""
+    def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
+        """Queue a request. Later calls of `step` call `listener`. Raises ServeError for an invalid request."""
         ...
 
     def cancel(self, ticket: Ticket) -> None:
-        """End a request within one step; its completions finish as cancelled. Unknown and ended tickets are ignored."""
+        """End a request within one step. Its completions finish as cancelled; unknown and ended tickets are ignored."""
         ...
 
     def answer_now(self, ticket: Ticket) -> bool:
-        """Close the thoughts of a running request at the next step. False if it does not think (any more)."""
+        """Close the reasoning of a running request at the next step. Return False if it is not reasoning."""
         ...
 
     def step(self) -> bool:
-        """One token for every running completion. False if there was nothing to do."""
+        """Sample one token for every running completion. Return False if there was nothing to do."""
         ...
 
     def release(self) -> None:
-        """Give back the memory of keys and values. For when nothing runs."""
+        """Free the KV cache. Call it only while no request runs."""
         ...

@@ -1,1 +1,1 @@
-"""The OpenAI-compatible server: one worker thread that owns the engine, and HTTP in front of it."""
+"""OpenAI-compatible HTTP server in front of one thread that owns the engine."""

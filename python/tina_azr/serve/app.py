@@ -1,4 +1,4 @@
-"""The application: the routes behind the gate, and the engine room that opens and closes with it."""
+"""FastAPI application: the routes, the access middleware, and the engine thread that starts and stops with it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from tina_azr.config import ServeConfig
 from tina_azr.engine.types import ChatEngine
 from tina_azr.serve.access.hosts import OwnAddress
-from tina_azr.serve.access.middleware import Gate, GateRules
-from tina_azr.serve.engine_thread import EngineRoom
+from tina_azr.serve.access.middleware import AccessMiddleware, AccessRules
+from tina_azr.serve.engine_thread import EngineThread
 from tina_azr.serve.errors import add_handlers
 from tina_azr.serve.metrics import Metrics
 from tina_azr.serve.routes_chat import chat_routes
@@ -31,16 +31,18 @@ def build_app(
     port: int | None = None,
     limits: ServerLimits = ServerLimits(),  # noqa: B008 - frozen
 ) -> FastAPI:
-    """The server as an ASGI application. Its lifespan owns the engine: from then on nobody else may touch it.
+    """Build the server as an ASGI application.
 
-    `port` is the one that it is really reached at, for the check of the Host header; None: that of the settings. The engine room is
-    `app.state.room`.
+    Its lifespan owns the engine. From then on no other code may call the engine. `port` is the port that clients use, for the check
+    of the Host header; None means the port of the settings. The engine thread is `app.state.engine_thread`.
     """
     metrics = Metrics()
-    room = EngineRoom(engine, capacity=settings.queue, request_seconds=settings.request_seconds, ping_seconds=limits.ping_seconds)
-    room.observe = metrics.observe
+    engine_thread = EngineThread(
+        engine, capacity=settings.queue, request_seconds=settings.request_seconds, ping_seconds=limits.ping_seconds
+    )
+    engine_thread.observe = metrics.observe
     service = Service(
-        room=room,
+        engine_thread=engine_thread,
         model=model,
         settings=settings,
         metrics=metrics,
@@ -51,28 +53,28 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with room:
+        async with engine_thread:
             yield
 
-    # The pages of the API's documentation that FastAPI brings load from a CDN: the description alone is served.
+    # FastAPI's documentation pages load scripts from a CDN, so only /openapi.json is served.
     app = FastAPI(title="tina-azr", version=version("tina-azr"), lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.room = room
+    app.state.engine_thread = engine_thread
     add_handlers(app)
     for routes in (chat_routes, tina_routes, status_routes):
         app.include_router(routes(service))
-    rules = GateRules(
+    rules = AccessRules(
         address=OwnAddress(settings.host, settings.port if port is None else port, settings.hosts),
         key=key,
         body_bytes=limits.body_bytes,
         read_seconds=limits.read_seconds,
     )
-    app.add_middleware(Gate, rules=rules, metrics=metrics)
-    _describe_refusals(app)
+    app.add_middleware(AccessMiddleware, rules=rules, metrics=metrics)
+    _describe_errors(app)
     return app
 
 
-def _describe_refusals(app: FastAPI) -> None:
-    """Bodies that are wrong are answered 400, not the framework's 422: so says the description."""
+def _describe_errors(app: FastAPI) -> None:
+    """Remove status 422 from /openapi.json: this server answers an invalid body with 400."""
     framework = app.openapi
 
     def describe() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Refusals as OpenAI's clients read them, also those that the framework makes itself."""
+"""Error responses in OpenAI's format, including those that FastAPI raises itself."""
 
 import logging
 import traceback
@@ -11,25 +11,25 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from tina_azr.serve.types import ApiError, refused
+from tina_azr.serve.types import ApiError, bad_request
 
 STATUSES = {
-    400: "The request cannot be right: malformed JSON, a wrong type, a number out of bounds, a prompt that does not fit.",
+    400: "The request is invalid: malformed JSON, a wrong type, a number out of bounds, or a prompt that does not fit.",
     401: "The key is missing or wrong.",
-    403: "Host, Origin or Sec-Fetch-Site is not this server's.",
-    404: "There is no such thing.",
-    408: "The body did not come in time.",
+    403: "Host, Origin or Sec-Fetch-Site does not belong to this server.",
+    404: "Not found.",
+    408: "The body did not arrive in time.",
     413: "The body is too long.",
     415: "The body is not JSON.",
     431: "The headers are too long.",
     429: "The server is full; Retry-After says when to try again.",
-    500: "The server has a fault.",
+    500: "Internal error of the server.",
     503: "The server is shutting down, or its engine has failed.",
 }
 
 
 class ErrorFields(TypedDict):
-    """OpenAI's four fields."""
+    """Four fields of an error in OpenAI's format."""
 
     message: str
     type: str
@@ -38,18 +38,18 @@ class ErrorFields(TypedDict):
 
 
 class ErrorBody(TypedDict):
-    """Every refusal."""
+    """Body of every error response."""
 
     error: ErrorFields
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The refusals of a route, for its OpenAPI description; those of the gate are in every route's."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the error responses of a route for its OpenAPI description, with those of the access middleware."""
     return {status: {"model": ErrorBody, "description": STATUSES[status]} for status in sorted({400, 401, 403, 500, *statuses})}
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Every refusal has OpenAI's shape."""
+    """Install handlers that turn every error into OpenAI's format."""
 
     async def api_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
@@ -63,25 +63,28 @@ def add_handlers(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return await api_error(request, _first(error.errors()))
+        return await api_error(request, _first_error(error.errors()))
 
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, invalid)
 
 
-def _first(problems: Sequence[Any]) -> ApiError:
-    """The first problem, without what the client wrote there."""
+def _first_error(problems: Sequence[Any]) -> ApiError:
+    """Return the first validation problem, without the value that the client sent."""
     problem = problems[0]
     if problem["type"] == "json_invalid":
-        return refused("the body is not JSON", None, code="invalid_json")
+        return bad_request("the body is not JSON", None, code="invalid_json")
     path = [str(part) for part in problem["loc"][1:] if isinstance(part, int) or _is_field(str(part))]
     param = ".".join(path) or None
-    return refused(f"{param or 'the body'}: {problem['msg']}", param, code="invalid_value")
+    return bad_request(f"{param or 'the body'}: {problem['msg']}", param, code="invalid_value")
 
 
 def _is_field(part: str) -> bool:
-    """The path also names the alternatives of a union, such as `str`, `list[TextPart]` and `InputMessage`."""
+    """Return whether a part of an error's path is a field.
+
+    The path also names the alternatives of a union, for example `str`, `list[TextPart]` and `InputMessage`.
+    """
     return part.isidentifier() and part.islower() and part != "str"
 
 
@@ -89,9 +92,9 @@ logger = logging.getLogger("tina_azr.serve")
 
 
 def log_fault(error: BaseException, what: str) -> None:
-    """Write the frames of an exception, innermost last."""
+    """Log the frames of an exception, innermost last, without its message."""
     frames = traceback.extract_tb(error.__traceback__)
     where = "\n".join(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
     logger.error(
-        "%s failed with %s; its message is left out, for it may quote a conversation\n%s", what, type(error).__name__, where
+        "%s failed with %s; its message is omitted because it may quote a conversation\n%s", what, type(error).__name__, where
     )

@@ -1,4 +1,4 @@
-"""One request on its way through the engine, as the event loop sees it."""
+"""A request that the engine is working on, as the event loop sees it."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ from tina_azr.engine.types import Answering, Event, Failed, Finished, Generation
 from tina_azr.serve.types import ApiError, EndedBy
 
 SECONDS_BETWEEN_COUNTS = 0.1
-"""A hidden thought says how long it is no more often than this."""
+"""Least time between two token counts of hidden reasoning."""
 
 
-def merged(events: list[Event]) -> list[Event]:
-    """The same events, with neighbouring words of one completion as one."""
+def merge_events(events: list[Event]) -> list[Event]:
+    """Merge adjacent text events of each completion into one event."""
     together: list[Event] = []
     newest: dict[int, int] = {}
-    """Where a completion's words are, while nothing but words came after them."""
+    """Position of a completion's last text event, as long as only text events came after it."""
     for event in events:
         if not isinstance(event, Thinking | Answering):
             newest.clear()
@@ -26,35 +26,37 @@ def merged(events: list[Event]) -> list[Event]:
         if at == len(together):
             together.append(event)
         else:
-            together[at] = _joined(together[at], event)
+            together[at] = _join(together[at], event)
     return together
 
 
-def _joined(before: Event, event: Thinking | Answering) -> Event:
-    # Between a thought and its answer lies its end, so neighbours are of one kind.
+def _join(before: Event, event: Thinking | Answering) -> Event:
+    # A ReasoningEnded event separates reasoning and answer, so adjacent text events have the same type.
     if isinstance(before, Thinking) and isinstance(event, Thinking):
         return replace(event, text=None if before.text is None or event.text is None else before.text + event.text)
     assert isinstance(before, Answering) and isinstance(event, Answering)
     return replace(event, text=before.text + event.text, logprobs=before.logprobs + event.logprobs)
 
 
-class Run:
-    """What a request says, and how to end it. Belongs to the event loop; `cancel` tells the engine."""
+class InFlightRequest:
+    """Events of one request, and the means to end it. Only the event loop uses it; `cancel` notifies the engine."""
 
-    def __init__(self, run_id: str, request: GenerationRequest, *, cancel: Callable[["Run"], None], ping_seconds: float) -> None:
-        self.id = run_id
+    def __init__(
+        self, request_id: str, request: GenerationRequest, *, cancel: Callable[["InFlightRequest"], None], ping_seconds: float
+    ) -> None:
+        self.id = request_id
         self.request = request
         self.ended_by: EndedBy | None = None
         self.submitted = time.monotonic()
-        """When it came, before its prompt was made into ids."""
+        """When the request arrived, before its prompt was tokenized."""
         self.first_token: float | None = None
         """When the first token of any of its completions came."""
         self.reasoning_ended: dict[int, float] = {}
-        """When each completion's thought ended."""
+        """When the reasoning of each completion ended."""
         self.unfinished = request.n
         """Completions that the engine has not finished."""
         self.accepted: asyncio.Future[ApiError | None] = asyncio.get_running_loop().create_future()
-        """Whether the engine took the request: its refusal, or None."""
+        """Result of the submission: the engine's refusal, or None if it accepted the request."""
         self._cancel = cancel
         self._ping_seconds = ping_seconds
         self._events: list[Event] = []
@@ -62,7 +64,7 @@ class Run:
         self._counted: dict[int, float] = {}
 
     async def batches(self) -> AsyncIterator[list[Event]]:
-        """All events in order, those that came together in one list. An empty list says that none came for `ping_seconds`."""
+        """Yield all events in order, in lists of those that arrived together. An empty list means none came for `ping_seconds`."""
         loop = asyncio.get_running_loop()
         while self.unfinished or self._events:
             if not self._events:
@@ -73,16 +75,16 @@ class Run:
                 finally:
                     ping.cancel()
             events, self._events = self._events, []
-            yield merged(events)
+            yield merge_events(events)
 
     def end(self, by: EndedBy) -> None:
-        """Have the engine end it at its next step, with what it has said. Nothing happens if it is over."""
+        """Let the engine end the request at its next step, and keep the text so far. Do nothing if the request is over."""
         if self.unfinished and self.ended_by is None:
             self.ended_by = by
             self._cancel(self)
 
-    def take(self, event: Event) -> None:
-        """One event has come."""
+    def add_event(self, event: Event) -> None:
+        """Add an event and wake the reader."""
         now = time.monotonic()
         if self.first_token is None and isinstance(event, Thinking | Answering):
             self.first_token = now
@@ -94,7 +96,7 @@ class Run:
             case ReasoningEnded(index=index):
                 self.reasoning_ended[index] = now
             case Thinking(index=index) if not self.request.visible:
-                # It says how long the thought is, no more; that is told now and then.
+                # The event only holds the length of hidden reasoning, which clients need only a few times a second.
                 if now - self._counted.get(index, 0.0) < SECONDS_BETWEEN_COUNTS:
                     return
                 self._counted[index] = now
@@ -107,8 +109,8 @@ class Run:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    def answer(self, refusal: ApiError | None) -> None:
-        """The engine has taken it, or not."""
+    def set_accepted(self, refusal: ApiError | None) -> None:
+        """Record whether the engine accepted the request; `refusal` is None if it did."""
         if refusal is not None:
             self.unfinished = 0
         if not self.accepted.done():

@@ -1,4 +1,4 @@
-"""Markdown of a model's answer as HTML that may be put into a page: rendered first, sanitised last."""
+"""Rendering of a model's Markdown to sanitised HTML."""
 
 import nh3
 from markdown_it import MarkdownIt
@@ -14,7 +14,7 @@ _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethro
 
 
 def render(markdown: str) -> str:
-    """No script, no style, no image from anywhere; links open elsewhere and tell nobody where from."""
+    """Return sanitised HTML: no scripts, styles or images. Links open in a new tab and send no referrer."""
     return nh3.clean(
         _PARSER.render(markdown),
         tags=TAGS,

@@ -1,4 +1,4 @@
-"""The page's files. They ship inside the package; what is not listed there at the start does not exist."""
+"""Static files of the page. They ship inside the package and are listed once, at start."""
 
 from importlib.abc import Traversable
 from importlib.resources import files
@@ -30,7 +30,7 @@ class Pages:
         self._files = dict(_walk(files("tina_azr.serve") / "static", ""))
 
     def file(self, path: str) -> Response:
-        """One file, to be asked for again each time: it changes with the package."""
+        """Return one file. Browsers must revalidate it each time, because it changes with the package."""
         found = self._files.get(path)
         if found is None:
             raise ApiError(404, "there is no such file", code="not_found")

@@ -1,4 +1,4 @@
-"""The routes that ask the model something."""
+"""Routes that generate completions."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,12 +7,12 @@ from pydantic import StringConstraints
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
 
-from tina_azr.serve.errors import documented
-from tina_azr.serve.openai.chat import ChatCompletion, ChatRequest, ChatTeller, StreamOptions, chat_completion
+from tina_azr.serve.errors import error_responses
+from tina_azr.serve.openai.chat import ChatCompletion, ChatEncoder, ChatRequest, StreamOptions, chat_completion
 from tina_azr.serve.openai.request import Body, Text
-from tina_azr.serve.openai.responses import ResponseObject, ResponsesRequest, ResponsesTeller, finished_response
+from tina_azr.serve.openai.responses import ResponseObject, ResponsesEncoder, ResponsesRequest, finished_response
 from tina_azr.serve.openai.sse import EventStream
-from tina_azr.serve.service import Service, begin, finish, new_id, now
+from tina_azr.serve.service import Service, new_id, now, submit_request, wait_for_generations
 
 EVENT = {
     "type": "object",
@@ -23,26 +23,26 @@ EVENT = {
 }
 STREAM: dict[str, Any] = {"text/event-stream": {"schema": EVENT}}
 """In OpenAPI before 3.2 the schema of a stream is that of each event."""
-REFUSALS = documented(404, 408, 413, 415, 429, 503)
+REFUSALS = error_responses(404, 408, 413, 415, 429, 503)
 
 
 class ControlRequest(Body):
-    """What to do to a running request."""
+    """Command for a running request."""
 
     id: Annotated[Text, StringConstraints(min_length=1, max_length=128)]
     """The `id` of its chunks."""
     action: Literal["reasoning_end"]
-    """`reasoning_end`: close the thought at the next step and answer."""
+    """`reasoning_end`: close the reasoning at the next step and answer."""
 
 
 class ControlAnswer(TypedDict):
-    """Whether it was done."""
+    """Whether the command took effect."""
 
     ok: bool
 
 
 def chat_routes(service: Service) -> APIRouter:
-    """`/v1/chat/completions`, its control, `/v1/responses`."""
+    """Build the routes of `/v1/chat/completions`, its control endpoint, and `/v1/responses`."""
     router = APIRouter(tags=["chat"])
 
     @router.post(
@@ -52,17 +52,21 @@ def chat_routes(service: Service) -> APIRouter:
     )
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation; with `stream` as server-sent events, ended by `[DONE]`."""
-        run = await begin(service.room, new_id("chatcmpl-"), body.to_engine(service.model, service.limits), request.receive)
+        in_flight = await submit_request(
+            service.engine_thread, new_id("chatcmpl-"), body.to_engine(service.model, service.limits), request.receive
+        )
         created = now()
         if body.stream:
             include_usage = (body.stream_options or StreamOptions()).include_usage
-            return EventStream(run, ChatTeller(run, service.model, created, include_usage=include_usage))
-        return JSONResponse(chat_completion(run, await finish(run, request.receive), service.model, created))
+            return EventStream(in_flight, ChatEncoder(in_flight, service.model, created, include_usage=include_usage))
+        return JSONResponse(
+            chat_completion(in_flight, await wait_for_generations(in_flight, request.receive), service.model, created)
+        )
 
     @router.post("/v1/chat/completions/control", response_model=None, responses={**REFUSALS, 200: {"model": ControlAnswer}})
     async def control(body: ControlRequest) -> ControlAnswer:
-        """Answer now: `ok` is false where the request is unknown, over, or does not think (any more)."""
-        return {"ok": await service.room.answer_now(body.id)}
+        """Close the reasoning and answer now. `ok` is false if the request is unknown, over, or not reasoning."""
+        return {"ok": await service.engine_thread.answer_now(body.id)}
 
     @router.post(
         "/v1/responses",
@@ -70,12 +74,14 @@ def chat_routes(service: Service) -> APIRouter:
         responses={**REFUSALS, 200: {"model": ResponseObject, "content": STREAM, "description": "The response, or its stream."}},
     )
     async def responses(body: ResponsesRequest, request: Request) -> Response:
-        """The same in the form of OpenAI's Responses API. Nothing is stored."""
-        run = await begin(service.room, new_id("resp_"), body.to_engine(service.model, service.limits), request.receive)
+        """Answer in the form of OpenAI's Responses API. Nothing is stored."""
+        in_flight = await submit_request(
+            service.engine_thread, new_id("resp_"), body.to_engine(service.model, service.limits), request.receive
+        )
         created = now()
         if body.stream:
-            return EventStream(run, ResponsesTeller(run, service.model, created))
-        (generation,) = await finish(run, request.receive)
-        return JSONResponse(finished_response(run, service.model, created, generation))
+            return EventStream(in_flight, ResponsesEncoder(in_flight, service.model, created))
+        (generation,) = await wait_for_generations(in_flight, request.receive)
+        return JSONResponse(finished_response(in_flight, service.model, created, generation))
 
     return router

@@ -1,4 +1,4 @@
-"""The routes that are ours: facts of this server, Markdown for the page, one program in the sandbox."""
+"""Routes below `/v1/tina`: server information, Markdown rendering, and one program in the sandbox."""
 
 from functools import partial
 from importlib.metadata import version
@@ -11,44 +11,44 @@ from typing_extensions import TypedDict
 from tina_azr.errors import SandboxError
 from tina_azr.sandbox.types import OutcomeView
 from tina_azr.serve import markdown
-from tina_azr.serve.errors import documented
+from tina_azr.serve.errors import error_responses
 from tina_azr.serve.openai.request import Body, Text
 from tina_azr.serve.service import Service
 from tina_azr.serve.tina_object import CalibrationView, calibration_view
 from tina_azr.serve.types import ApiError
-from tina_azr.serve.work_queue import Turnstile
+from tina_azr.serve.work_queue import WorkQueue
 
-LONGEST_MARKDOWN = 100_000
-LONGEST_PROGRAM = 20_000
-LONGEST_CALL = 2_000
-MOST_PROGRAMS = 4
-"""In the sandbox or waiting for it; one more is answered 429."""
-MOST_RENDERINGS = 16
-"""The same for Markdown."""
+MAX_MARKDOWN_CHARS = 100_000
+MAX_PROGRAM_CHARS = 20_000
+MAX_CALL_CHARS = 2_000
+MAX_QUEUED_PROGRAMS = 4
+"""Most programs that run in the sandbox or wait for it; the next request gets status 429."""
+MAX_QUEUED_RENDERINGS = 16
+"""Most Markdown texts that are rendered or wait for it."""
 
 
 class RenderRequest(Body):
-    """Markdown to be shown."""
+    """Markdown to render."""
 
-    markdown: Annotated[Text, StringConstraints(max_length=LONGEST_MARKDOWN)]
+    markdown: Annotated[Text, StringConstraints(max_length=MAX_MARKDOWN_CHARS)]
 
 
 class Rendered(TypedDict):
-    """HTML that may be put into a page."""
+    """Sanitised HTML."""
 
     html: str
 
 
 class SandboxRequest(Body):
-    """One program."""
+    """Program to run in the sandbox."""
 
-    program: Annotated[Text, StringConstraints(min_length=1, max_length=LONGEST_PROGRAM)]
-    call: Annotated[Text, StringConstraints(max_length=LONGEST_CALL)] | None = None
-    """Evaluated after the program, such as `f(3)`; null: the program alone."""
+    program: Annotated[Text, StringConstraints(min_length=1, max_length=MAX_PROGRAM_CHARS)]
+    call: Annotated[Text, StringConstraints(max_length=MAX_CALL_CHARS)] | None = None
+    """Expression to evaluate after the program, for example `f(3)`; null runs only the program."""
 
 
 class DefaultsView(TypedDict):
-    """What a request that does not say otherwise is sampled with."""
+    """Sampling parameters of a request that gives none."""
 
     max_tokens: int
     max_think_tokens: int
@@ -58,7 +58,7 @@ class DefaultsView(TypedDict):
 
 
 class Info(TypedDict):
-    """Facts of this server."""
+    """Properties of this server."""
 
     model: str
     embedded: bool
@@ -76,13 +76,13 @@ class Info(TypedDict):
 
 
 def tina_routes(service: Service) -> APIRouter:
-    """Everything below `/v1/tina`."""
+    """Build all routes below `/v1/tina`."""
     router = APIRouter(prefix="/v1/tina", tags=["tina"])
-    rendering, running = Turnstile(MOST_RENDERINGS), Turnstile(MOST_PROGRAMS)
+    render_queue, sandbox_queue = WorkQueue(MAX_QUEUED_RENDERINGS), WorkQueue(MAX_QUEUED_PROGRAMS)
 
-    @router.get("/info", responses={200: {"model": Info}, **documented()}, response_model=None)
+    @router.get("/info", responses={200: {"model": Info}, **error_responses()}, response_model=None)
     async def info() -> Info:
-        """What this server is and allows."""
+        """Describe this server: its model, its defaults, and what it allows."""
         model, defaults = service.model, service.model.defaults
         return {
             "model": model.name,
@@ -106,13 +106,13 @@ def tina_routes(service: Service) -> APIRouter:
             "key_required": service.key_required,
         }
 
-    @router.post("/render", responses={200: {"model": Rendered}, **documented(408, 413, 415, 429)}, response_model=None)
+    @router.post("/render", responses={200: {"model": Rendered}, **error_responses(408, 413, 415, 429)}, response_model=None)
     async def render(body: RenderRequest) -> Rendered:
-        """Markdown as sanitised HTML."""
-        return {"html": await rendering.through(partial(markdown.render, body.markdown))}
+        """Render Markdown as sanitised HTML."""
+        return {"html": await render_queue.run(partial(markdown.render, body.markdown))}
 
     @router.post(
-        "/sandbox", responses={200: {"model": OutcomeView}, **documented(404, 408, 413, 415, 429, 503)}, response_model=None
+        "/sandbox", responses={200: {"model": OutcomeView}, **error_responses(404, 408, 413, 415, 429, 503)}, response_model=None
     )
     async def sandbox(body: SandboxRequest) -> OutcomeView:
         """Run one program on two images of the interpreter, under the server's policy and limits."""
@@ -120,7 +120,7 @@ def tina_routes(service: Service) -> APIRouter:
             raise ApiError(404, "this server has no sandbox", code="no_sandbox")
         job = (body.program, [body.call or "None"])
         try:
-            outcomes = await running.through(partial(service.checker.check_many, [job]))
+            outcomes = await sandbox_queue.run(partial(service.checker.check_many, [job]))
         except SandboxError as error:
             raise ApiError(503, f"the sandbox failed: {error}", kind="server_error", code="sandbox_failed") from error
         return outcomes[0][0].view()

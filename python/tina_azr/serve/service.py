@@ -1,4 +1,4 @@
-"""What the routes share, and the two ways of waiting for a run: to its end, or along its stream."""
+"""State that the routes share, and functions that submit a request and wait for its completions."""
 
 import asyncio
 import secrets
@@ -12,32 +12,32 @@ from starlette.types import Receive
 from tina_azr.config import ServeConfig
 from tina_azr.engine.types import Failed, Finished, Generation, GenerationRequest
 from tina_azr.sandbox.types import Outcome
-from tina_azr.serve.engine_thread import EngineRoom
-from tina_azr.serve.in_flight import Run
+from tina_azr.serve.engine_thread import EngineThread
+from tina_azr.serve.in_flight import InFlightRequest
 from tina_azr.serve.metrics import Metrics
 from tina_azr.serve.openai.request import RequestLimits
-from tina_azr.serve.openai.sse import left, stop
-from tina_azr.serve.types import ApiError, EndedBy, ServedModel, ServerLimits, failed
+from tina_azr.serve.openai.sse import cancel_tasks, wait_for_disconnect
+from tina_azr.serve.types import ApiError, EndedBy, ServedModel, ServerLimits, server_error
 
 Result = TypeVar("Result")
 
-CLIENT_LEFT = 499
-"""nginx's status for it; nobody reads it but the metrics."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status code for a client that disconnected. Only the metrics show it."""
 
 
 class Checker(Protocol):
-    """What the sandbox endpoint needs of a sandbox."""
+    """Part of a sandbox that the sandbox endpoint uses."""
 
     def check_many(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> list[list[Outcome]]:
-        """See `tina_azr.sandbox.types.Executor`."""
+        """Run programs and calls; see `tina_azr.sandbox.types.Executor`."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One server."""
+    """State of one server that its routes share."""
 
-    room: EngineRoom
+    engine_thread: EngineThread
     model: ServedModel
     settings: ServeConfig
     metrics: Metrics
@@ -48,7 +48,7 @@ class Service:
 
     @property
     def limits(self) -> RequestLimits:
-        """What one request may ask for."""
+        """Limits of one request."""
         return RequestLimits(
             messages=self.server_limits.messages,
             prompt_chars=self.server_limits.prompt_chars,
@@ -58,47 +58,52 @@ class Service:
 
 
 def new_id(prefix: str) -> str:
-    """A name that cannot be guessed: it is what the control endpoint goes by."""
+    """Return an id that cannot be guessed, because the control endpoint accepts any id that it knows."""
     return f"{prefix}{secrets.token_hex(16)}"
 
 
 def now() -> int:
-    """Seconds since 1970, as OpenAI's `created`."""
+    """Return the seconds since 1970, as in OpenAI's `created`."""
     return int(time.time())
 
 
-async def begin(room: EngineRoom, run_id: str, request: GenerationRequest, receive: Receive) -> Run:
-    """A run that the engine has taken. If the client leaves before, its prompt is not read where that has not begun."""
-    return await _unless_left(room.submit(run_id, request), receive)
+async def submit_request(
+    engine_thread: EngineThread, request_id: str, request: GenerationRequest, receive: Receive
+) -> InFlightRequest:
+    """Submit a request and return it once the engine has accepted it.
+
+    If the client disconnects first, a prompt that is still queued is not tokenized.
+    """
+    return await _cancel_on_disconnect(engine_thread.submit(request_id, request), receive)
 
 
-async def finish(run: Run, receive: Receive) -> list[Generation]:
-    """All completions of a run, in order. If the client leaves first, the run is ended at once."""
+async def wait_for_generations(in_flight: InFlightRequest, receive: Receive) -> list[Generation]:
+    """Return all completions of a request, in order. If the client disconnects first, the request is ended at once."""
     try:
-        return await _unless_left(_generations(run), receive)
+        return await _cancel_on_disconnect(_generations(in_flight), receive)
     finally:
-        run.end(EndedBy.CLIENT)
+        in_flight.end(EndedBy.CLIENT)
 
 
-async def _unless_left(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
-    """What the work returns. If the client leaves first, it is cancelled; raises ApiError."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(left(receive))
+async def _cancel_on_disconnect(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
+    """Return the result of `work`. If the client disconnects first, cancel the work and raise ApiError."""
+    task = asyncio.create_task(work)
+    disconnect = asyncio.create_task(wait_for_disconnect(receive))
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ApiError(CLIENT_LEFT, "the client left", code="client_left")
-        return working.result()
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(CLIENT_CLOSED_REQUEST, "the client disconnected", code="client_left")
+        return task.result()
     finally:
-        await stop(working, leaving)
+        await cancel_tasks(task, disconnect)
 
 
-async def _generations(run: Run) -> list[Generation]:
+async def _generations(in_flight: InFlightRequest) -> list[Generation]:
     found: list[Generation] = []
-    async for events in run.batches():
+    async for events in in_flight.batches():
         for event in events:
             if isinstance(event, Failed):
-                raise failed(event.message)
+                raise server_error(event.message)
             if isinstance(event, Finished):
                 found.append(event.generation)
     return sorted(found, key=lambda generation: generation.index)

@@ -1,4 +1,4 @@
-"""The `tina` object: what the model knows of itself, on responses and chunks. The same names everywhere."""
+"""The `tina` object of responses and chunks: the model's forecast, its budget and its confidence."""
 
 import time
 
@@ -6,19 +6,19 @@ from typing_extensions import TypedDict
 
 from tina_azr.engine.types import Generation, ReasoningEnded, Started
 from tina_azr.introspection.types import BudgetDecision, Forecast
-from tina_azr.serve.in_flight import Run
+from tina_azr.serve.in_flight import InFlightRequest
 from tina_azr.serve.types import CalibrationCard, ServedModel
 
 
 class PlanView(TypedDict):
-    """The plan head's choice before thinking."""
+    """Choice of the plan head before reasoning."""
 
     choice: str
     probabilities: dict[str, float]
 
 
 class BudgetView(TypedDict):
-    """Think tokens: forecast, aim and limit."""
+    """Think tokens: forecast, budget (the target) and think limit (the hard cap, key `wall`)."""
 
     predicted: dict[str, int] | None
     budget: int
@@ -28,7 +28,7 @@ class BudgetView(TypedDict):
 
 
 class CalibrationView(TypedDict):
-    """What the confidence was calibrated on; nulls where it was not."""
+    """Data that the confidence was calibrated on; nulls if it was not calibrated."""
 
     digest: str | None
     n: int | None
@@ -49,14 +49,14 @@ class Timing(TypedDict):
 
 
 class ContextView(TypedDict):
-    """How full the context is, in tokens."""
+    """Fill level of the context, in tokens."""
 
     used: int
     limit: int
 
 
 class Tina(TypedDict, total=False):
-    """The object. A chunk holds what is new, the last one and a whole response hold everything."""
+    """The `tina` object. A chunk holds what is new; the last chunk and a whole response hold everything."""
 
     plan: PlanView | None
     budget: BudgetView
@@ -75,12 +75,12 @@ class Tina(TypedDict, total=False):
 
 
 def calibration_view(card: CalibrationCard) -> CalibrationView:
-    """The card as clients see it."""
+    """Return the calibration card in the form that clients get."""
     return {"digest": card.digest, "n": card.n, "ece": card.ece, "date": card.date}
 
 
 def at_start(started: Started, model: ServedModel) -> Tina:
-    """What is known before the first token."""
+    """Return the fields that are known before the first token."""
     return {
         **_forecast(started.forecast, started.decision),
         "used": 0,
@@ -95,7 +95,7 @@ def at_start(started: Started, model: ServedModel) -> Tina:
 
 
 def at_reasoning_end(ended: ReasoningEnded) -> Tina:
-    """What `</think>` adds."""
+    """Return the fields that are new at `</think>`."""
     return {
         "used": ended.think_tokens,
         "think_stop": ended.think_stop.value,
@@ -104,8 +104,8 @@ def at_reasoning_end(ended: ReasoningEnded) -> Tina:
     }
 
 
-def at_end(generation: Generation, run: Run, model: ServedModel) -> Tina:
-    """Everything, once a completion is over."""
+def at_end(generation: Generation, in_flight: InFlightRequest, model: ServedModel) -> Tina:
+    """Return all fields of a finished completion."""
     card = model.calibration if generation.calibration_digest == model.calibration.digest else CalibrationCard()
     tina: Tina = {
         **_forecast(generation.forecast, generation.decision),
@@ -117,15 +117,15 @@ def at_end(generation: Generation, run: Run, model: ServedModel) -> Tina:
         "abstain": generation.abstain,
         "calibration": {**calibration_view(card), "digest": generation.calibration_digest},
         "context": {"used": generation.prompt_tokens + completion_tokens(generation), "limit": model.context_limit},
-        "timing": _timing(generation, run),
+        "timing": _timing(generation, in_flight),
         "tag_tokens": dict(generation.tag_tokens),
-        "ended_by": None if run.ended_by is None else run.ended_by.value,
+        "ended_by": None if in_flight.ended_by is None else in_flight.ended_by.value,
     }
     return tina
 
 
 def completion_tokens(generation: Generation) -> int:
-    """Every id after the prompt: thought, `</think>`, answer, stop id."""
+    """Count all ids after the prompt: reasoning, `</think>`, answer, stop id."""
     return len(generation.completion.ids_T)
 
 
@@ -147,18 +147,18 @@ def _forecast(forecast: Forecast | None, decision: BudgetDecision) -> Tina:
     }
 
 
-def _timing(generation: Generation, run: Run) -> Timing:
+def _timing(generation: Generation, in_flight: InFlightRequest) -> Timing:
     now = time.monotonic()
-    first = now if run.first_token is None else run.first_token
-    reasoning_ended = run.reasoning_ended.get(generation.index, now)
+    first = now if in_flight.first_token is None else in_flight.first_token
+    reasoning_ended = in_flight.reasoning_ended.get(generation.index, now)
     tokens = completion_tokens(generation)
     spent = now - first
     return {
         "prompt_tokens": generation.prompt_tokens,
         "think_tokens": generation.think_tokens,
         "answer_tokens": generation.answer_tokens,
-        "seconds": round(now - run.submitted, 4),
+        "seconds": round(now - in_flight.submitted, 4),
         "think_seconds": round(max(reasoning_ended - first, 0.0), 4),
         "tokens_per_second": round(tokens / spent, 2) if spent > 0 else 0.0,
-        "time_to_first_token": round(first - run.submitted, 4),
+        "time_to_first_token": round(first - in_flight.submitted, 4),
     }

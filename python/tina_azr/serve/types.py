@@ -1,4 +1,4 @@
-"""What the server knows of the model it serves, and the error that every refusal is."""
+"""Types of the server: the served model, its limits, and API errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ from tina_azr.text.style import PromptStyle
 
 
 class EndedBy(StrEnum):
-    """Why the server, not the model, ended a request."""
+    """Reason why the server, not the model, ended a request."""
 
     CLIENT = "client"
-    """It left."""
+    """The client disconnected."""
     TIME_LIMIT = "time_limit"
     """`serve.request_seconds` passed."""
     SHUTDOWN = "shutdown"
-    """The server stops, and the grace time passed."""
+    """The server is stopping, and the grace period has passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """Limits of every server that never needed a second value, so they are no settings."""
+    """Limits of the server that never needed a second value and are therefore not settings."""
 
     body_bytes: int = 1_048_576
     """Longest request body."""
@@ -39,11 +39,11 @@ class ServerLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What a request that does not say otherwise is sampled with."""
+    """Sampling parameters of a request that gives none."""
 
     max_tokens: int
     max_think_tokens: int
-    """The budget where nothing else says one, and the most: a larger one is lowered to it."""
+    """Budget if neither request nor forecast gives one, and the upper bound of every budget."""
     temperature: float
     top_p: float
     top_k: int
@@ -51,7 +51,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationCard:
-    """What is known of the confidence that is shown. All None: it was never calibrated."""
+    """Facts about the calibration of the confidences. All None: they were never calibrated."""
 
     digest: str | None = None
     n: int | None = None
@@ -63,27 +63,27 @@ class CalibrationCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """The one model of this server, as clients are told of it."""
+    """The model of this server, as clients see it."""
 
     name: str
     embedded: bool
-    """It is one that ships inside the package."""
+    """Whether it ships inside the package."""
     note: str
-    """For people: what it can and cannot do."""
+    """Text for people that says what the model can and cannot do."""
     context_limit: int
     """Tokens, prompt and completion together."""
     defaults: Defaults
     heads: bool
-    """It forecasts budget and confidence."""
+    """Whether it forecasts budget and confidence."""
     calibration: CalibrationCard = field(default_factory=CalibrationCard)
     prompts: PromptStyle = PromptStyle.FULL
-    """What it reads; the page's examples are of this set."""
+    """Prompt set that the model was trained on; the page's examples are of this set."""
     created: int = 0
     """Seconds since 1970, for `/v1/models`."""
 
 
 class ApiError(ServeError):
-    """One refusal, as the client reads it: OpenAI's four fields and a status. Never holds text of a prompt or a thought."""
+    """Error response with a status and OpenAI's four fields. It never holds text of a prompt or of reasoning."""
 
     def __init__(
         self,
@@ -103,15 +103,15 @@ class ApiError(ServeError):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, dict[str, str | None]]:
-        """`{"error": {...}}`."""
+        """Return the response body, `{"error": {...}}`."""
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
 
 
-def refused(message: str, param: str | None, *, code: str | None = None) -> ApiError:
-    """A request that cannot be right: 400, naming the field."""
+def bad_request(message: str, param: str | None, *, code: str | None = None) -> ApiError:
+    """Return an error with status 400 that names the invalid field."""
     return ApiError(400, message, param=param, code=code)
 
 
-def failed(message: str) -> ApiError:
-    """A fault on this side: 500."""
+def server_error(message: str) -> ApiError:
+    """Return an error with status 500."""
     return ApiError(500, message, kind="server_error", code="internal_error")

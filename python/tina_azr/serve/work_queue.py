@@ -1,4 +1,4 @@
-"""Work beside the model, on a thread: one piece at a time, few waiting, so that it can slow the engine down but never bury it."""
+"""Bounded work queue with one worker thread, so that side work cannot take all cores from the engine."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,24 +10,28 @@ from tina_azr.serve.types import ApiError
 Result = TypeVar("Result")
 
 
-class Turnstile:
-    """For one kind of work. Belongs to the event loop."""
+class WorkQueue:
+    """Queue for one kind of work. Only the event loop may use it."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tina-azr-turnstile")
-        self._pieces: list[Future[Any]] = []
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tina-azr-worker")
+        self._jobs: list[Future[Any]] = []
 
-    async def through(self, work: Callable[[], Result]) -> Result:
-        """What the work returns. Raises ApiError where `most` pieces are being done or wait.
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Run `work` on the worker thread and return its result. Raises ApiError if `capacity` jobs are running or waiting.
 
-        Who is cancelled while waiting leaves its place to others. Work that has begun cannot be stopped: it keeps its place to its end.
+        A job that is cancelled while it waits frees its place. A job that has begun cannot be stopped and keeps its place until it ends.
         """
-        self._pieces = [piece for piece in self._pieces if not piece.done()]
-        if len(self._pieces) >= self._most:
+        self._jobs = [job for job in self._jobs if not job.done()]
+        if len(self._jobs) >= self._capacity:
             raise ApiError(
-                429, "the server is busy with this: try again", kind="rate_limit_error", code="busy", headers={"Retry-After": "1"}
+                429,
+                "too many requests of this kind are waiting; try again in 1 s",
+                kind="rate_limit_error",
+                code="busy",
+                headers={"Retry-After": "1"},
             )
-        piece = self._thread.submit(work)
-        self._pieces.append(piece)
-        return await asyncio.wrap_future(piece)
+        job = self._thread.submit(work)
+        self._jobs.append(job)
+        return await asyncio.wrap_future(job)

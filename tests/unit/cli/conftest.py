@@ -9,12 +9,12 @@ import pytest
 from tina_azr.engine.types import (
     Answering,
     Event,
+    EventListener,
     Failed,
     Finished,
     FinishReason,
     Generation,
     GenerationRequest,
-    Listener,
     ReasoningEnded,
     Started,
     Thinking,
@@ -88,12 +88,12 @@ class ScriptedChat:
     in_step: bool = False
     _events: list[Event] = field(default_factory=list)
     _said: str = ""
-    _listener: Listener = lambda event: None
+    _listener: EventListener = lambda event: None
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         return request
 
-    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
+    def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
         if self.refusal is not None:
             raise ServeError(self.refusal)
         self.requests.append(request)

@@ -11,32 +11,32 @@ from tina_azr.cli.model_options import budget_of
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.errors import ConfigError
 
-CHAT = Chat(model="tiny").answered("8 + 9?", "17")
+CHAT = Chat(model="tiny").with_turn("8 + 9?", "17")
 
 
 def test_a_message_is_asked_as_it_was_typed() -> None:
-    assert read_line(CHAT, " two\nlines ").ask == " two\nlines "
+    assert read_line(CHAT, " two\nlines ").prompt == " two\nlines "
 
 
 def test_a_message_that_begins_with_a_slash_is_written_with_two() -> None:
-    assert read_line(CHAT, "//etc/hosts").ask == "/etc/hosts"
+    assert read_line(CHAT, "//etc/hosts").prompt == "/etc/hosts"
 
 
 @pytest.mark.parametrize("line", ["", "  \n"])
 def test_nothing_is_not_asked(line: str) -> None:
     reply = read_line(CHAT, line)
-    assert (reply.chat, reply.ask, reply.say) == (CHAT, None, "")
+    assert (reply.chat, reply.prompt, reply.text) == (CHAT, None, "")
 
 
 def test_an_unknown_command_is_not_sent_to_the_model() -> None:
     reply = read_line(CHAT, "/clear all")
-    assert reply.ask is None
-    assert "no command /clear" in reply.say
+    assert reply.prompt is None
+    assert "no command /clear" in reply.text
 
 
 def test_help_names_every_command() -> None:
-    said = read_line(CHAT, "/help").say
-    assert [name for name in COMMANDS if f"{name} " not in said] == []
+    text = read_line(CHAT, "/help").text
+    assert [name for name in COMMANDS if f"{name} " not in text] == []
 
 
 def test_reset_forgets_messages_and_keeps_the_rest() -> None:
@@ -47,7 +47,7 @@ def test_reset_forgets_messages_and_keeps_the_rest() -> None:
 def test_the_system_message_is_set_shown_and_removed() -> None:
     chat = read_line(CHAT, "/system be  brief\nand kind").chat
     assert chat.system == "be  brief\nand kind"
-    assert "be  brief" in read_line(chat, "/system").say
+    assert "be  brief" in read_line(chat, "/system").text
     assert read_line(chat, "/system none").chat.system is None
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
 def test_a_wrong_budget_leaves_the_old_one() -> None:
     reply = read_line(CHAT, "/budget -1")
     assert reply.chat == CHAT
-    assert "budget '-1'" in reply.say
+    assert "budget '-1'" in reply.text
 
 
 def test_a_request_holds_the_conversation_and_what_was_given_for_sampling() -> None:
@@ -91,41 +91,41 @@ def test_a_request_holds_the_conversation_and_what_was_given_for_sampling() -> N
 
 def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
     chat = read_line(read_line(CHAT, "/system sé breve").chat, "/budget high").chat
-    assert "saved 1 turn" in read_line(chat, f"/save {tmp_path / 'a b.json'}").say
+    assert "saved 1 turn" in read_line(chat, f"/save {tmp_path / 'a b.json'}").text
     reply = read_line(Chat(model="other"), f"/load {tmp_path / 'a b.json'}")
     assert (reply.chat.messages, reply.chat.system, reply.chat.budget) == (chat.messages, "sé breve", "high")
     assert reply.chat.model == "other"
-    assert "it was held with tiny" in reply.say
+    assert "it was held with tiny" in reply.text
 
 
 def test_a_saved_conversation_can_be_saved_again_and_leaves_nothing_beside(tmp_path: Path) -> None:
-    for chat in (CHAT, CHAT.answered("more?", "no")):
+    for chat in (CHAT, CHAT.with_turn("more?", "no")):
         read_line(chat, f"/save {tmp_path / 'chat'}")
     assert [path.name for path in tmp_path.iterdir()] == ["chat"]
     assert len(read_line(CHAT, f"/load {tmp_path / 'chat'}").chat.messages) == 4
 
 
 def test_another_conversation_is_never_overwritten(tmp_path: Path) -> None:
-    longer, file = CHAT.answered("more?", "no"), tmp_path / "chat"
+    longer, file = CHAT.with_turn("more?", "no"), tmp_path / "chat"
     read_line(longer, f"/save {file}")
-    for other in (CHAT, CHAT.answered("more?", "yes").answered("really?", "no")):
-        assert "holds another conversation" in read_line(other, f"/save {file}").say
+    for other in (CHAT, CHAT.with_turn("more?", "yes").with_turn("really?", "no")):
+        assert "holds another conversation" in read_line(other, f"/save {file}").text
     assert read_line(CHAT, f"/load {file}").chat.messages == longer.messages
 
 
 def test_another_file_is_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "thesis.tex"
     file.write_text("chapter 1")
-    assert "choose another name" in read_line(CHAT, f"/save {file}").say
+    assert "choose another name" in read_line(CHAT, f"/save {file}").text
     assert file.read_text() == "chapter 1"
 
 
 @pytest.mark.parametrize("name", ["", "none/chat", "."])
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
-    said = read_line(CHAT, f"/save {name}").say
-    assert name in said
-    assert any(words in said for words in ("needs the name", "cannot be written", "choose another name"))
+    text = read_line(CHAT, f"/save {name}").text
+    assert name in text
+    assert any(words in text for words in ("needs the name", "cannot be written", "choose another name"))
     assert os.listdir(tmp_path) == []
 
 
@@ -163,7 +163,7 @@ def test_a_file_that_is_no_conversation_changes_nothing(tmp_path: Path, text: st
     file.write_text(text)
     reply = read_line(CHAT, f"/load {file}")
     assert reply.chat == CHAT
-    assert f"{file} is no saved conversation" in reply.say
+    assert f"{file} is no saved conversation" in reply.text
 
 
 def test_a_saved_budget_that_nobody_can_have_is_refused(tmp_path: Path) -> None:
@@ -171,13 +171,13 @@ def test_a_saved_budget_that_nobody_can_have_is_refused(tmp_path: Path) -> None:
     read_line(CHAT, f"/save {file}")
     file.write_text(file.read_text().replace('"auto"', '"everything"'))
     reply = read_line(CHAT, f"/load {file}")
-    assert (reply.chat, "budget 'everything'" in reply.say) == (CHAT, True)
+    assert (reply.chat, "budget 'everything'" in reply.text) == (CHAT, True)
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     file = tmp_path / "chat"
     file.write_bytes(b"\xff\xfe\x00")
-    assert "it is not UTF-8 text" in read_line(CHAT, f"/load {file}").say
+    assert "it is not UTF-8 text" in read_line(CHAT, f"/load {file}").text
 
 
 def test_messages_of_a_loaded_file_are_messages(tmp_path: Path) -> None:

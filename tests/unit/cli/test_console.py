@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from tina_azr.cli.chat.state import Chat, read_line
-from tina_azr.cli.console import loading, say, waiting
+from tina_azr.cli.console import loading, print_line, status_line
 from tina_azr.formatting import wrapped
 
 
 def said(text: str, *, width: int = 40, terminal: bool = True) -> list[str]:
     out = io.StringIO()
-    say(Console(file=out, width=width, force_terminal=terminal, color_system=None), text, "dim")
+    print_line(Console(file=out, width=width, force_terminal=terminal, color_system=None), text, "dim")
     return out.getvalue().splitlines()
 
 
@@ -46,7 +46,7 @@ def test_the_parts_of_a_footer_stay_whole() -> None:
 
 
 def test_the_help_of_a_chat_is_a_list_on_a_narrow_terminal() -> None:
-    help_ = read_line(Chat(model="tiny"), "/help").say
+    help_ = read_line(Chat(model="tiny"), "/help").text
     lines = wrapped(help_, 64).splitlines()
     assert max(map(len, lines)) <= 64
     start = next(line for line in lines if line.startswith("/reset")).index("forget")
@@ -88,8 +88,8 @@ def test_the_words_of_what_is_waited_for_change(monkeypatch: pytest.MonkeyPatch)
     with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setenv("TERM", "xterm")
-        with waiting("reading") as tell:
-            tell("[b]: 3 tokens")
+        with status_line("reading") as update:
+            update("[b]: 3 tokens")
         came = all_of(screen, terminal)
     assert came.index("reading") < came.index("[b]: 3 tokens")
 

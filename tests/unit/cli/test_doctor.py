@@ -48,7 +48,7 @@ def test_the_threads_are_those_that_sandbox_info_tells_of() -> None:
 def test_a_fault_is_told_with_what_to_do_and_hides_no_other_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tina_azr._native", None)  # what an import finds where the build is missing
     monkeypatch.setattr(page, "PACKAGE", tmp_path)
-    monkeypatch.setattr(page, "LEAST_DISK_GIB", 0)  # a full disk would be a note
+    monkeypatch.setattr(page, "MIN_DISK_GIB", 0)  # a full disk would be a note
     status, found = findings()
     assert status == 1
     for name in ("native module", "model tiny"):

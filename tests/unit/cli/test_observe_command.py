@@ -55,7 +55,7 @@ def call(*arguments: str | Path, text: str | None = None) -> Result:
     return CliRunner(env={"COLUMNS": "110"}).invoke(cli, ["observe", *map(str, arguments)], input=text)
 
 
-def record_of_call(*arguments: str | Path) -> Observation:
+def observed_record(*arguments: str | Path) -> Observation:
     return Observation.model_validate_json(call("8 + 9?", "--model", "m", *BRIEF, "--json", *arguments).stdout)
 
 
@@ -96,7 +96,7 @@ def test_a_terminal_shows_how_far_the_answer_is(further: tuple[str, ...], monkey
         told.append(words)
         yield told.append if shown else lambda words: None
 
-    monkeypatch.setattr(console_module, "waiting", waiting)
+    monkeypatch.setattr(console_module, "status_line", waiting)
     assert call("8 + 9?", "--model", "m", *BRIEF, *further).exit_code == 0
     if further:
         assert told == ["reading the prompt"]
@@ -183,8 +183,8 @@ def test_a_dash_is_standard_input() -> None:
 
 @pytest.mark.usefixtures("opened")
 def test_thoughts_are_kept_where_asked_for() -> None:
-    assert record_of_call().text.full is None
-    shown_record = record_of_call("--visible")
+    assert observed_record().text.full is None
+    shown_record = observed_record("--visible")
     assert shown_record.text.full is not None
     assert "</think>" in shown_record.text.full
     assert "thought" in shown(shown_record)
@@ -192,7 +192,7 @@ def test_thoughts_are_kept_where_asked_for() -> None:
 
 @pytest.mark.usefixtures("opened")
 def test_text_of_a_model_is_neither_markup_nor_a_terminal_sequence() -> None:
-    record = record_of_call()
+    record = observed_record()
     said = "[bold]x[/nonsense] \x1b]0;title\x07\x1b[2J"
     changed = record.model_copy(update={"text": record.text.model_copy(update={"answer": said, "full": f"{said}</think>{said}"})})
     panel = shown(changed, prompt=said)
@@ -203,8 +203,8 @@ def test_text_of_a_model_is_neither_markup_nor_a_terminal_sequence() -> None:
 
 @pytest.mark.usefixtures("opened")
 def test_further_tags_are_counted_where_asked_for() -> None:
-    assert record_of_call().sections.tag_tokens == {}
-    record = record_of_call("--tag", "plan")
+    assert observed_record().sections.tag_tokens == {}
+    record = observed_record("--tag", "plan")
     assert record.sections.tag_tokens == {"plan": 0}
     sections = record.sections.model_copy(update={"tag_tokens": {"plan": 7}})
     assert "7 in <plan>" in shown(record.model_copy(update={"sections": sections}))
@@ -222,7 +222,7 @@ FORMS: dict[str, Any] = {
 @pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_record_can_be_shown_and_drawn(tmp_path: Path, form: str) -> None:
-    record = Observation.model_validate({**record_of_call().model_dump(), **FORMS[form]})
+    record = Observation.model_validate({**observed_record().model_dump(), **FORMS[form]})
     assert ("nothing was forecast" in shown(record)) == (form == "without heads")
     draw_observation(record, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
@@ -230,7 +230,7 @@ def test_every_form_of_a_record_can_be_shown_and_drawn(tmp_path: Path, form: str
 
 @pytest.mark.usefixtures("opened")
 def test_many_layers_are_a_small_chart(tmp_path: Path) -> None:
-    record = record_of_call()
+    record = observed_record()
     assert record.forecast is not None
     many = record.forecast.model_copy(
         update={"layers": list(range(36)), "alpha": [1 / 40] * 35 + [5 / 40], "plan_by_layer": [Plan.VERIFY] * 36}
@@ -249,10 +249,10 @@ def test_no_line_of_text_leaves_the_picture(letters: str) -> None:
     long = letters * (2_000 // len(letters))
     written = {
         "model": long,
-        "io": {**record_of_call().io.model_dump(), "prompt_preview": long},
+        "io": {**observed_record().io.model_dump(), "prompt_preview": long},
         "text": {"full": None, "answer": long},
     }
-    figure = observe_figure._figure(Observation.model_validate({**record_of_call().model_dump(), **written}))
+    figure = observe_figure._figure(Observation.model_validate({**observed_record().model_dump(), **written}))
     ends = [label.get_window_extent().x1 / figure.bbox.x1 for label in figure.texts]
     assert max(ends) < 0.98
     assert min(ends[:3]) > 0.8

@@ -60,7 +60,7 @@ def test_one_ctrl_c_cancels_and_keeps_what_was_said(scripted_chat: Any) -> None:
     engine = scripted_chat(pieces=("a", "b", "c"), on_step=lambda number: press() if number == 6 else None)
     with Interrupts() as interrupts:
         turn = run_turn(engine, REQUEST, interrupts=interrupts)
-    assert interrupts.came
+    assert interrupts.requested
     assert (turn.generation.answer, turn.generation.finish_reason) == ("ab", FinishReason.CANCELLED)
 
 

@@ -11,11 +11,11 @@ from tokenizers import Tokenizer, models
 
 import tina_azr
 from tina_azr.engine import checks
-from tina_azr.engine.checks import ModelShape, Problem
+from tina_azr.engine.checks import CheckpointShape, Problem
 from tina_azr.introspection.calibration import Calibration, ConfidenceCalibration, ConfidenceMap, tokenizer_digest
 
 TINY = Path(tina_azr.__file__).parent / "assets" / "tiny"
-SHAPE = ModelShape(layers=3, hidden_size=160, positions=1_024, vocabulary=576)
+SHAPE = CheckpointShape(layers=3, hidden_size=160, positions=1_024, vocabulary=576)
 SMALL_FILES = (
     "config.json",
     "generation_config.json",
@@ -47,7 +47,7 @@ def said(problems: list[Problem]) -> str:
 
 def all_checks(folder: Path) -> list[Problem]:
     shape = checks.read_shape(folder)
-    assert isinstance(shape, ModelShape)
+    assert isinstance(shape, CheckpointShape)
     return [
         *checks.check_tokenizer(folder, shape.vocabulary),
         *checks.check_heads(folder, shape),
@@ -65,7 +65,7 @@ def test_the_embedded_model_is_good(folder: Path) -> None:
     [
         (None, "there is no such file"),
         ("{", "it cannot be read as JSON"),
-        ("[]", "it holds no object"),
+        ("[]", "it does not hold a JSON object"),
         ('{"model_type": "llama"}', "the model is of type 'llama'. Only the Qwen3 architecture is supported."),
     ],
 )
@@ -99,8 +99,8 @@ def test_a_tokenizer_larger_than_the_model_is_told(folder: Path) -> None:
     ("ids", "expected"),
     [
         ([2, 4], "the stop id 4 is </think>: every completion would end before its answer"),
-        ([2, 9_999], "the stop id 9999 is none of the model's 576 tokens"),
-        ([2, "x"], "the stop id 'x' is none of"),
+        ([2, 9_999], "the stop id 9999 is not one of the model's 576 tokens"),
+        ([2, "x"], "the stop id 'x' is not one of"),
     ],
 )
 def test_a_wrong_stop_id_is_told(ids: list[Any], expected: str, folder: Path) -> None:
@@ -117,13 +117,15 @@ def test_stop_ids_without_the_end_of_a_turn_are_told(folder: Path) -> None:
 def test_a_template_that_ends_turns_otherwise_is_told(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace("<|im_end|>", "<|im_start|>"))
-    assert "a turn ends with '<|im_start|>', which is no stop id: answers would run on" in said(checks.check_tokenizer(folder, 576))
+    assert "a turn ends with '<|im_start|>', which is not a stop id: answers would not end" in said(
+        checks.check_tokenizer(folder, 576)
+    )
 
 
 def test_a_template_that_keeps_old_thoughts_is_told(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace(".split('</think>')[-1]", ""))
-    assert "thoughts of earlier turns stay in the prompt" in said(checks.check_tokenizer(folder, 576))
+    assert "reasoning of earlier turns stays in the prompt" in said(checks.check_tokenizer(folder, 576))
 
 
 def test_a_template_that_opens_no_thought_is_told(folder: Path) -> None:
@@ -179,16 +181,16 @@ def test_budget_bounds_are_told() -> None:
 
 
 def test_prompt_and_completion_have_to_fit() -> None:
-    assert checks.check_room(prompt_tokens=1_000, completion_tokens=24, positions=1_024, where="x") == []
+    assert checks.check_context_length(prompt_tokens=1_000, completion_tokens=24, positions=1_024, where="x") == []
     assert "do not fit the model's 1024 positions" in said(
-        checks.check_room(prompt_tokens=1_000, completion_tokens=25, positions=1_024, where="x")
+        checks.check_context_length(prompt_tokens=1_000, completion_tokens=25, positions=1_024, where="x")
     )
 
 
 def test_names_of_further_tags_are_told() -> None:
     assert checks.check_tags(["plan", "exec"], "x") == []
     assert "`<plan>` cannot name a tag" in said(checks.check_tags(["<plan>"], "x"))
-    assert "thoughts are counted already" in said(checks.check_tags(["think"], "x"))
+    assert "think tokens are always counted" in said(checks.check_tags(["think"], "x"))
     assert "`plan` is named twice" in said(checks.check_tags(["plan", "plan"], "x"))
 
 
@@ -207,7 +209,7 @@ def test_heads_of_another_model_are_told(folder: Path) -> None:
     write_heads(folder, hidden_size=64)
     assert "the heads read 64 features, the model has 160" in said(checks.check_heads(folder, SHAPE))
     write_heads(folder, taps="all")
-    assert "`shape.taps` is no list of layer numbers" in said(checks.check_heads(folder, SHAPE))
+    assert "`shape.taps` is not a list of layer numbers" in said(checks.check_heads(folder, SHAPE))
 
 
 def fitted(folder: Path, **digests: str) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from tina_azr.cli.observe.command import record_of
+from tina_azr.cli.observe.command import observe_request
 from tina_azr.engine.engine import IntrospectiveEngine
 from tina_azr.engine.observation import Observation, observation_schema
 from tina_azr.engine.settings import EngineSettings
@@ -46,7 +46,9 @@ def observe(byte_policy: "Policy") -> Observe:
         introspector = None if kind is None else Introspector(build_heads(shape, seed=0))
         engine = IntrospectiveEngine(byte_policy, introspector=introspector, settings=EngineSettings(allow_visible=True))
         message = Message(role="user", content="8 +\n9?")
-        return record_of(engine, GenerationRequest(messages=(message,), max_tokens=200, budget_tokens=8, logprobs=True, **request))
+        return observe_request(
+            engine, GenerationRequest(messages=(message,), max_tokens=200, budget_tokens=8, logprobs=True, **request)
+        )
 
     return act
 

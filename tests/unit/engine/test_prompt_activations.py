@@ -82,5 +82,5 @@ def test_a_model_in_bfloat16_is_read_in_float32(policy: "Policy") -> None:
 
 @pytest.mark.parametrize("length", [0, 1025])
 def test_a_prompt_that_does_not_fit_is_refused(policy: "Policy", length: int) -> None:
-    with pytest.raises(ModelError, match=f"1 to 1024 tokens, this one has {length}"):
+    with pytest.raises(ModelError, match=f"1 to 1024 tokens; this one has {length}"):
         read_activations(policy, [65] * length)

@@ -91,7 +91,7 @@ def decision(budget: int = 5) -> BudgetDecision:
 )
 def test_why_a_thought_ended(tokens: int, forced: Sequence[int], asked: bool, cause: ThinkStop) -> None:
     transcript = new()
-    transcript.asked_for_answer = asked
+    transcript.answer_now_requested = asked
     fed(transcript, [*letters("x" * tokens), CLOSE, *letters("4"), END], forced)
     assert transcript.think_stop(decision()) is cause
 

@@ -15,7 +15,7 @@ import pytest
 
 from scripted_chat import SENTINEL, ScriptedChatEngine, usual
 from scripted_server import PATIENCE, RunningServer, running
-from tina_azr.engine.types import GenerationRequest, Listener, Ticket
+from tina_azr.engine.types import EventListener, GenerationRequest, Ticket
 from tina_azr.errors import ServeError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_a_client_that_leaves_frees_its_slots(fields: dict[str, Any]) -> None:
         client.leave()
         wait_until(lambda: engine.busy == 0, "the slots are free")
         steps = engine.steps
-        wait_until(lambda: server.room.in_flight == 0, "the room has forgotten it")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 0, "the room has forgotten it")
         assert engine.steps - steps <= 2
         assert engine.steps < 400, "it ran on to its end"
         metrics = server.get("/metrics").text
@@ -84,7 +84,7 @@ def test_a_client_that_leaves_the_queue_is_forgotten_too() -> None:
         wait_until(lambda: ("cancel", 2) in engine.log, "the second is cancelled")
         wait_until(lambda: engine.steps > 10, "the first has said something")
         first.leave()
-        wait_until(lambda: server.room.in_flight == 0, "both are out")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 0, "both are out")
         metrics = server.get("/metrics").text
     assert "tina_request_seconds_count 2.0" in metrics
     assert "tina_time_to_first_token_seconds_count 1.0" in metrics, "the second never had a token"
@@ -94,14 +94,14 @@ def test_a_full_queue_says_when_to_come_back() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine, queue=3, choices=3) as server:
         clients = [Client(server, stream=True), Client(server, stream=True, n=2)]
-        wait_until(lambda: server.room.in_flight == 3, "the queue is full")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 3, "the queue is full")
         for stream in (True, False):
             response = server.chat({**LONG, "stream": stream})
             assert response.status_code == 429
             assert response.json()["error"]["type"] == "rate_limit_error"
             assert 1 <= int(response.headers["retry-after"]) <= 60
         clients[1].leave()
-        wait_until(lambda: server.room.in_flight == 1, "two places are free")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 1, "two places are free")
         assert server.chat({**LONG, "max_tokens": 3}).status_code == 200
         clients[0].leave()
 
@@ -155,11 +155,11 @@ def test_the_prompts_of_clients_that_have_left_are_not_read() -> None:
         first = Client(server, messages=[{"role": "user", "content": "read long"}])
         assert engine.reading.wait(PATIENCE)
         second = Client(server)
-        wait_until(lambda: server.room.in_flight == 2, "both are in")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 2, "both are in")
         second.leave()
-        wait_until(lambda: server.room.in_flight == 1, "the second is forgotten")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 1, "the second is forgotten")
         first.leave()
-        wait_until(lambda: server.room.in_flight == 0, "the first is forgotten")
+        wait_until(lambda: server.engine_thread.completions_in_flight == 0, "the first is forgotten")
         engine.may_go_on.set()
         answer = server.chat({**LONG, "max_tokens": 5})
         assert answer.status_code == 200
@@ -194,9 +194,9 @@ def test_a_request_whose_prompt_is_read_is_in_flight_and_outlives_the_start_of_a
         assert engine.reading.wait(PATIENCE)
         second = server.chat(LONG)
         assert (second.status_code, second.json()["error"]["code"]) == (429, "queue_full")
-        assert server.room.in_flight == 1
+        assert server.engine_thread.completions_in_flight == 1
         server.server.stop()
-        wait_until(lambda: server.room.closing, "the server takes no more")
+        wait_until(lambda: server.engine_thread.closing, "the server takes no more")
         engine.may_go_on.set()
         assert first.result(PATIENCE).json()["usage"]["completion_tokens"] == 5
 
@@ -213,7 +213,7 @@ def test_a_request_that_is_ended_while_its_prompt_is_read_says_so_and_nothing_el
     monkeypatch.setattr(queue, "SimpleQueue", Hesitant)
     with running(SteadyReader(), request_seconds=READING / 3) as server:
         response = server.chat(LONG)
-        assert server.room.in_flight == 0
+        assert server.engine_thread.completions_in_flight == 0
     assert response.json()["tina"]["ended_by"] == "time_limit"
     assert response.json()["usage"]["completion_tokens"] == 0
 
@@ -228,7 +228,7 @@ class ParticularReader(ScriptedChatEngine):
 def test_a_conversation_that_the_template_refuses_is_the_clients_fault() -> None:
     with running(ParticularReader()) as server:
         response = server.chat(LONG)
-        assert server.room.in_flight == 0
+        assert server.engine_thread.completions_in_flight == 0
     assert (response.status_code, response.json()["error"]["param"]) == (400, "messages")
 
 
@@ -281,7 +281,7 @@ def test_shutdown_lets_what_runs_finish() -> None:
         asking.start()
         wait_until(lambda: engine.steps > 3, "it runs")
         server.server.stop()
-        wait_until(lambda: server.room.closing, "it shuts down")
+        wait_until(lambda: server.engine_thread.closing, "it shuts down")
         asking.join(PATIENCE)
         server.thread.join(PATIENCE)
     assert (answers[0]["usage"]["completion_tokens"], answers[0]["tina"]["ended_by"]) == (60, None)
@@ -319,7 +319,7 @@ class BreakingEngine(ScriptedChatEngine):
 def test_an_engine_that_breaks_is_said_to_everyone_and_ends_the_server(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), running(BreakingEngine(slots=1)) as server:
         statuses: list[tuple[int, str]] = []
-        metrics = server.room.observe.__self__  # type: ignore[attr-defined]
+        metrics = server.engine_thread.observe.__self__  # type: ignore[attr-defined]
 
         def ask() -> None:
             response = server.chat(LONG)
@@ -342,7 +342,7 @@ def test_an_engine_that_breaks_is_said_to_everyone_and_ends_the_server(caplog: p
 class RefusingEngine(ScriptedChatEngine):
     """Fails on one request in a way that it does not say."""
 
-    def submit(self, request: GenerationRequest, listener: Listener) -> Ticket:
+    def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
         raise KeyError(f"{SENTINEL} {request.messages[-1].content}")
 
 
@@ -391,6 +391,6 @@ def test_ready_is_over_before_health_is() -> None:
     engine = ScriptedChatEngine(usual, seconds_per_step=SLOW)
     with running(engine, grace_seconds=5) as server, server.client() as http:
         assert (http.get("/ready").status_code, http.get("/health").status_code) == (200, 200)
-        server.room.closing = True
+        server.engine_thread.closing = True
         assert (http.get("/ready").status_code, http.get("/health").status_code) == (503, 200)
         assert http.post("/v1/chat/completions", json=LONG).status_code == 503

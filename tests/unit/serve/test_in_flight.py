@@ -10,8 +10,8 @@ from scripted_chat import SENTINEL, ScriptedChatEngine
 from scripted_server import RunningServer, running
 from tina_azr.engine.types import Answering, Event, ReasoningEnded, Thinking, ThinkStop
 from tina_azr.serve import engine_thread
-from tina_azr.serve.engine_thread import SECONDS_BETWEEN_WORDS
-from tina_azr.serve.in_flight import merged
+from tina_azr.serve.engine_thread import SECONDS_BETWEEN_FLUSHES
+from tina_azr.serve.in_flight import merge_events
 
 
 def thinking(index: int, tokens: int, text: str | None) -> Thinking:
@@ -27,15 +27,15 @@ ENDED = ReasoningEnded(index=0, think_tokens=2, think_stop=ThinkStop.CLOSED, for
 
 def test_words_of_one_completion_become_one_with_all_of_their_text_and_the_last_count() -> None:
     events: list[Event] = [thinking(0, 1, "a"), thinking(1, 1, "x"), thinking(0, 2, "b"), thinking(1, 2, None)]
-    assert merged(events) == [thinking(0, 2, "ab"), thinking(1, 2, None)]
-    joined = merged([answering(0, 1, "a"), answering(0, 2, "b")])
+    assert merge_events(events) == [thinking(0, 2, "ab"), thinking(1, 2, None)]
+    joined = merge_events([answering(0, 1, "a"), answering(0, 2, "b")])
     assert joined == [Answering(index=0, text="ab", tokens=2, logprobs=((1, "a", -0.5), (2, "b", -0.5)))]
 
 
 def test_words_are_not_joined_over_anything_else() -> None:
     events: list[Event] = [thinking(0, 1, "a"), thinking(0, 2, "b"), ENDED, answering(0, 1, "c"), answering(0, 2, "d")]
-    assert merged(events) == [thinking(0, 2, "ab"), ENDED, merged(events[3:])[0]]
-    assert [type(event) for event in merged(events)] == [Thinking, ReasoningEnded, Answering]
+    assert merge_events(events) == [thinking(0, 2, "ab"), ENDED, merge_events(events[3:])[0]]
+    assert [type(event) for event in merge_events(events)] == [Thinking, ReasoningEnded, Answering]
 
 
 def chunks_of(server: RunningServer, prompt: str, kind: str, **fields: Any) -> list[str]:
@@ -52,12 +52,12 @@ def test_a_fast_engine_sends_few_chunks_a_second() -> None:
         texts = chunks_of(server, "answer long", "content")
         seconds = time.monotonic() - began
     assert "".join(texts).split() == [f"word-{number}" for number in range(400)]
-    assert len(texts) <= seconds / SECONDS_BETWEEN_WORDS + 2
+    assert len(texts) <= seconds / SECONDS_BETWEEN_FLUSHES + 2
 
 
 @pytest.mark.slow
 def test_a_slow_engine_sends_each_token() -> None:
-    with running(ScriptedChatEngine(seconds_per_step=2 * SECONDS_BETWEEN_WORDS)) as server:
+    with running(ScriptedChatEngine(seconds_per_step=2 * SECONDS_BETWEEN_FLUSHES)) as server:
         texts = chunks_of(server, "answer long", "content", max_tokens=60)
     words = "".join(texts).split()
     assert words == [f"word-{number}" for number in range(len(words))]
@@ -67,7 +67,7 @@ def test_a_slow_engine_sends_each_token() -> None:
 
 @pytest.mark.slow
 def test_the_first_word_does_not_wait_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_thread, "SECONDS_BETWEEN_WORDS", 0.5)  # Long, so that a busy machine does not take it for less.
+    monkeypatch.setattr(engine_thread, "SECONDS_BETWEEN_FLUSHES", 0.5)  # Long, so that a busy machine does not take it for less.
     with running(ScriptedChatEngine(seconds_per_step=0.02, allow_visible=True)) as server:
         for _ in range(2):
             texts = chunks_of(server, "hello", "reasoning", reasoning={"visible": True})

@@ -50,10 +50,10 @@ def test_loopback_is_what_no_other_machine_reaches(host: str, expected: bool) ->
 
 def test_a_server_for_every_address_answers_to_any_address_and_to_no_foreign_name() -> None:
     address = OwnAddress("0.0.0.0", 8000)
-    assert address.answers_to("192.168.0.7:8000")
-    assert address.answers_to("[fe80::1]:8000")
-    assert address.answers_to("localhost:8000")
-    assert not address.answers_to("rebound.example:8000")
+    assert address.accepts("192.168.0.7:8000")
+    assert address.accepts("[fe80::1]:8000")
+    assert address.accepts("localhost:8000")
+    assert not address.accepts("rebound.example:8000")
 
 
 @pytest.mark.parametrize("host", ["", "http://box.example", "box example", "box:port", "[::1"])
@@ -63,8 +63,8 @@ def test_a_further_host_that_is_none_is_refused(host: str) -> None:
 
 
 def test_the_usual_port_need_not_be_said() -> None:
-    assert OwnAddress("127.0.0.1", 80).answers_to("localhost")
-    assert not OwnAddress("127.0.0.1", 8000).answers_to("localhost")
+    assert OwnAddress("127.0.0.1", 80).accepts("localhost")
+    assert not OwnAddress("127.0.0.1", 8000).accepts("localhost")
 
 
 @pytest.mark.parametrize(

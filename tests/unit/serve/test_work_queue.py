@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tina_azr.serve.types import ApiError
-from tina_azr.serve.work_queue import Turnstile
+from tina_azr.serve.work_queue import WorkQueue
 
 
 class Work:
@@ -22,15 +22,15 @@ class Work:
         return "done"
 
 
-def with_one_at_work(scenario: Callable[[Turnstile, Work, "asyncio.Task[str]"], Awaitable[None]]) -> None:
+def with_one_at_work(scenario: Callable[[WorkQueue, Work, "asyncio.Task[str]"], Awaitable[None]]) -> None:
     """Run a scenario on a turnstile for two, through which one piece of work is going."""
 
     async def main() -> None:
-        turnstile, work = Turnstile(2), Work()
-        going = asyncio.create_task(turnstile.through(work))
+        work_queue, work = WorkQueue(2), Work()
+        running_job = asyncio.create_task(work_queue.run(work))
         assert await asyncio.to_thread(work.begun.wait, 60)
         try:
-            await scenario(turnstile, work, going)
+            await scenario(work_queue, work, running_job)
         finally:
             work.may_end.set()
 
@@ -44,14 +44,14 @@ async def cancel(task: "asyncio.Task[str]") -> None:
 
 
 def test_work_that_nobody_waits_for_any_more_keeps_its_turn_and_its_place() -> None:
-    async def scenario(turnstile: Turnstile, work: Work, going: "asyncio.Task[str]") -> None:
-        await cancel(going)
-        second = Work()
-        second.may_end.set()
-        waiting = asyncio.create_task(turnstile.through(second))
-        assert not await asyncio.to_thread(second.begun.wait, 0.05)
+    async def scenario(work_queue: WorkQueue, work: Work, running_job: "asyncio.Task[str]") -> None:
+        await cancel(running_job)
+        other = Work()
+        other.may_end.set()
+        waiting = asyncio.create_task(work_queue.run(other))
+        assert not await asyncio.to_thread(other.begun.wait, 0.05)
         with pytest.raises(ApiError):
-            await turnstile.through(second)
+            await work_queue.run(other)
         work.may_end.set()
         assert await waiting == "done"
 
@@ -59,16 +59,16 @@ def test_work_that_nobody_waits_for_any_more_keeps_its_turn_and_its_place() -> N
 
 
 def test_who_leaves_while_waiting_gives_the_place_up_and_the_work_is_not_done() -> None:
-    async def scenario(turnstile: Turnstile, work: Work, going: "asyncio.Task[str]") -> None:
+    async def scenario(work_queue: WorkQueue, work: Work, running_job: "asyncio.Task[str]") -> None:
         never, third = Work(), Work()
         third.may_end.set()
-        waiting = asyncio.create_task(turnstile.through(never))
+        waiting = asyncio.create_task(work_queue.run(never))
         await asyncio.sleep(0)
         await cancel(waiting)
-        after = asyncio.create_task(turnstile.through(third))
+        after = asyncio.create_task(work_queue.run(third))
         await asyncio.sleep(0)
         work.may_end.set()
-        assert (await going, await after) == ("done", "done")
+        assert (await running_job, await after) == ("done", "done")
         assert not never.begun.is_set()
 
     with_one_at_work(scenario)
@@ -76,9 +76,9 @@ def test_who_leaves_while_waiting_gives_the_place_up_and_the_work_is_not_done() 
 
 def test_work_that_fails_gives_its_place_back() -> None:
     async def main() -> None:
-        turnstile = Turnstile(1)
+        work_queue = WorkQueue(1)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                await turnstile.through(lambda: 1 // 0)
+                await work_queue.run(lambda: 1 // 0)
 
     asyncio.run(main())

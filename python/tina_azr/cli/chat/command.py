@@ -13,8 +13,8 @@ from tina_azr.cli.model_options import (
     DEVICE,
     DTYPE,
     EMBEDDED_NOTE,
+    MAX_SEED,
     MODEL,
-    MOST_SEED,
     SYSTEM,
     budget_of,
     config_options,
@@ -63,7 +63,7 @@ Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 w
 @BUDGET
 @click.option("--visible", is_flag=True, help="Show thoughts; with -p on standard error.")
 @sampling_options
-@click.option("--seed", type=click.IntRange(0, MOST_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
 @DEVICE
 @DTYPE
 @config_options
@@ -137,16 +137,16 @@ def _converse(start: "Chat", sampling: "Sampling", config: "Config", *, as_json:
 
     from tina_azr.cli.chat.loop import Conversation
     from tina_azr.cli.chat.reader import open_history, open_reader, state_folder
-    from tina_azr.cli.console import say
+    from tina_azr.cli.console import print_line
 
     apart = as_json or not sys.stdout.isatty()
     console = Console(stderr=apart, highlight=False, markup=False)
-    engine = open_chat_engine(config, lambda note: say(console, note, "yellow"))
+    engine = open_chat_engine(config, lambda note: print_line(console, note, "yellow"))
     greeting = f"{EMBEDDED_NOTE} /example sends one task," if names_embedded(config) else f"{start.model};"
-    say(console, f"{greeting} /help lists the commands.", "dim")
+    print_line(console, f"{greeting} /help lists the commands.", "dim")
     history, trouble = open_history(state_folder())
     if trouble is not None:
-        say(console, trouble, "yellow")
+        print_line(console, trouble, "yellow")
     conversation = Conversation(
         engine,
         start,

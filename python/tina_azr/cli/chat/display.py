@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tina_azr.cli.console import say
-from tina_azr.cli.summaries import STOPS, footer, reasoning_line, tokens_words, warnings
+from tina_azr.cli.console import print_line
+from tina_azr.cli.summaries import STOPS, format_footer, format_reasoning, format_tokens, list_warnings
 from tina_azr.cli.turns import Turn
 from tina_azr.engine.types import Answering, Event, ReasoningEnded, Started, Thinking, ThinkStop
 from tina_azr.formatting import visible
@@ -69,16 +69,16 @@ class TurnDisplay:
         self._end_line()
         generation = turn.generation
         if generation.think_stop is ThinkStop.UNFINISHED:
-            self._say(f"{reasoning_line(generation, turn.clock)}; no answer", style="dim")
-        for warning in warnings(generation):
-            self._say(warning, style="yellow")
-        self._say(footer(turn), style="dim")
+            self._print(f"{format_reasoning(generation, turn.clock)}; no answer", style="dim")
+        for warning in list_warnings(generation):
+            self._print(warning, style="yellow")
+        self._print(format_footer(turn), style="dim")
 
     def _reasoning_ended(self, used: int, stop: ThinkStop) -> None:
         self._fold()
         self._end_line()
         seconds = time.perf_counter() - self._began
-        self._say(f"Thought for {seconds:.1f} s, {tokens_words(used)}, {STOPS[stop]}", style="dim")
+        self._print(f"Thought for {seconds:.1f} s, {format_tokens(used)}, {STOPS[stop]}", style="dim")
 
     def _draw(self, line: str, *, now: bool = False) -> None:
         """The live line; on something that is no terminal there is none."""
@@ -109,5 +109,5 @@ class TurnDisplay:
             self._console.out("")
             self._open_line = False
 
-    def _say(self, line: str, style: str) -> None:
-        say(self._console, visible(line), style)
+    def _print(self, line: str, style: str) -> None:
+        print_line(self._console, visible(line), style)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from tina_azr.engine.types import Message
 from tina_azr.errors import ConfigError
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """A larger file is no conversation."""
 
 
@@ -57,7 +57,7 @@ def save_chat(path: Path, chat: SavedChat) -> None:
 def load_chat(path: Path) -> SavedChat:
     """Read what `save_chat` wrote. Raises ConfigError naming what is wrong with the file."""
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than any saved conversation")
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

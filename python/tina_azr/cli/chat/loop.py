@@ -11,9 +11,9 @@ from tina_azr.cli.chat.display import TurnDisplay
 from tina_azr.cli.chat.reader import Reader
 from tina_azr.cli.chat.record import turn_record
 from tina_azr.cli.chat.state import Chat, read_line
-from tina_azr.cli.console import held_keys, say
+from tina_azr.cli.console import held_keys, print_line
 from tina_azr.cli.main import INTERRUPTED
-from tina_azr.cli.summaries import FINISHES, STOPS, warnings
+from tina_azr.cli.summaries import FINISHES, STOPS, list_warnings
 from tina_azr.cli.turns import Interrupts, Turn, run_turn
 from tina_azr.engine.types import (
     Answering,
@@ -71,9 +71,9 @@ def answer_once(engine: ChatEngine, chat: Chat, prompt: str, sampling: Sampling,
         click.echo(json.dumps(turn_record(turn, model=chat.model, prompt=prompt, seed=request.seed)))
     elif open_line:
         click.echo()
-    for warning in warnings(turn.generation):
+    for warning in list_warnings(turn.generation):
         click.echo(visible(warning), err=True)
-    if interrupts.came:
+    if interrupts.requested:
         return INTERRUPTED
     _check(turn.generation)
     return OK
@@ -114,32 +114,32 @@ class Conversation:
 
     def run(self) -> int:
         """Returns the exit status."""
-        pressed = False
+        interrupted = False
         while True:
             try:
                 line = self._reader()
             except EOFError:
                 return OK
             except KeyboardInterrupt:
-                if pressed:
+                if interrupted:
                     return INTERRUPTED
-                pressed = True
-                self._say("Ctrl-C again leaves; so does Ctrl-D")
+                interrupted = True
+                self._print("Ctrl-C again leaves; so does Ctrl-D")
                 continue
-            pressed = False
+            interrupted = False
             reply = read_line(self.chat, line)
             self.chat = reply.chat
-            if reply.say:
-                self._say(reply.say)
-            if reply.leave:
+            if reply.text:
+                self._print(reply.text)
+            if reply.exit:
                 return OK
-            if reply.ask is None:
+            if reply.prompt is None:
                 continue
             try:
-                pressed = self._turn(reply.ask)
+                interrupted = self._turn(reply.prompt)
             except ServeError as error:
                 # One request cannot be done, such as one that is too long; the conversation goes on.
-                self._say(str(error), style="red")
+                self._print(str(error), style="red")
             except KeyboardInterrupt:
                 return INTERRUPTED
 
@@ -155,16 +155,16 @@ class Conversation:
             elif self._plain_output:
                 click.echo(visible(turn.generation.answer))
             display.finish(turn)
-        self._keep(prompt, turn)
-        if interrupts.came:
-            self._say("stopped; Ctrl-C again leaves")
-        return interrupts.came
+        self._remember_turn(prompt, turn)
+        if interrupts.requested:
+            self._print("stopped; Ctrl-C again leaves")
+        return interrupts.requested
 
-    def _keep(self, prompt: str, turn: Turn) -> None:
+    def _remember_turn(self, prompt: str, turn: Turn) -> None:
         if turn.generation.answer.strip():
-            self.chat = self.chat.answered(prompt, turn.generation.answer)
+            self.chat = self.chat.with_turn(prompt, turn.generation.answer)
         else:
-            self._say("without an answer, this turn is forgotten")
+            self._print("without an answer, this turn is forgotten")
 
-    def _say(self, text: str, style: str = "dim") -> None:
-        say(self._console, visible(text), style)
+    def _print(self, text: str, style: str = "dim") -> None:
+        print_line(self._console, visible(text), style)

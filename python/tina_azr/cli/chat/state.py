@@ -37,7 +37,7 @@ class Chat:
             budget_quantile=quantile,
         )
 
-    def answered(self, user: str, answer: str) -> "Chat":
+    def with_turn(self, user: str, answer: str) -> "Chat":
         """The conversation with one more turn."""
         return replace(
             self,
@@ -50,11 +50,11 @@ class Reply:
     """What came of a line that the user typed."""
 
     chat: Chat
-    say: str = ""
+    text: str = ""
     """For the user, one paragraph."""
-    ask: str | None = None
+    prompt: str | None = None
     """For the model."""
-    leave: bool = False
+    exit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,49 +71,49 @@ def read_line(chat: Chat, line: str) -> Reply:
     if not line.strip():
         return Reply(chat=chat)
     if not line.startswith("/") or line.startswith("//"):
-        return Reply(chat=chat, ask=line[1:] if line.startswith("//") else line)
+        return Reply(chat=chat, prompt=line[1:] if line.startswith("//") else line)
     name, argument = (*line.split(maxsplit=1), "")[:2]
     command = COMMANDS.get(name)
     if command is None:
-        return Reply(chat=chat, say=f"there is no command {name}; /help lists them (a message that begins with / needs two)")
+        return Reply(chat=chat, text=f"there is no command {name}; /help lists them (a message that begins with / needs two)")
     try:
         return command.act(chat, argument.strip())
     except TinaError as error:
-        return Reply(chat=chat, say=str(error))
+        return Reply(chat=chat, text=str(error))
 
 
 def _help(chat: Chat, _: str) -> Reply:
     width = max(len(command.usage) for command in COMMANDS.values())
     lines = [f"{command.usage:{width}}  {command.summary}" for command in COMMANDS.values()]
     keys = "Enter sends; a new line: Alt-Enter, Ctrl-J, or \\ at the end of a line. Ctrl-C stops an answer, twice leaves; Ctrl-D leaves."
-    return Reply(chat=chat, say="\n".join([*lines, keys]))
+    return Reply(chat=chat, text="\n".join([*lines, keys]))
 
 
 def _reset(chat: Chat, _: str) -> Reply:
-    return Reply(chat=replace(chat, messages=()), say="forgotten; a system message stays")
+    return Reply(chat=replace(chat, messages=()), text="forgotten; a system message stays")
 
 
 def _system(chat: Chat, text: str) -> Reply:
     if not text:
-        return Reply(chat=chat, say=f"system message: {chat.system or 'none'}")
+        return Reply(chat=chat, text=f"system message: {chat.system or 'none'}")
     if text == "none":
-        return Reply(chat=replace(chat, system=None), say="no system message")
-    return Reply(chat=replace(chat, system=text), say="system message set")
+        return Reply(chat=replace(chat, system=None), text="no system message")
+    return Reply(chat=replace(chat, system=text), text="system message set")
 
 
 def _visible(chat: Chat, _: str) -> Reply:
-    return Reply(chat=replace(chat, visible=True), say="thoughts are shown from now on")
+    return Reply(chat=replace(chat, visible=True), text="thoughts are shown from now on")
 
 
 def _hidden(chat: Chat, _: str) -> Reply:
-    return Reply(chat=replace(chat, visible=False), say="thoughts are folded from now on")
+    return Reply(chat=replace(chat, visible=False), text="thoughts are folded from now on")
 
 
 def _budget(chat: Chat, text: str) -> Reply:
     if not text:
-        return Reply(chat=chat, say=f"budget: {chat.budget}")
+        return Reply(chat=chat, text=f"budget: {chat.budget}")
     budget_of(text)
-    return Reply(chat=replace(chat, budget=text), say=f"budget: {text}")
+    return Reply(chat=replace(chat, budget=text), text=f"budget: {text}")
 
 
 def _save(chat: Chat, text: str) -> Reply:
@@ -122,7 +122,7 @@ def _save(chat: Chat, text: str) -> Reply:
         path,
         SavedChat(model=chat.model, system=chat.system, visible=chat.visible, budget=chat.budget, messages=chat.messages),
     )
-    return Reply(chat=chat, say=f"saved {_turns(chat)} in {path}")
+    return Reply(chat=chat, text=f"saved {_turns(chat)} in {path}")
 
 
 def _load(chat: Chat, text: str) -> Reply:
@@ -131,17 +131,17 @@ def _load(chat: Chat, text: str) -> Reply:
     budget_of(saved.budget)
     loaded = replace(chat, system=saved.system, visible=saved.visible, budget=saved.budget, messages=tuple(saved.messages))
     other = "" if saved.model == chat.model else f"; it was held with {saved.model}"
-    return Reply(chat=loaded, say=f"loaded {_turns(loaded)} from {path}{other}")
+    return Reply(chat=loaded, text=f"loaded {_turns(loaded)} from {path}{other}")
 
 
 def _example(chat: Chat, _: str) -> Reply:
     # The embedded model answers single tasks: after other turns it would answer nonsense.
     begun = "begun anew: the conversation so far is forgotten\n" if chat.messages else ""
-    return Reply(chat=replace(chat, messages=()), say=begun + EXAMPLE.rstrip(), ask=EXAMPLE)
+    return Reply(chat=replace(chat, messages=()), text=begun + EXAMPLE.rstrip(), prompt=EXAMPLE)
 
 
 def _exit(chat: Chat, _: str) -> Reply:
-    return Reply(chat=chat, leave=True)
+    return Reply(chat=chat, exit=True)
 
 
 def _path(command: str, text: str) -> Path:

@@ -16,8 +16,8 @@ from tina_azr.cli.model_options import (
     DEVICE,
     DTYPE,
     EMBEDDED_NOTE,
+    MAX_SEED,
     MODEL,
-    MOST_SEED,
     SYSTEM,
     budget_of,
     config_options,
@@ -56,7 +56,7 @@ Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot
 @BUDGET
 @click.option("--visible", is_flag=True, help="Keep and show the thought.")
 @sampling_options
-@click.option("--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Also count tokens between <NAME> and </NAME>; repeatable.")
 @DEVICE
 @DTYPE
@@ -100,7 +100,7 @@ def observe(
     config = model_config(preset, config_file, overrides, model=model, device=device, dtype=dtype)
     asked = _prompt(prompt, config.model.name, shown=not as_json)
 
-    from tina_azr.cli.console import waiting
+    from tina_azr.cli.console import status_line
     from tina_azr.cli.turns import Interrupts
     from tina_azr.engine.types import GenerationRequest, Message
 
@@ -119,10 +119,10 @@ def observe(
         visible=visible,
         logprobs=True,
     )
-    with Interrupts() as interrupts, waiting("reading the prompt", shown=not as_json) as tell:
-        record = record_of(engine, request, interrupts, tell)
-    _deliver(record, asked, as_json=as_json, png=png, jsonl_out=jsonl_out)
-    if interrupts.came:
+    with Interrupts() as interrupts, status_line("reading the prompt", shown=not as_json) as on_progress:
+        record = observe_request(engine, request, interrupts, on_progress)
+    _write_record(record, asked, as_json=as_json, png=png, jsonl_out=jsonl_out)
+    if interrupts.requested:
         raise click.exceptions.Exit(INTERRUPTED)
 
 
@@ -148,31 +148,31 @@ def _prompt(given: str | None, model: str, *, shown: bool) -> str:
     return given
 
 
-def record_of(
+def observe_request(
     engine: "IntrospectiveEngine",
     request: "GenerationRequest",
     interrupts: "Interrupts | None" = None,
-    tell: Callable[[str], None] = lambda words: None,
+    on_progress: Callable[[str], None] = lambda words: None,
 ) -> "Observation":
     """Answer the request and observe it; `tell` hears again and again how far it is."""
     from tina_azr.cli.turns import run_turn
-    from tina_azr.engine.observation import Decode, Gates, Timing, observe_generation, read_activations
+    from tina_azr.engine.observation import Decode, ModulatorSummary, Timing, observe_generation, read_activations
     from tina_azr.engine.types import Answering, Event, Thinking
 
-    def tell_count(event: Event) -> None:
+    def report_count(event: Event) -> None:
         if isinstance(event, Thinking):
-            tell(f"thinking: {event.think_tokens:,} tokens")
+            on_progress(f"thinking: {event.think_tokens:,} tokens")
         elif isinstance(event, Answering):
-            tell(f"answering: {event.tokens:,} tokens")
+            on_progress(f"answering: {event.tokens:,} tokens")
 
     policy, settings, modulator = engine.policy, engine.settings, engine.modulator
     begun_ms = time.time_ns() // 1_000_000
-    turn = run_turn(engine, request, on_event=tell_count, interrupts=interrupts)
-    tell("looking inside")
+    turn = run_turn(engine, request, on_event=report_count, interrupts=interrupts)
+    on_progress("looking inside")
     prompt_ids = policy.tokenizer.render_chat([(message.role, message.content) for message in request.messages])
     generation, clock = turn.generation, turn.clock
     stops = policy.tokenizer.stop_ids
-    said = [index for index in generation.completion.ids_T.tolist() if index not in stops]
+    shown_ids = [index for index in generation.completion.ids_T.tolist() if index not in stops]
 
     def chosen(given: Any, default: Any) -> Any:
         return default if given is None else given
@@ -197,16 +197,16 @@ def record_of(
             think_s=clock.think,
             tokens_per_sec=clock.tokens_per_second,
         ),
-        gates=Gates(
+        gates=ModulatorSummary(
             num_gated_modules=modulator.modules_on if modulator else 0,
             mean_gate_activity=modulator.activity() if modulator else 0.0,
         ),
         prompt=request.messages[-1].content,
-        full_text=None if generation.reasoning is None else policy.tokenizer.decode(said),
+        full_text=None if generation.reasoning is None else policy.tokenizer.decode(shown_ids),
     )
 
 
-def _deliver(record: "Observation", prompt: str, *, as_json: bool, png: Path | None, jsonl_out: Path | None) -> None:
+def _write_record(record: "Observation", prompt: str, *, as_json: bool, png: Path | None, jsonl_out: Path | None) -> None:
     """To the files first: what was asked to be kept is kept, whatever becomes of the terminal."""
     line = record.model_dump_json()
     try:

@@ -47,7 +47,7 @@ _STYLE: Any = {  # Any: matplotlib types the keys as 300 literals
     "savefig.dpi": 150,
 }
 _ANSWER_LINES = 3
-_MOST_CHARS = 200
+_MAX_CHARS = 200
 """Of a line, were all its letters narrow."""
 _LEFT, _RIGHT = 0.03, 0.97
 """Where lines of text begin, and end at the latest; shares of the width."""
@@ -93,7 +93,7 @@ def _header(figure: Figure, record: Observation, height: float) -> None:
 def _lines(figure: Figure, y: float, text: str, most: int, **style: Any) -> None:
     """Write at most so many lines, broken so that none leaves the picture; an ellipsis stands for what is left out."""
     label = figure.text(_LEFT, y, "", **style)
-    room, chars = (_RIGHT - _LEFT) * figure.bbox.width, _MOST_CHARS
+    room, chars = (_RIGHT - _LEFT) * figure.bbox.width, _MAX_CHARS
     while chars:
         label.set_text("\n".join(_shortened(text, most, chars)))
         width = label.get_window_extent().width

@@ -25,7 +25,7 @@ _PLAN, _USED, _BEFORE, _AFTER, _LAYER = "cyan", "green", "blue", "magenta", "yel
 
 def observation_panel(record: Observation, prompt: str) -> RenderableType:
     """The whole record, but for its log-probabilities."""
-    parts: list[RenderableType] = [_labelled("prompt", prompt), *_said(record), Text()]
+    parts: list[RenderableType] = [_labelled("prompt", prompt), *_text_rows(record), Text()]
     if record.forecast is None:
         parts.append(Text("no heads beside this model: nothing was forecast", style="yellow"))
     else:
@@ -36,17 +36,17 @@ def observation_panel(record: Observation, prompt: str) -> RenderableType:
         if record.forecast.alpha is not None:
             parts += [_title("which layers were read"), _alpha(record.forecast, record.forecast.alpha)]
     parts += [_title("at the prompt's last token, layer by layer"), _activations(record), Rule(style="dim"), _facts(record)]
-    parts += [Text(visible(line), style="yellow") for line in _cautions(record)]
+    parts += [Text(visible(line), style="yellow") for line in _warnings(record)]
     title = Text(f" {visible(record.model)} on {record.device} ", style="bold")
     return Panel(Group(*parts), title=title, title_align="left", box=box.ROUNDED, border_style="dim", padding=(0, 1))
 
 
-def _said(record: Observation) -> list[RenderableType]:
+def _text_rows(record: Observation) -> list[RenderableType]:
     answer = _labelled("answer", record.text.answer or "(none)", style="bold" if record.text.answer else "red")
     if record.text.full is None:
         return [answer]
-    thought = record.text.full.partition("</think>")[0]
-    return [_labelled("thought", thought.strip("\n"), style="dim italic"), answer]
+    reasoning = record.text.full.partition("</think>")[0]
+    return [_labelled("thought", reasoning.strip("\n"), style="dim italic"), answer]
 
 
 def _labelled(label: str, text: str, style: str = "") -> Table:
@@ -165,7 +165,7 @@ def _facts(record: Observation) -> Text:
     )
 
 
-def _cautions(record: Observation) -> list[str]:
+def _warnings(record: Observation) -> list[str]:
     found = [record.decision.warning] if record.decision.warning else []
     if record.abstain:
         found.append("the model does not trust this answer")

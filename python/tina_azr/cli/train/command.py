@@ -65,7 +65,7 @@ def train(
     """
     from rich.console import Console
 
-    from tina_azr.cli.console import loading, say
+    from tina_azr.cli.console import loading, print_line
     from tina_azr.config import Flag
 
     flags = (Flag("--steps", "run.steps", steps), Flag("--minutes", "run.max_minutes", minutes), Flag("--seed", "seed", seed))
@@ -84,7 +84,7 @@ def train(
 
         report, stopped = run_session(plan, console)
     except KeyboardInterrupt:
-        say(console, _stopped_at_once(plan))
+        print_line(console, _stopped_at_once(plan))
         raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from tina_azr.cli.console import say
+from tina_azr.cli.console import print_line
 from tina_azr.cli.train.plan import Plan, resume_command
 from tina_azr.config import Config, dump_config
 from tina_azr.errors import TinaError
@@ -81,7 +81,7 @@ def _introduce(run: RunFolder, config: Config, console: Console, start: str = ""
         f"{steps}{limit}, seed {config.seed}; accuracy on held-out tasks every {counted(config.heldout.every, 'step')}. {start}",
         f"Everything goes to {run.path}/. Ctrl-C saves and says how to go on.",
     )
-    say(console, "\n".join(line.rstrip() for line in lines))
+    print_line(console, "\n".join(line.rstrip() for line in lines))
 
 
 def _close(run: RunFolder, console: Console) -> Report:
@@ -100,7 +100,7 @@ def _say_how_to_go_on(run: RunFolder, config: Config, end: TrainingEnd, console:
     elif end.reason is EndReason.TIME:
         why, command = _why_time_was_over(config, end), resume_command(run, config, end.seconds, time_over=True)
         lines.append(f"{why} Go further with: {command}")
-    say(console, "\n".join(lines))
+    print_line(console, "\n".join(lines))
 
 
 def _why_time_was_over(config: Config, end: TrainingEnd) -> str:

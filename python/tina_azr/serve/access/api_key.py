@@ -1,4 +1,4 @@
-"""Where the key comes from: the environment or a file, never the command line, which other users of the machine can read."""
+"""API key of the server, from the environment or a file. The command line is no source: other users can read it."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ VARIABLE = "TINA_AZR_API_KEY"
 
 
 def find_key(file: Path | None) -> str | None:
-    """The key that clients must send, or None. Raises ConfigError for one that no client could send."""
+    """Return the key that clients must send, or None. Raises ConfigError for a key that no client could send."""
     if file is None:
         where, text = VARIABLE, os.environ.get(VARIABLE)
         if text is None:
@@ -21,5 +21,7 @@ def find_key(file: Path | None) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file}: the key cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigError(f"{where}: a key is one word of printable ASCII characters; this one is empty or has others in it")
+        raise ConfigError(
+            f"{where}: the API key is empty or has other characters than printable ASCII without spaces; choose another key"
+        )
     return text

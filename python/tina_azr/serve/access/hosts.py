@@ -1,4 +1,4 @@
-"""Which Host and Origin headers are this server's own. Written out here because the usual middleware misreads `[::1]`."""
+"""Checks of Host and Origin headers against the server's own address. Starlette's middleware misreads `[::1]`."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ class Authority:
 
 
 def parse_authority(text: str) -> Authority | None:
-    """Of a Host header; None for what is none."""
+    """Parse a Host header. Return None if it is malformed."""
     match = _AUTHORITY.fullmatch(text)
     if match is None:
         return None
@@ -34,7 +34,7 @@ def parse_authority(text: str) -> Authority | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
+    """Return whether a listening address can be reached only from this machine."""
     if host == "localhost":
         return True
     try:
@@ -44,24 +44,24 @@ def is_loopback(host: str) -> bool:
 
 
 class OwnAddress:
-    """What clients may call this server.
+    """Names and addresses under which clients may reach this server.
 
-    A page of a foreign site can have a name of its own resolve to this machine (DNS rebinding), but it cannot choose an address as its
-    name: so a server that listens on every address answers to any address, and to no name but those that were configured.
+    A foreign page can let its own host name resolve to this machine (DNS rebinding), but it cannot use an IP address as its name.
+    A server that listens on every address therefore accepts any IP address, but only configured names.
     """
 
-    def __init__(self, host: str, port: int, further: Collection[str] = ()) -> None:
+    def __init__(self, host: str, port: int, extra_hosts: Collection[str] = ()) -> None:
         self._port = port
         self._any_address = not is_loopback(host)
         self._names = {*LOOPBACK_NAMES, host.lower().strip("[]")}
-        self._further = {_configured(text) for text in further}
+        self._extra_hosts = {_configured(text) for text in extra_hosts}
 
-    def answers_to(self, host: str) -> bool:
-        """Whether a Host header is this server's."""
+    def accepts(self, host: str) -> bool:
+        """Return whether a Host header belongs to this server."""
         authority = parse_authority(host)
         if authority is None:
             return False
-        if authority in self._further or Authority(authority.name, None) in self._further:
+        if authority in self._extra_hosts or Authority(authority.name, None) in self._extra_hosts:
             return True
         if (authority.port or 80) != self._port:
             return False
@@ -72,13 +72,13 @@ def _configured(text: str) -> Authority:
     authority = parse_authority(text)
     if authority is None:
         raise ConfigError(
-            f"serve.hosts: `{text}` is no host: write a name or an address, with :PORT if need be, such as box.example:8000"
+            f"serve.hosts: `{text}` is not a host: write a name or an address, with :PORT if needed, for example box.example:8000"
         )
     return authority
 
 
 def same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin header is the page of the very server that the Host header names."""
+    """Return whether an Origin header names the same server as the Host header."""
     scheme, separator, authority = origin.partition("://")
     if not separator or scheme not in ("http", "https"):
         return False

@@ -1,7 +1,8 @@
-"""What every request passes before the application sees it, and every response after: one place for all rules of access.
+"""Access middleware: every request passes it before the application, and every response after.
 
-Host, Origin and Sec-Fetch-Site keep foreign pages out, the key foreign machines, the content type forms, the limits giants. The path is
-taken from the scope, never from a URL that the Host header had a part in.
+The checks of Host, Origin and Sec-Fetch-Site keep out pages of other sites. The key keeps out other machines. The content type keeps
+out HTML forms, and the limits keep out oversized requests. The path comes from the ASGI scope, never from a URL that is built from the
+Host header.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tina_azr.serve.access.hosts import OwnAddress, same_origin
 from tina_azr.serve.errors import log_fault
 from tina_azr.serve.metrics import Metrics
-from tina_azr.serve.types import ApiError, failed
+from tina_azr.serve.types import ApiError, server_error
 
 OPEN_PATHS = ("/", "/health", "/ready")
 OPEN_FOLDER = "/static/"
@@ -32,9 +33,9 @@ KNOWN_PATHS = (
     "/v1/tina/render",
     "/v1/tina/sandbox",
 )
-"""Labels of the request counter; anything else counts as `other`."""
+"""Path labels of the request counter; other paths count as `other`."""
 HEADER_BYTES = 32 * 1024
-"""Of a request: all its headers and its path."""
+"""Most bytes of a request's headers and path together."""
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -61,20 +62,20 @@ SECURITY_HEADERS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateRules:
-    """Who may come in, with how much."""
+class AccessRules:
+    """Rules of the access middleware: address, key and limits."""
 
     address: OwnAddress
     key: str | None
-    """What clients must send; None: nothing."""
+    """API key that clients must send; None: no key."""
     body_bytes: int
     read_seconds: float
 
 
-class Gate:
-    """The outermost application."""
+class AccessMiddleware:
+    """Outermost ASGI application: checks access, reads the body, adds security headers, counts requests."""
 
-    def __init__(self, app: ASGIApp, rules: GateRules, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, rules: AccessRules, metrics: Metrics) -> None:
         self._app = app
         self._rules = rules
         self._metrics = metrics
@@ -83,26 +84,30 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        secured_send = _SecuredSend(send)
         try:
             self._check(scope)
             body = await self._body(scope, receive)
-            await self._app(scope, body, answer)
+            await self._app(scope, body, secured_send)
         except ApiError as error:
-            await _refuse(error, scope, receive, answer)
-        except Exception as error:  # noqa: BLE001 - the capture point of HTTP: a fault is logged without its text, and said
+            await _send_error(error, scope, receive, secured_send)
+        except Exception as error:  # noqa: BLE001 - catches everything: logged without its text, answered with 500
             log_fault(error, "a request")
-            await _refuse(failed("the server has a fault: its log says where"), scope, receive, answer)
+            await _send_error(
+                server_error("internal server error; the server's log has the traceback"), scope, receive, secured_send
+            )
         path = scope["path"] if scope["path"] in KNOWN_PATHS else OPEN_FOLDER if _is_static(scope) else "other"
-        self._metrics.requests.labels(path, str(answer.status)).inc()
+        self._metrics.requests.labels(path, str(secured_send.status)).inc()
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         if sum(len(name) + len(value) for name, value in headers.raw) + len(scope["raw_path"] or b"") > HEADER_BYTES:
             raise ApiError(431, f"the headers are longer than {HEADER_BYTES} bytes", code="headers_too_long")
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._rules.address.answers_to(hosts[0]):
-            raise _forbidden("this Host is not this server's; a name, a tunnel or a proxy is allowed with --allow-host", "bad_host")
+        if len(hosts) != 1 or not self._rules.address.accepts(hosts[0]):
+            raise _forbidden(
+                "the Host header does not name this server; allow another name, a tunnel or a proxy with --allow-host", "bad_host"
+            )
         origin = headers.get("origin")
         if origin is not None and not same_origin(origin, hosts[0]):
             raise _forbidden("requests from pages of other sites are refused", "cross_origin")
@@ -115,7 +120,10 @@ class Gate:
             raise ApiError(415, "send JSON, with the header Content-Type: application/json", code="unsupported_media_type")
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
-        """The body read to its end, at most so long and for so long; what follows it is the client's leaving."""
+        """Read the whole body, within the limits of size and time.
+
+        Return a `receive` that first replays the body and then waits for the client's disconnect.
+        """
         limit = self._rules.body_bytes
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
@@ -134,7 +142,7 @@ class Gate:
                         raise _too_long(limit)
                     more = message.get("more_body", False)
         except TimeoutError as error:
-            raise ApiError(408, f"the body did not come within {self._rules.read_seconds:g} s", code="timeout") from error
+            raise ApiError(408, f"the body did not arrive within {self._rules.read_seconds:g} s", code="timeout") from error
         whole: list[Message] = [{"type": "http.request", "body": b"".join(pieces), "more_body": False}]
 
         async def replay() -> Message:
@@ -143,8 +151,8 @@ class Gate:
         return replay
 
 
-class _Answer:
-    """`send` that adds the headers and remembers the status."""
+class _SecuredSend:
+    """ASGI `send` that adds the security headers and keeps the status."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -160,22 +168,22 @@ class _Answer:
         await self._send(message)
 
 
-async def _refuse(error: ApiError, scope: Scope, receive: Receive, answer: _Answer) -> None:
-    if answer.status is not None:
-        # Half a response is out already; ending the connection is all that is left.
+async def _send_error(error: ApiError, scope: Scope, receive: Receive, secured_send: _SecuredSend) -> None:
+    if secured_send.status is not None:
+        # A part of the response has been sent, so the error cannot be sent; the connection is closed.
         return
     headers = error.headers if error.status not in (408, 413, 431) else {**error.headers, "Connection": "close"}
-    await JSONResponse(error.body(), status_code=error.status, headers=headers)(scope, receive, answer)
+    await JSONResponse(error.body(), status_code=error.status, headers=headers)(scope, receive, secured_send)
 
 
 def _check_key(headers: Headers, key: str) -> None:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     sent = given.strip() if scheme.lower() == "bearer" else ""
     if not hmac.compare_digest(sent.encode(), key.encode()):
-        said = "the key that was sent is not this server's" if sent else "this server wants its key"
+        problem = "the API key is wrong" if sent else "this server requires an API key"
         raise ApiError(
             401,
-            f"{said}: send the header Authorization: Bearer KEY",
+            f"{problem}: send the header Authorization: Bearer KEY",
             kind="authentication_error",
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
@@ -187,7 +195,7 @@ def _is_static(scope: Scope) -> bool:
 
 
 def _is_navigation(scope: Scope, headers: Headers) -> bool:
-    """A link on another site may lead to the page: that shows it, and does nothing."""
+    """Return whether the request is a link to the page. Other sites may link to it: that only shows the page."""
     return scope["method"] == "GET" and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
 
 
@@ -196,4 +204,4 @@ def _forbidden(message: str, code: str) -> ApiError:
 
 
 def _too_long(limit: int) -> ApiError:
-    return ApiError(413, f"the body is longer than the {limit} bytes that are taken", code="body_too_long")
+    return ApiError(413, f"the body is longer than the limit of {limit} bytes", code="body_too_long")

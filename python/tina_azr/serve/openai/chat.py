@@ -1,4 +1,4 @@
-"""Events of a run as `/v1/chat/completions` says them: one object at the end, or chunks on the way."""
+"""Requests and responses of `/v1/chat/completions`: the body, the whole response, and the chunks of a stream."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tina_azr.engine.types import (
     Started,
     Thinking,
 )
-from tina_azr.serve.in_flight import Run
+from tina_azr.serve.in_flight import InFlightRequest
 from tina_azr.serve.openai.request import (
     Body,
     Content,
@@ -31,23 +31,23 @@ from tina_azr.serve.openai.request import (
     Tokens,
     check_model,
     message,
-    stops,
-    unsupported,
+    reject_unsupported,
+    stop_strings,
 )
 from tina_azr.serve.openai.sse import block
 from tina_azr.serve.tina_object import Tina, at_end, at_reasoning_end, at_start, completion_tokens
-from tina_azr.serve.types import ServedModel, failed, refused
+from tina_azr.serve.types import ServedModel, bad_request, server_error
 
 FINISH = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.CANCELLED: "length"}
-"""Clients know no `cancelled`: a limit of the server's ended it, which `tina.ended_by` names."""
-LEAST_LOGPROB = -9999.0
-"""OpenAI's stand-in for minus infinity, which JSON has not."""
+"""OpenAI's clients have no `cancelled`. A limit of the server ended such a completion, and `tina.ended_by` names it."""
+MIN_LOGPROB = -9999.0
+"""OpenAI's substitute for minus infinity, which JSON cannot express."""
 
 Logprob = tuple[int, str, float]
 
 
 class TokenLogprob(TypedDict):
-    """One answer token."""
+    """Answer token with its log-probability."""
 
     token: str
     logprob: float
@@ -56,20 +56,20 @@ class TokenLogprob(TypedDict):
 
 
 class Logprobs(TypedDict):
-    """Those of an answer, or of a piece of it."""
+    """Log-probabilities of an answer, or of a part of it."""
 
     content: list[TokenLogprob]
     refusal: None
 
 
 class CompletionDetails(TypedDict):
-    """What completion tokens are made of."""
+    """Breakdown of the completion tokens."""
 
     reasoning_tokens: int
 
 
 class Usage(TypedDict):
-    """Tokens of a whole request."""
+    """Token counts of a request."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -78,7 +78,7 @@ class Usage(TypedDict):
 
 
 class AssistantMessage(TypedDict):
-    """The answer; the thought under both of its names, where it is visible."""
+    """The answer, and the reasoning under both of its names if it is visible."""
 
     role: str
     content: str
@@ -110,7 +110,7 @@ class ChatCompletion(TypedDict):
 
 
 class Delta(TypedDict, total=False):
-    """What is new in a chunk."""
+    """New text of a chunk."""
 
     role: str
     content: str
@@ -119,7 +119,7 @@ class Delta(TypedDict, total=False):
 
 
 class ChunkChoice(TypedDict):
-    """What is new of one completion."""
+    """New part of one completion."""
 
     index: int
     delta: Delta
@@ -128,7 +128,7 @@ class ChunkChoice(TypedDict):
 
 
 class ChatChunk(TypedDict):
-    """One line of a stream."""
+    """Chunk of a stream."""
 
     id: str
     object: str
@@ -140,14 +140,14 @@ class ChatChunk(TypedDict):
 
 
 def logprobs(tokens: Sequence[Logprob] | None) -> Logprobs | None:
-    """OpenAI's shape; None where they were not asked for."""
+    """Return log-probabilities in OpenAI's format; None if they were not requested."""
     if tokens is None:
         return None
     return {"content": [_token(text, value) for _, text, value in tokens], "refusal": None}
 
 
 def usage(generations: Sequence[Generation]) -> Usage:
-    """The prompt counts once, however many completions share it."""
+    """Count the tokens of a request. The prompt counts once for all its completions."""
     prompt = generations[0].prompt_tokens
     completion = sum(completion_tokens(generation) for generation in generations)
     return {
@@ -159,7 +159,7 @@ def usage(generations: Sequence[Generation]) -> Usage:
 
 
 def assistant_message(generation: Generation, *, visible: bool) -> AssistantMessage:
-    """An answer is never filled with the thought, also where it is empty."""
+    """Return the message of a completion. The reasoning never becomes `content`, even if the answer is empty."""
     message: AssistantMessage = {"role": "assistant", "content": generation.answer, "refusal": None}
     if visible and generation.reasoning is not None:
         message["reasoning_content"] = message["reasoning"] = generation.reasoning
@@ -167,17 +167,19 @@ def assistant_message(generation: Generation, *, visible: bool) -> AssistantMess
 
 
 def _token(text: str, value: float) -> TokenLogprob:
-    finite = max(value, LEAST_LOGPROB)
+    finite = max(value, MIN_LOGPROB)
     return {"token": text, "logprob": finite, "bytes": list(text.encode("utf-8", "replace")), "top_logprobs": []}
 
 
-def chat_completion(run: Run, generations: Sequence[Generation], model: ServedModel, created: int) -> ChatCompletion:
-    """The whole response. Its `tina` is the first choice's; where there are several, each has its own."""
-    tinas = [at_end(generation, run, model) for generation in generations]
+def chat_completion(
+    in_flight: InFlightRequest, generations: Sequence[Generation], model: ServedModel, created: int
+) -> ChatCompletion:
+    """Return the whole response. Its `tina` belongs to the first choice; with several choices each also has its own."""
+    tinas = [at_end(generation, in_flight, model) for generation in generations]
     choices: list[Choice] = [
         {
             "index": generation.index,
-            "message": assistant_message(generation, visible=run.request.visible),
+            "message": assistant_message(generation, visible=in_flight.request.visible),
             "logprobs": logprobs(generation.answer_logprobs),
             "finish_reason": FINISH[generation.finish_reason],
         }
@@ -187,7 +189,7 @@ def chat_completion(run: Run, generations: Sequence[Generation], model: ServedMo
         for choice, tina in zip(choices, tinas, strict=True):
             choice["tina"] = tina
     return {
-        "id": run.id,
+        "id": in_flight.id,
         "object": "chat.completion",
         "created": created,
         "model": model.name,
@@ -197,47 +199,47 @@ def chat_completion(run: Run, generations: Sequence[Generation], model: ServedMo
     }
 
 
-class ChatTeller:
-    """The chunks of a stream."""
+class ChatEncoder:
+    """Encoder of events as chunks of a stream."""
 
-    def __init__(self, run: Run, model: ServedModel, created: int, *, include_usage: bool) -> None:
-        self._run = run
+    def __init__(self, in_flight: InFlightRequest, model: ServedModel, created: int, *, include_usage: bool) -> None:
+        self._in_flight = in_flight
         self._model = model
         self._created = created
         self._include_usage = include_usage
         self._generations: list[Generation] = []
 
-    def opening(self) -> Iterable[str]:
+    def start(self) -> Iterable[str]:
         return ()
 
-    def tell(self, event: Event) -> Iterator[str]:
+    def encode(self, event: Event) -> Iterator[str]:
         match event:
             case Started():
-                for index in range(self._run.request.n):
+                for index in range(self._in_flight.request.n):
                     yield self._chunk(index, {"role": "assistant", "content": ""}, tina=at_start(event, self._model))
             case Thinking():
-                yield self._thinking(event)
+                yield self._reasoning_delta(event)
             case ReasoningEnded():
                 yield self._chunk(event.index, {}, tina=at_reasoning_end(event))
             case Answering():
                 if event.text or event.logprobs:
-                    tokens = logprobs(event.logprobs) if self._run.request.logprobs else None
+                    tokens = logprobs(event.logprobs) if self._in_flight.request.logprobs else None
                     yield self._chunk(event.index, {"content": event.text}, tokens=tokens)
             case Finished(generation=generation):
                 self._generations.append(generation)
-                tina = at_end(generation, self._run, self._model)
+                tina = at_end(generation, self._in_flight, self._model)
                 yield self._chunk(generation.index, {}, finish=FINISH[generation.finish_reason], tina=tina)
             case Failed(message=message):
-                yield block(failed(message).body())
+                yield block(server_error(message).body())
 
-    def closing(self) -> Iterator[str]:
+    def end(self) -> Iterator[str]:
         if self._include_usage and self._generations:
             yield block({**self._frame([]), "usage": usage(self._generations)})
         yield "data: [DONE]\n\n"
 
-    def _thinking(self, event: Thinking) -> str:
+    def _reasoning_delta(self, event: Thinking) -> str:
         delta: Delta = {}
-        if event.text and self._run.request.visible:
+        if event.text and self._in_flight.request.visible:
             delta = {"reasoning_content": event.text, "reasoning": event.text}
         return self._chunk(event.index, delta, tina={"used": event.think_tokens})
 
@@ -251,7 +253,7 @@ class ChatTeller:
 
     def _frame(self, choices: list[ChunkChoice]) -> ChatChunk:
         chunk: ChatChunk = {
-            "id": self._run.id,
+            "id": self._in_flight.id,
             "object": "chat.completion.chunk",
             "created": self._created,
             "model": self._model.name,
@@ -266,39 +268,39 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
 class ChatMessage(Body):
-    """One turn. Thoughts that come back with it (`reasoning_content`, `reasoning`) are not read."""
+    """Message of the conversation. Reasoning that a client sends back (`reasoning_content`, `reasoning`) is ignored."""
 
     role: Role
     content: Content | None = None
 
 
 class StreamOptions(Body):
-    """`stream_options`."""
+    """Field `stream_options`."""
 
     include_usage: bool = False
-    """Send the usage in a chunk of its own at the end."""
+    """Send the usage in a separate chunk at the end."""
 
 
 class ChatRequest(RequestFields):
-    """The body."""
+    """Body of a chat completion request."""
 
     messages: list[ChatMessage] = Field(min_length=1)
     stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=1_024)] | None = None
-    """Completions."""
+    """Number of completions."""
     max_completion_tokens: Tokens | None = None
-    """Thought and answer together."""
+    """Most tokens of reasoning and answer together."""
     max_tokens: Tokens | None = None
-    """The same under its old name."""
+    """Old name of `max_completion_tokens`."""
     top_k: Annotated[int, Field(ge=-1, le=1_000_000)] | None = None
-    """0 or -1: all."""
+    """0 or -1 keeps all tokens."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     stop: Text | list[Text] | None = None
-    """Ends the answer, never the thought."""
+    """Strings that end the answer. They never end the reasoning."""
     logprobs: bool | None = None
-    """Of the answer's tokens."""
+    """Return log-probabilities of the answer's tokens."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Only 0: the tokens that were not chosen are not kept."""
+    """Only 0 is supported: alternative tokens are not kept."""
     functions: list[Any] | None = None
     response_format: TextFormat | None = None
     logit_bias: dict[str, Any] | None = None
@@ -306,9 +308,9 @@ class ChatRequest(RequestFields):
     frequency_penalty: Penalty | None = None
 
     def to_engine(self, model: ServedModel, limits: RequestLimits) -> GenerationRequest:
-        """The engine's request. Raises ApiError for what this server does not have or does not do."""
+        """Return the engine's request. Raises ApiError for an unknown model or an unsupported feature."""
         check_model(self.model, model)
-        unsupported(
+        reject_unsupported(
             {
                 "tools": self.wants_tools(),
                 "functions": bool(self.functions),
@@ -321,17 +323,17 @@ class ChatRequest(RequestFields):
         )
         n = 1 if self.n is None else self.n
         if n > limits.choices:
-            raise refused(f"n is {n}, at most {limits.choices} completions of one prompt are made", "n")
+            raise bad_request(f"n is {n}; at most {limits.choices} completions of one prompt are allowed", "n")
         for position, turn in enumerate(self.messages):
             if turn.content is None and turn.role != "assistant":
-                raise refused("a message needs content", f"messages.{position}.content")
-        asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+                raise bad_request("a message needs content", f"messages.{position}.content")
+        max_tokens = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         turns = [message(turn.role, turn.content) for turn in self.messages]
         return replace(
-            self.asked(turns, "messages", asked, model, limits),
+            self.base_request(turns, "messages", max_tokens, model, limits),
             n=n,
             top_k=0 if self.top_k == -1 else self.top_k,
             min_p=self.min_p,
-            stop=stops(self.stop),
+            stop=stop_strings(self.stop),
             logprobs=bool(self.logprobs),
         )

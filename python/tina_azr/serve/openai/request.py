@@ -1,4 +1,4 @@
-"""What request bodies have in common: strict where a field is known, deaf where it is not, and messages made of text alone."""
+"""Common parts of request bodies. Known fields are checked strictly, unknown fields are ignored, messages are text."""
 
 import secrets
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tina_azr.engine.types import GenerationRequest, Message
 from tina_azr.introspection.budget import EFFORT_QUANTILES
-from tina_azr.serve.types import ApiError, ServedModel, refused
+from tina_azr.serve.types import ApiError, ServedModel, bad_request
 
-MOST_STOPS = 16
-LONGEST_STOP = 256
-"""Characters."""
+MAX_STOPS = 16
+MAX_STOP_CHARS = 256
+"""Most characters of one stop string."""
 SEED_RANGE = 2**63
 
 
 class Body(BaseModel):
-    """Base of every request body: known fields are checked without conversion, unknown ones are ignored, numbers are finite."""
+    """Base of all request bodies. Known fields are checked without conversion, unknown ones are ignored, numbers are finite."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-def _whole(text: str) -> str:
-    """JSON can escape half of a character, which no tokenizer takes."""
+def _reject_lone_surrogates(text: str) -> str:
+    """Reject half of a surrogate pair, which JSON can escape and no tokenizer accepts."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -32,11 +32,11 @@ def _whole(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole)]
+Text = Annotated[str, AfterValidator(_reject_lone_surrogates)]
 
 
 class TextPart(Body):
-    """A piece of a message that is text."""
+    """Text part of a message."""
 
     type: Literal["text", "input_text", "output_text"]
     text: Text
@@ -52,73 +52,76 @@ Seed = Annotated[int, Field(ge=-SEED_RANGE, lt=SEED_RANGE)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """What one request may ask for; see `ServeConfig`."""
+    """Limits of one request; see `ServeConfig`."""
 
     messages: int
     prompt_chars: int
     choices: int
     allow_visible: bool
-    """Thoughts may be shown to those who ask."""
+    """Whether requests may ask for the text of the reasoning."""
 
 
 def text_of(content: Content | None) -> str:
-    """A message's text."""
+    """Return the text of a message."""
     if content is None:
         return ""
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 def message(role: Role, content: Content | None) -> Message:
-    """One turn as the engine takes it."""
+    """Return one message in the engine's form."""
     return Message(role="system" if role == "developer" else role, content=text_of(content))
 
 
 def conversation(messages: Sequence[Message], limits: RequestLimits, param: str) -> tuple[Message, ...]:
-    """The turns, if there are some, and not too many, and something is asked."""
+    """Check the messages of a conversation and return them.
+
+    Raises ApiError for too many messages or characters, without a user message, or if the last message is the assistant's.
+    """
     if len(messages) > limits.messages:
-        raise refused(f"there are {len(messages)} messages, at most {limits.messages} are taken", param)
+        raise bad_request(f"there are {len(messages)} messages; at most {limits.messages} are allowed", param)
     characters = sum(len(one.content) for one in messages)
     if characters > limits.prompt_chars:
-        raise refused(
-            f"the messages have {characters} characters, at most {limits.prompt_chars} are taken",
+        raise bad_request(
+            f"the messages have {characters} characters; at most {limits.prompt_chars} are allowed",
             param,
             code="context_length_exceeded",
         )
     if not any(one.role == "user" for one in messages):
-        raise refused("there is no message of the role `user`, so nothing is asked", param)
+        raise bad_request("there is no message with the role `user`: add one", param)
     if messages[-1].role == "assistant":
-        raise refused(
-            "the last message is the assistant's: to go on with an answer is not supported, end with a user's message", param
+        raise bad_request(
+            "the last message is the assistant's: continuing an answer is not supported, end with a user message", param
         )
     return tuple(messages)
 
 
 def check_model(name: str | None, model: ServedModel) -> None:
-    """Raise for a model that is not the one served. None is the one served."""
+    """Raise ApiError for the name of a model that is not served. None means the served one."""
     if name is not None and name != model.name:
         raise ApiError(
-            404, f"there is no model of that name here; this server has `{model.name}`", param="model", code="model_not_found"
+            404, f"there is no model of that name on this server; it serves `{model.name}`", param="model", code="model_not_found"
         )
 
 
-def stops(value: str | list[str] | None) -> tuple[str, ...]:
-    """Stop strings, few and short and not empty."""
+def stop_strings(value: str | list[str] | None) -> tuple[str, ...]:
+    """Return the stop strings. Raises ApiError for too many, empty or too long ones."""
     found = () if value is None else (value,) if isinstance(value, str) else tuple(value)
-    if len(found) > MOST_STOPS or not all(0 < len(stop) <= LONGEST_STOP for stop in found):
-        raise refused(f"stop takes at most {MOST_STOPS} strings of 1 to {LONGEST_STOP} characters", "stop")
+    if len(found) > MAX_STOPS or not all(0 < len(stop) <= MAX_STOP_CHARS for stop in found):
+        raise bad_request(f"stop accepts at most {MAX_STOPS} strings of 1 to {MAX_STOP_CHARS} characters", "stop")
     return found
 
 
 def seed_of(value: int | None) -> int:
-    """The seed, or one that nobody knows, so that asking again gives another answer."""
+    """Return the given seed, or a random one, so that a repeated request gives a different answer."""
     return secrets.randbelow(SEED_RANGE) if value is None else value % SEED_RANGE
 
 
-def unsupported(fields: dict[str, bool]) -> None:
-    """Raise for the first field that asks for what this server does not do, rather than answer without it."""
-    for param, asked in fields.items():
-        if asked:
-            raise refused(f"{param} is not supported by this server: leave it out", param, code="unsupported_parameter")
+def reject_unsupported(fields: dict[str, bool]) -> None:
+    """Raise ApiError for the first field that asks for an unsupported feature, instead of ignoring it."""
+    for param, base_request in fields.items():
+        if base_request:
+            raise bad_request(f"{param} is not supported by this server: leave it out", param, code="unsupported_parameter")
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -126,11 +129,11 @@ Value = TypeVar("Value")
 Budget = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 QUANTILES: dict[str, float] = {**EFFORT_QUANTILES, "xhigh": EFFORT_QUANTILES["high"], "max": EFFORT_QUANTILES["high"]}
-"""Effort -> quantile of the forecast; the efforts that are missing here mean a budget of 0."""
+"""Quantile of the forecast for each effort. Efforts that are not listed mean a budget of 0."""
 
 
 class ReasoningOptions(Body):
-    """`reasoning` as OpenRouter and the Responses API have it, with `visible`, which is ours."""
+    """Field `reasoning` of OpenRouter and the Responses API, extended by `visible`."""
 
     effort: Effort | None = None
     """Which quantile of the forecast is the budget."""
@@ -139,13 +142,13 @@ class ReasoningOptions(Body):
     enabled: bool | None = None
     """False: a budget of 0."""
     exclude: bool | None = None
-    """True: no thought in the response, whatever else is said."""
+    """True: no reasoning text in the response, whatever the other fields say."""
     visible: bool | None = None
-    """True: the thought's text, where the server allows it."""
+    """True: return the text of the reasoning, if the server allows it."""
 
 
 class ThinkingOptions(Body):
-    """`thinking` as Anthropic's and DeepSeek's clients have it."""
+    """Field `thinking` of Anthropic's and DeepSeek's clients."""
 
     type: Literal["enabled", "disabled", "adaptive"] | None = None
     budget_tokens: Budget | None = None
@@ -153,7 +156,7 @@ class ThinkingOptions(Body):
 
 
 class TemplateOptions(Body):
-    """The only template arguments that are taken; any other is refused."""
+    """Template arguments that are accepted; any other is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -166,8 +169,8 @@ class TemplateOptions(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinking:
-    """What a request says about its thought."""
+class ReasoningRequest:
+    """Reasoning options of a request: budget and visibility."""
 
     budget_tokens: int | None
     budget_quantile: float | None
@@ -175,7 +178,7 @@ class Thinking:
 
 
 class BudgetFields(Body):
-    """Mixed into request bodies."""
+    """Fields for the think budget, under the names of several servers."""
 
     thinking_token_budget: Budget | None = None
     """Think tokens to aim at (vLLM's name)."""
@@ -188,11 +191,11 @@ class BudgetFields(Body):
     reasoning_effort: Effort | None = None
     """Which quantile of the forecast is the budget: low .5, medium .8, high .95; none and minimal: a budget of 0."""
     include_reasoning: bool | None = None
-    """True: the thought's text, where the server allows it."""
+    """True: return the text of the reasoning, if the server allows it."""
     chat_template_kwargs: TemplateOptions | None = None
 
-    def thinking_request(self) -> Thinking:
-        """The budget and whether the text is asked for. Raises ApiError where two fields contradict each other."""
+    def reasoning_request(self) -> ReasoningRequest:
+        """Return the budget, and whether the text is requested. Raises ApiError if two fields contradict each other."""
         thinking = self.thinking or ThinkingOptions()
         reasoning = self.reasoning or ReasoningOptions()
         template = self.chat_template_kwargs or TemplateOptions()
@@ -212,54 +215,54 @@ class BudgetFields(Body):
             "reasoning.effort": reasoning.effort,
             "chat_template_kwargs.reasoning_effort": template.reasoning_effort,
         }
-        budget = _agreed(numbers)
-        effort = _agreed(efforts)
+        budget = _single_value(numbers)
+        effort = _single_value(efforts)
         if budget is None and effort is not None and effort not in QUANTILES:
             budget = 0
-        return Thinking(
+        return ReasoningRequest(
             budget_tokens=budget,
             budget_quantile=QUANTILES[effort] if budget is None and effort is not None else None,
             visible=bool(reasoning.visible or self.include_reasoning) and not reasoning.exclude,
         )
 
 
-def _agreed(fields: dict[str, Value | None]) -> Value | None:
-    """The one value that all fields agree on."""
+def _single_value(fields: dict[str, Value | None]) -> Value | None:
+    """Return the value that all given fields agree on. Raises ApiError if they differ."""
     given = {name: value for name, value in fields.items() if value is not None}
     if len(set(given.values())) > 1:
         names = list(given)
-        raise refused(f"{' and '.join(names)} say different things about the thought: give one of them", names[-1])
+        raise bad_request(f"{' and '.join(names)} contradict each other about the reasoning: give one of them", names[-1])
     return next(iter(given.values()), None)
 
 
 class TextFormat(Body):
-    """`response_format` or `text.format`; text is all that there is."""
+    """Field `response_format` or `text.format`; only text is supported."""
 
     type: Literal["text", "json_object", "json_schema"]
 
 
 class RequestFields(BudgetFields):
-    """Base of a body that asks for an answer."""
+    """Base of the bodies that ask for a completion."""
 
     model: Text | None = None
-    """The model's name; left out: the one that is served."""
+    """Name of the model; default: the one that is served."""
     stream: bool | None = None
     temperature: Temperature | None = None
     top_p: Share | None = None
     seed: Seed | None = None
-    """Left out: another one each time."""
+    """Default: a random one for each request."""
     tools: list[Any] | None = None
     tool_choice: Any = None
 
     def wants_tools(self) -> bool:
-        """Whether tools may be called."""
+        """Return whether the request allows tool calls."""
         return bool(self.tools) and self.tool_choice != "none"
 
-    def asked(
+    def base_request(
         self, turns: Sequence[Message], param: str, max_tokens: int | None, model: ServedModel, limits: RequestLimits
     ) -> GenerationRequest:
-        """The engine's request as far as these fields decide it; `param` is the field of the turns. Raises ApiError."""
-        reasoning = self.thinking_request()
+        """Build the engine's request from these fields. `param` names the field of the messages in errors. Raises ApiError."""
+        reasoning = self.reasoning_request()
         return GenerationRequest(
             messages=conversation(turns, limits, param),
             max_tokens=None if max_tokens is None else min(max_tokens, model.context_limit),

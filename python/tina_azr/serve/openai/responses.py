@@ -1,4 +1,4 @@
-"""Events of a run as `/v1/responses` streams them: each block has a name and a number, and an item opens, grows and closes."""
+"""Requests and responses of `/v1/responses`. In a stream each event has a name and a number, and items open, grow and close."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NotRequired
@@ -19,7 +19,7 @@ from tina_azr.engine.types import (
     Started,
     Thinking,
 )
-from tina_azr.serve.in_flight import Run
+from tina_azr.serve.in_flight import InFlightRequest
 from tina_azr.serve.openai.request import (
     Body,
     Content,
@@ -31,7 +31,7 @@ from tina_azr.serve.openai.request import (
     Tokens,
     check_model,
     message,
-    unsupported,
+    reject_unsupported,
 )
 from tina_azr.serve.openai.sse import block
 from tina_azr.serve.tina_object import Tina, at_end, at_reasoning_end, at_start, completion_tokens
@@ -39,7 +39,7 @@ from tina_azr.serve.types import ServedModel
 
 
 class OutputText(TypedDict):
-    """The answer's text."""
+    """Text of the answer."""
 
     type: str
     text: str
@@ -55,7 +55,7 @@ class ReasoningText(TypedDict):
 
 
 class MessageItem(TypedDict):
-    """The answer."""
+    """Output item with the answer."""
 
     id: str
     type: str
@@ -65,7 +65,7 @@ class MessageItem(TypedDict):
 
 
 class ReasoningItem(TypedDict):
-    """The thought, where it is visible."""
+    """Output item with the reasoning, if it is visible."""
 
     id: str
     type: str
@@ -75,19 +75,19 @@ class ReasoningItem(TypedDict):
 
 
 class InputDetails(TypedDict):
-    """What input tokens are made of."""
+    """Breakdown of the input tokens."""
 
     cached_tokens: int
 
 
 class OutputDetails(TypedDict):
-    """What output tokens are made of."""
+    """Breakdown of the output tokens."""
 
     reasoning_tokens: int
 
 
 class ResponseUsage(TypedDict):
-    """Tokens of the request."""
+    """Token counts of the request."""
 
     input_tokens: int
     input_tokens_details: InputDetails
@@ -97,20 +97,20 @@ class ResponseUsage(TypedDict):
 
 
 class IncompleteDetails(TypedDict):
-    """Why a response is not complete."""
+    """Reason why a response is incomplete."""
 
     reason: str
 
 
 class ResponseError(TypedDict):
-    """Why there is none."""
+    """Reason why the response failed."""
 
     code: str
     message: str
 
 
 class ResponseObject(TypedDict):
-    """The response."""
+    """Response in OpenAI's format."""
 
     id: str
     object: str
@@ -133,11 +133,11 @@ class ResponseObject(TypedDict):
     tina: NotRequired[Tina]
 
 
-def response_object(run: Run, model: ServedModel, created: int, *, status: str) -> ResponseObject:
-    """A response without output."""
-    request = run.request
+def response_object(in_flight: InFlightRequest, model: ServedModel, created: int, *, status: str) -> ResponseObject:
+    """Return a response without output."""
+    request = in_flight.request
     return {
-        "id": run.id,
+        "id": in_flight.id,
         "object": "response",
         "created_at": created,
         "status": status,
@@ -158,45 +158,45 @@ def response_object(run: Run, model: ServedModel, created: int, *, status: str) 
     }
 
 
-def finished_response(run: Run, model: ServedModel, created: int, generation: Generation) -> ResponseObject:
-    """The response with everything in it."""
+def finished_response(in_flight: InFlightRequest, model: ServedModel, created: int, generation: Generation) -> ResponseObject:
+    """Return the whole response of a finished completion."""
     whole = generation.finish_reason is FinishReason.STOP
-    response = response_object(run, model, created, status="completed" if whole else "incomplete")
+    response = response_object(in_flight, model, created, status="completed" if whole else "incomplete")
     response["incomplete_details"] = None if whole else {"reason": "max_output_tokens"}
-    response["output"] = output_items(run, generation)
+    response["output"] = output_items(in_flight, generation)
     response["usage"] = response_usage(generation)
-    response["tina"] = at_end(generation, run, model)
+    response["tina"] = at_end(generation, in_flight, model)
     return response
 
 
-def output_items(run: Run, generation: Generation) -> list[ReasoningItem | MessageItem]:
-    """The thought, where it is visible, and the answer."""
+def output_items(in_flight: InFlightRequest, generation: Generation) -> list[ReasoningItem | MessageItem]:
+    """Return the output items: the reasoning, if it is visible, and the answer."""
     items: list[ReasoningItem | MessageItem] = []
-    if run.request.visible and generation.reasoning is not None:
-        items.append(reasoning_item(run, generation.reasoning))
+    if in_flight.request.visible and generation.reasoning is not None:
+        items.append(reasoning_item(in_flight, generation.reasoning))
     status = "completed" if generation.finish_reason is FinishReason.STOP else "incomplete"
-    return [*items, message_item(run, generation.answer, status=status)]
+    return [*items, message_item(in_flight, generation.answer, status=status)]
 
 
-def reasoning_item(run: Run, text: str | None, *, status: str = "completed") -> ReasoningItem:
-    """A thought; None: one that has begun."""
+def reasoning_item(in_flight: InFlightRequest, text: str | None, *, status: str = "completed") -> ReasoningItem:
+    """Return a reasoning item. A `text` of None makes an item that has just begun."""
     content: Sequence[ReasoningText] = () if text is None else ({"type": "reasoning_text", "text": text},)
-    return {"id": f"rs_{run.id}", "type": "reasoning", "status": status, "summary": [], "content": list(content)}
+    return {"id": f"rs_{in_flight.id}", "type": "reasoning", "status": status, "summary": [], "content": list(content)}
 
 
-def message_item(run: Run, text: str | None, *, status: str = "completed") -> MessageItem:
-    """An answer; None: one that has begun."""
+def message_item(in_flight: InFlightRequest, text: str | None, *, status: str = "completed") -> MessageItem:
+    """Return an answer item. A `text` of None makes an item that has just begun."""
     content = [] if text is None else [output_text(text)]
-    return {"id": f"msg_{run.id}", "type": "message", "status": status, "role": "assistant", "content": content}
+    return {"id": f"msg_{in_flight.id}", "type": "message", "status": status, "role": "assistant", "content": content}
 
 
 def output_text(text: str) -> OutputText:
-    """The one part of an answer."""
+    """Return the single content part of an answer."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def response_usage(generation: Generation) -> ResponseUsage:
-    """Tokens of the one completion."""
+    """Count the tokens of the completion."""
     tokens = completion_tokens(generation)
     return {
         "input_tokens": generation.prompt_tokens,
@@ -207,36 +207,36 @@ def response_usage(generation: Generation) -> ResponseUsage:
     }
 
 
-class ResponsesTeller:
-    """The blocks of a stream."""
+class ResponsesEncoder:
+    """Encoder of events as blocks of a stream."""
 
-    def __init__(self, run: Run, model: ServedModel, created: int) -> None:
-        self._run = run
+    def __init__(self, in_flight: InFlightRequest, model: ServedModel, created: int) -> None:
+        self._in_flight = in_flight
         self._model = model
         self._created = created
         self._number = -1
         self._position = -1
-        """Of the newest output item."""
+        """Index of the newest output item."""
         self._reasoning: str | None = None
-        """So far; None: none is shown, or it is closed."""
+        """Reasoning text so far; None if it is hidden or closed."""
         self._answer: str | None = None
-        """So far; None: it has not begun."""
+        """Answer text so far; None before it begins."""
 
-    def opening(self) -> Iterator[str]:
+    def start(self) -> Iterator[str]:
         yield self._block("response.created", {"response": self._response()})
 
-    def tell(self, event: Event) -> Iterator[str]:
+    def encode(self, event: Event) -> Iterator[str]:
         match event:
             case Started():
                 yield self._block("response.in_progress", {"response": {**self._response(), "tina": at_start(event, self._model)}})
             case Thinking(text=text):
-                if text and self._run.request.visible:
-                    yield from self._think(text)
+                if text and self._in_flight.request.visible:
+                    yield from self._reasoning_delta(text)
             case ReasoningEnded():
                 yield from self._close_reasoning(at_reasoning_end(event))
             case Answering(text=text):
                 if text:
-                    yield from self._say(text)
+                    yield from self._answer_delta(text)
             case Finished(generation=generation):
                 yield from self._finish(generation)
             case Failed(message=message):
@@ -244,56 +244,56 @@ class ResponsesTeller:
                 response["error"] = {"code": "server_error", "message": message}
                 yield self._block("response.failed", {"response": response})
 
-    def closing(self) -> Iterable[str]:
+    def end(self) -> Iterable[str]:
         return ()
 
-    def _think(self, text: str) -> Iterator[str]:
+    def _reasoning_delta(self, text: str) -> Iterator[str]:
         if self._reasoning is None:
             self._reasoning = ""
             self._position += 1
-            item = reasoning_item(self._run, None, status="in_progress")
+            item = reasoning_item(self._in_flight, None, status="in_progress")
             yield self._block("response.output_item.added", {"output_index": self._position, "item": item})
         self._reasoning += text
-        yield self._block("response.reasoning_text.delta", {**self._place(f"rs_{self._run.id}"), "delta": text})
+        yield self._block("response.reasoning_text.delta", {**self._place(f"rs_{self._in_flight.id}"), "delta": text})
 
     def _close_reasoning(self, tina: Tina) -> Iterator[str]:
         if self._reasoning is not None:
-            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._reasoning})
-            item = reasoning_item(self._run, self._reasoning)
+            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._in_flight.id}"), "text": self._reasoning})
+            item = reasoning_item(self._in_flight, self._reasoning)
             yield self._block("response.output_item.done", {"output_index": self._position, "item": item})
             self._reasoning = None
         yield self._block("response.in_progress", {"response": {**self._response(), "tina": tina}})
 
-    def _say(self, text: str) -> Iterator[str]:
+    def _answer_delta(self, text: str) -> Iterator[str]:
         if self._answer is None:
             yield from self._open_answer()
         self._answer = (self._answer or "") + text
-        yield self._block("response.output_text.delta", {**self._place(f"msg_{self._run.id}"), "delta": text, "logprobs": []})
+        yield self._block("response.output_text.delta", {**self._place(f"msg_{self._in_flight.id}"), "delta": text, "logprobs": []})
 
     def _open_answer(self) -> Iterator[str]:
         self._answer = ""
         self._position += 1
-        item = message_item(self._run, None, status="in_progress")
+        item = message_item(self._in_flight, None, status="in_progress")
         yield self._block("response.output_item.added", {"output_index": self._position, "item": item})
-        yield self._block("response.content_part.added", {**self._place(f"msg_{self._run.id}"), "part": output_text("")})
+        yield self._block("response.content_part.added", {**self._place(f"msg_{self._in_flight.id}"), "part": output_text("")})
 
     def _finish(self, generation: Generation) -> Iterator[str]:
-        response = finished_response(self._run, self._model, self._created, generation)
+        response = finished_response(self._in_flight, self._model, self._created, generation)
         if self._reasoning is not None:
-            # It ended inside the thought.
-            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._run.id}"), "text": self._reasoning})
-            item = reasoning_item(self._run, self._reasoning, status="incomplete")
+            # The completion ended inside the reasoning.
+            yield self._block("response.reasoning_text.done", {**self._place(f"rs_{self._in_flight.id}"), "text": self._reasoning})
+            item = reasoning_item(self._in_flight, self._reasoning, status="incomplete")
             yield self._block("response.output_item.done", {"output_index": self._position, "item": item})
         if self._answer is None:
             yield from self._open_answer()
-        place = self._place(f"msg_{self._run.id}")
+        place = self._place(f"msg_{self._in_flight.id}")
         yield self._block("response.output_text.done", {**place, "text": generation.answer, "logprobs": []})
         yield self._block("response.content_part.done", {**place, "part": output_text(generation.answer)})
         yield self._block("response.output_item.done", {"output_index": self._position, "item": response["output"][-1]})
         yield self._block(f"response.{response['status']}", {"response": response})
 
     def _response(self, *, status: str = "in_progress") -> ResponseObject:
-        return response_object(self._run, self._model, self._created, status=status)
+        return response_object(self._in_flight, self._model, self._created, status=status)
 
     def _place(self, item: str) -> dict[str, object]:
         return {"item_id": item, "output_index": self._position, "content_index": 0}
@@ -304,7 +304,7 @@ class ResponsesTeller:
 
 
 class InputMessage(Body):
-    """A turn of the conversation."""
+    """Message of the conversation."""
 
     type: Literal["message"] = "message"
     role: Role
@@ -312,34 +312,34 @@ class InputMessage(Body):
 
 
 class InputReasoning(Body):
-    """A thought of an earlier response that a client sends back. It is not read."""
+    """Reasoning of an earlier response that a client sends back. It is ignored."""
 
     type: Literal["reasoning"]
 
 
 class TextOptions(Body):
-    """`text`."""
+    """Field `text`."""
 
     format: TextFormat | None = None
 
 
 class ResponsesRequest(RequestFields):
-    """The body."""
+    """Body of a Responses API request."""
 
     input: Text | list[InputMessage | InputReasoning] = Field(min_length=1)
     instructions: Text | None = None
-    """A system message before the others."""
+    """System message that precedes the others."""
     max_output_tokens: Tokens | None = None
-    """Thought and answer together."""
+    """Most tokens of reasoning and answer together."""
     text: TextOptions | None = None
     background: bool | None = None
     previous_response_id: Text | None = None
-    """Only null: responses are not stored."""
+    """Only null is supported: responses are not stored."""
 
     def to_engine(self, model: ServedModel, limits: RequestLimits) -> GenerationRequest:
-        """The engine's request. Raises ApiError for what this server does not have or does not do."""
+        """Return the engine's request. Raises ApiError for an unknown model or an unsupported feature."""
         check_model(self.model, model)
-        unsupported(
+        reject_unsupported(
             {
                 "tools": self.wants_tools(),
                 "background": bool(self.background),
@@ -347,7 +347,7 @@ class ResponsesRequest(RequestFields):
                 "text.format": self.text is not None and self.text.format is not None and self.text.format.type != "text",
             }
         )
-        return self.asked(self._turns(), "input", self.max_output_tokens, model, limits)
+        return self.base_request(self._turns(), "input", self.max_output_tokens, model, limits)
 
     def _turns(self) -> list[Message]:
         given = [InputMessage(role="user", content=self.input)] if isinstance(self.input, str) else self.input
