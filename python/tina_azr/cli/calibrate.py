@@ -1,4 +1,4 @@
-"""`tina-azr calibrate`: confidences that mean what they say, and budgets that cover what they claim, fitted on held-out labels.
+"""`tina-azr calibrate`: fit confidences and budgets of the heads on held-out labels.
 
 What is fitted lies beside the policy afterwards, where `serve`, `chat` and `observe` find it.
 """
@@ -74,7 +74,7 @@ def calibrate(
 ) -> None:
     """Calibrate the heads of RUN and show how good their forecasts are.
 
-    Fits one map from claimed to true confidence before (c0) and after thinking (cE), for each task mode that has labels enough, and
+    Fits one map from predicted to true confidence before (c0) and after reasoning (cE), for each task mode that has labels enough, and
     a factor for each budget quantile so that it covers the share that it names. Writes calibration.json and calibration.png.
     """
     from tina_azr.cli.console import loading

@@ -147,7 +147,7 @@ def _native() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    advice = "Run `tina-azr --debug doctor` for the whole error; the cache may be deleted at any time, it is built anew."
+    advice = "Run `tina-azr --debug doctor` for the whole error; the cache may be deleted at any time, it is built again."
     try:
         from tina_azr.cli.sandbox import FACTS
         from tina_azr.sandbox import Sandbox

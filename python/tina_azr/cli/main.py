@@ -95,7 +95,7 @@ Start here:
   tina-azr train                          self-play with the embedded model, minutes on two cores
   tina-azr serve                          talk to it in the browser, or as an OpenAI-compatible API
   tina-azr runs                           what has been trained
-  tina-azr chat                           talk to a model; thoughts folded, budget and confidence shown
+  tina-azr chat                           talk to a model; reasoning folded, budget and confidence shown
   tina-azr tasks runs/NAME                the tasks it invented
   tina-azr sandbox run f.py --call 'f(3)' one program in the sandbox
   tina-azr doctor                         is everything in place?

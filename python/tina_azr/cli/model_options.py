@@ -70,7 +70,7 @@ BUDGET = click.option(
 SAMPLING = (
     click.option("--temperature", type=NumberRange(0, 10), metavar="T", help="0 is greedy. Default: the model's own."),
     click.option("--top-p", type=NumberRange(0, 1, min_open=True), metavar="P", help="Share of probability that is kept."),
-    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens, thought and answer together."),
+    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens, reasoning and answer together."),
 )
 EFFORTS: dict[str, float | None] = {"auto": None, **EFFORT_QUANTILES}
 """Named budgets -> quantile of the forecast; `auto` leaves it to the engine."""

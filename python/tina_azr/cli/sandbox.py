@@ -25,7 +25,7 @@ FACTS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "engine": lambda version: ("engine", version),
     "python": lambda version: ("Python", version),
     "componentize_py": lambda version: ("built by", f"componentize-py {version}"),
-    "way": lambda way: ("interpreter", {"reset": "kept, and reset after each program", "fresh": "made anew for each program"}[way]),
+    "way": lambda way: ("interpreter", {"reset": "kept, and reset after each program", "fresh": "a new one for each program"}[way]),
     "image": lambda digest: ("image", digest),
     "second_image": lambda digest: ("second image", digest),
     "image_bytes": lambda size: ("image size", f"{size / 1e6:.1f} MB"),

@@ -46,7 +46,7 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 )
 @click.option("--abstain-below", type=float, metavar="P", help="Mark answers of lower confidence. As serve.abstain_below.")
 @click.option(
-    "--skip-below", type=float, metavar="P", help="No thought where confidence before it is lower. As introspection.skip_below."
+    "--skip-below", type=float, metavar="P", help="No reasoning if the confidence before it is lower. As introspection.skip_below."
 )
 @click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE", help="Key that clients must send.")
 @click.option("--quiet", is_flag=True, help="No line for each completion.")

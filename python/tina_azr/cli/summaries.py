@@ -8,11 +8,11 @@ from tina_azr.introspection.types import BudgetDecision, BudgetSource
 STOPS: dict[ThinkStop, str] = {
     ThinkStop.CLOSED: "closed by itself",
     ThinkStop.SLACK: "closed by itself, over budget",
-    ThinkStop.THINK_LIMIT: "closed at the wall",
+    ThinkStop.THINK_LIMIT: "closed at the think limit",
     ThinkStop.ANSWER_NOW: "closed on request",
     ThinkStop.UNFINISHED: "not finished",
 }
-"""Why a thought ended."""
+"""Why reasoning ended."""
 SOURCES: dict[BudgetSource, str] = {
     BudgetSource.PREDICTED: "predicted",
     BudgetSource.REQUESTED: "asked for",
@@ -37,7 +37,7 @@ def format_tokens(count: int) -> str:
 
 
 def format_reasoning(generation: Generation, clock: Clock) -> str:
-    """`Thought for 0.4 s, 34 tokens, closed by itself`: what a folded thought leaves behind."""
+    """`Thought for 0.4 s, 34 tokens, closed by itself`: the line that replaces folded reasoning."""
     return f"Thought for {clock.think:.1f} s, {format_tokens(generation.think_tokens)}, {STOPS[generation.think_stop]}"
 
 
@@ -63,5 +63,5 @@ def list_warnings(generation: Generation) -> list[str]:
     if generation.abstain:
         found.append("the model does not trust this answer: check it before you use it")
     if generation.leak:
-        found.append("the answer holds a think tag: its end may be a part of the thought")
+        found.append("the answer holds a think tag: its end may be part of the reasoning")
     return found

@@ -28,7 +28,7 @@ Examples:
   tina-azr tasks runs/first                         the newest
   tina-azr tasks runs/first --mode induction --sort hardest --limit 10
   tina-azr tasks runs/first 3f9a2c                  one task, by the start of its key
-  tina-azr tasks runs/first 3f9a2c --full           with every thought in full
+  tina-azr tasks runs/first 3f9a2c --full           with all reasoning in full
   tina-azr tasks runs/first --json | jq '.[].program'
 """
 
@@ -40,7 +40,7 @@ Examples:
 @click.option("--contains", metavar="TEXT", help="Only tasks with this text in their program or message.")
 @click.option("--sort", default="newest", show_default=True, metavar="ORDER", help="newest, oldest, hardest, longest or tried.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Most tasks to list.")
-@click.option("--full", is_flag=True, help="With KEY: thoughts in full, not their first line.")
+@click.option("--full", is_flag=True, help="With KEY: the reasoning in full, not its first line.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of tasks, or one with its history and rollouts.")
 def tasks(
     run_name: str, key: str | None, mode: str | None, contains: str | None, sort: str, limit: int, full: bool, as_json: bool

@@ -37,7 +37,7 @@ def info(name: str, as_json: bool) -> None:
 def build(out: Path, work: Path, tokens: int | None, workers: int | None, stage: str) -> None:
     """Build the embedded model from nothing: held-out sets, vocabulary, warm start, mixed stage, evaluation, model card.
 
-    No data set and no download: programs come from templates, the sandbox runs and traces them, and the traces are the thoughts.
+    No data set and no download: programs come from templates, the sandbox runs and traces them, and the traces are the reasoning.
     The shipped model takes one to two hours on two cores. Interrupt at will: the same command goes on where it stopped.
     """
     from tina_azr.tiny.build import BuildFolders, build, scaled

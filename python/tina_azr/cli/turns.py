@@ -34,7 +34,7 @@ class Clock:
     first_token: float
     """Reading the prompt and forecasting."""
     think: float
-    """From there to the end of the thought."""
+    """From there to the end of the reasoning."""
     tokens_per_second: float
     """Thought and answer, from the first token on; 0 if there was none."""
 

@@ -1,4 +1,4 @@
-"""From a model's name to an engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
+"""Loading of a chat engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from tina_azr.text.style import PromptStyle
 
 _STEP = re.compile(r"step-(\d+)")
 IDENTITY = (
-    "side adapters, FiLM and gate are new, hence the identity, and nothing trains them yet: they change no number and cost time. "
+    "side adapters, FiLM and gate are untrained, so they are the identity: they change no number and cost time. "
     "Leave EngineSettings.adapter_rank, film and gate_layer at their defaults"
 )
 
@@ -30,7 +30,7 @@ def open_engine(
     calibration: Path | None = None,
     heads: bool = True,
 ) -> IntrospectiveEngine:
-    """An engine for `tiny`, a model folder, a run by its folder or its name below `./runs`, or a hub name.
+    """Open an engine for `tiny`, a model folder, a run by its folder or its name below `./runs`, or a hub name.
 
     `style` of None is the prompt set that the model's folder names. Heads and calibration are those that lie beside the policy
     (`heads=False` leaves them out; `calibration` names another file).
@@ -57,9 +57,9 @@ def open_configured(config: Config, settings: EngineSettings | None = None) -> I
 
 
 def model_folder(model: str) -> str:
-    """The name itself, or the newest checkpoint's model where it names a run: by its folder, or by one word as one below `./runs`.
+    """Return the name itself, or the newest checkpoint's model of a run: by its folder, or by its name below `./runs`.
 
-    What is embedded, or lies here under that name, goes before a run.
+    An embedded model or a folder of that name goes before a run.
     """
     folder = Path(model).expanduser()
     if model not in EMBEDDED and not folder.exists() and folder.name == model:
@@ -74,7 +74,7 @@ def model_folder(model: str) -> str:
 
 
 def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[Introspector | None, list[str]]:
-    """Heads and calibration beside a policy, and what speaks against using them with it."""
+    """Load the heads and the calibration of a policy, with the reasons to doubt them."""
     stored = load_heads(policy.folder)
     if stored is None:
         return None, []

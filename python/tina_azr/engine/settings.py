@@ -25,11 +25,11 @@ class EngineSettings:
     min_p: float = 0.0
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     allow_visible: bool = False
-    """Whether a request may ask for its thoughts as text."""
+    """Whether a request may ask for the text of its reasoning."""
     obey_stop_plan: bool = False
-    """Where the plan is `stop`, answer without a thought."""
+    """If the plan is `stop`, answer without reasoning."""
     skip_below: float = 0.0
-    """Answer without a thought where c0 is below this: thinking would not be worth its tokens; 0: never."""
+    """Answer without reasoning if the confidence before reasoning is below this; 0: never."""
     abstain_below: float = 0.0
     """Confidence under which an answer is flagged; 0: never."""
     slots: int = _SERVED.slots
@@ -45,7 +45,7 @@ class EngineSettings:
     film: bool = False
     """FiLM behind the tapped layers."""
     gate_layer: int | None = None
-    """Decoder layer, counted from 0, behind which the feedback gate stands; None: no gate."""
+    """Decoder layer, counted from 0, whose output the feedback gate scales; None: no gate."""
 
     @property
     def modulates(self) -> bool:

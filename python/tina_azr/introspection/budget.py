@@ -1,4 +1,4 @@
-"""From a forecast and a request to think tokens: what to aim at, and the wall that no thought passes."""
+"""Think budgets: from a forecast and a request to the budget (target) and the think limit (hard cap), in reasoning tokens."""
 
 import math
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ if TYPE_CHECKING:  # imports torch; the arithmetic here does without
     from tina_azr.model.loading import Policy
 
 EFFORT_QUANTILES: Mapping[str, float] = {"low": 0.5, "medium": 0.8, "high": 0.95}
-"""How hard to think, in words -> which quantile of the forecast is the budget."""
+"""Reasoning effort -> quantile of the forecast that is the budget."""
 
 
 _DEFAULTS = IntrospectionConfig()
 
 
 class SmallBudget(StrEnum):
-    """What becomes of a requested budget that is far below what the prompt needs."""
+    """Treatment of a requested budget that is far below what the prompt needs."""
 
     RAISE = "raise"
     """It is raised to `BudgetSettings.small_share` of the predicted median, with a warning."""
@@ -38,25 +38,25 @@ class BudgetSettings:
     quantile: float = 0.8
     """Of the forecast, where the request names none."""
     slack: float = _DEFAULTS.slack
-    """The wall is the budget times 1 + slack, where the forecast does not say better."""
+    """The think limit is the budget times 1 + slack, unless the forecast gives a better one."""
     slack_min: float = 0.1
     """Least slack that is taken from a forecast."""
     slack_max: float = 1.0
     """Most slack that is taken from a forecast."""
     slack_quantile: float | None = 0.95
-    """A predicted budget's wall is this quantile, within the two bounds; None: always `slack`."""
+    """The think limit of a predicted budget is this quantile, within the two bounds; None: always `slack`."""
     min_think_tokens: int = _DEFAULTS.min_think_tokens
-    """Least budget, but for a request to answer without thinking (0)."""
+    """Smallest budget, except for a request to answer without reasoning (0)."""
     max_think_tokens: int = _DEFAULTS.max_think_tokens
-    """Most budget, and the budget where nothing else decides; the wall lies `slack` beyond."""
+    """Largest budget, and the budget without a forecast or a request; the think limit is `slack` above."""
     budget_clip: int | None = None
-    """A lower bound than `max_think_tokens` for predicted budgets alone."""
+    """Tighter cap for predicted budgets; None means `max_think_tokens`."""
     answer_reserve: int = 256
-    """Tokens of `max_tokens` that are kept for the answer; of few tokens half."""
+    """Part of `max_tokens` that is reserved for the answer, or half of `max_tokens` if that is less."""
     small_budget: SmallBudget = SmallBudget.RAISE
     """What becomes of a requested budget below `small_share` of the predicted median."""
     small_share: float = 0.15
-    """Below about this share of the natural length, thinking that is cut off goes on in the answer."""
+    """Below about this share of the natural length, reasoning that is cut off continues in the answer."""
 
     def __post_init__(self) -> None:
         for problem in settings_problems(self):
@@ -64,12 +64,12 @@ class BudgetSettings:
 
 
 def configured_budget(section: IntrospectionConfig) -> BudgetSettings:
-    """What the configuration says of budgets; the rest as it is."""
+    """Return the budget settings of a configuration."""
     return BudgetSettings(slack=section.slack, min_think_tokens=section.min_think_tokens, max_think_tokens=section.max_think_tokens)
 
 
 def fitting_budget(settings: BudgetSettings, policy: "Policy") -> BudgetSettings:
-    """The same, with think tokens and a reserve that a model of few positions has room for.
+    """Return the same settings, with think tokens and a reserve for which a model of few positions has room.
 
     Raises ConfigError where there is no room for the fewest think tokens that were asked for.
     """
@@ -77,7 +77,7 @@ def fitting_budget(settings: BudgetSettings, policy: "Policy") -> BudgetSettings
     room = positions // 5
     if settings.min_think_tokens > room:
         raise ConfigError(
-            f"introspection.min_think_tokens {settings.min_think_tokens}: a model of {positions:,} positions has room for thoughts of "
+            f"introspection.min_think_tokens {settings.min_think_tokens}: a model of {positions:,} positions has room for reasoning of "
             f"at most {room}. Give fewer."
         )
     return replace(
@@ -88,7 +88,7 @@ def fitting_budget(settings: BudgetSettings, policy: "Policy") -> BudgetSettings
 
 
 def settings_problems(settings: BudgetSettings) -> list[str]:
-    """Everything about the settings that is out of bounds, one sentence each."""
+    """Return one sentence for each setting that is out of bounds."""
     quantiles = (("quantile", settings.quantile), ("slack_quantile", settings.slack_quantile))
     least = {"min_think_tokens": 0, "max_think_tokens": 1, "budget_clip": 1, "answer_reserve": 0}
     numbers = {key: getattr(settings, key) for key in least}
@@ -120,10 +120,10 @@ def decide_budget(
     closing_tokens: int,
     settings: BudgetSettings,
 ) -> BudgetDecision:
-    """Budget and wall of one prompt.
+    """Return budget and think limit of one prompt.
 
-    `quantiles` is the (calibrated) forecast, rising, None without heads. The wall leaves room in `max_tokens` for the closing ids and the
-    answer reserve, at most half of them, whatever else is asked for. Raises ServeError for a request that contradicts itself.
+    `quantiles` is the (calibrated) forecast, rising, None without heads. The think limit always leaves room in `max_tokens` for the
+    closing ids and the answer reserve, at most half of `max_tokens`. Raises ServeError for a request that contradicts itself.
     """
     wanted, source, warning = _wanted(quantiles, budget_tokens, budget_quantile, settings)
     if wanted > 0:
@@ -131,13 +131,13 @@ def decide_budget(
             warning = f"{wanted} think tokens were asked for; {settings.max_think_tokens} is the most here: it was lowered to that."
         wanted = min(max(wanted, settings.min_think_tokens), settings.max_think_tokens)
     think_limit = math.ceil(_exactly(wanted * (1 + _slack(quantiles, wanted, source, settings))))
-    # Few tokens in all are shared: a reserve that takes them whole would leave no thought.
+    # Few tokens in all are shared: a reserve that takes all of them would leave no reasoning.
     reserve = min(settings.answer_reserve, (max_tokens + 1) // 2)
     room = max(max_tokens - reserve - closing_tokens, 0)
     if think_limit > room:
         cut = (
-            f"The wall was cut from {think_limit} to {room} think tokens: of {max_tokens} tokens in all, {reserve} are kept for "
-            f"the answer and {closing_tokens} for closing the thought. More max_tokens leave more room."
+            f"The think limit was lowered from {think_limit} to {room} think tokens: of {max_tokens} tokens in all, {reserve} are kept for "
+            f"the answer and {closing_tokens} for closing the reasoning. More max_tokens leave more room."
         )
         warning = cut if warning is None else f"{warning} {cut}"
     think_limit = min(think_limit, room)
@@ -150,7 +150,7 @@ def decide_budget(
 def _wanted(
     quantiles: Mapping[float, float] | None, tokens: int | None, quantile: float | None, settings: BudgetSettings
 ) -> tuple[int, BudgetSource, str | None]:
-    """The budget before its bounds, who set it, and what there is to say about it."""
+    """Return the budget before its bounds, its source, and a warning if there is one."""
     if tokens is not None and quantile is not None:
         raise ServeError("a request gives budget_tokens or budget_quantile, not both")
     if tokens is not None:
@@ -166,7 +166,7 @@ def _wanted(
             f"there is no budget quantile {chosen:g}; the heads forecast {', '.join(f'{q:g}' for q in sorted(quantiles))}"
         )
     most = settings.max_think_tokens if settings.budget_clip is None else settings.budget_clip
-    # At least one token: only a request may ask for no thought.
+    # At least one token: only a request may ask for no reasoning.
     return max(math.ceil(_exactly(min(quantiles[chosen], most))), 1), BudgetSource.PREDICTED, None
 
 
@@ -181,7 +181,7 @@ def _guarded(
         return tokens, BudgetSource.REQUESTED, None
     small = f"A budget of {tokens} think tokens is below {settings.small_share:.0%} of the {median:.0f} that are predicted"
     if settings.small_budget is SmallBudget.WARN:
-        return tokens, BudgetSource.REQUESTED, f"{small}: the answer may suffer, and hold thoughts."
+        return tokens, BudgetSource.REQUESTED, f"{small}: the answer may suffer, and contain reasoning."
     return needed, BudgetSource.REQUESTED, f"{small}: it was raised to {needed}."
 
 
@@ -191,7 +191,7 @@ def _bounded_far_below(budget: int, quantiles: Mapping[float, float] | None, set
         return None
     return (
         f"The settings allow {budget} think tokens, below {settings.small_share:.0%} of the {median:.0f} that are predicted: the answer "
-        "may suffer, and hold thoughts. Raise max_think_tokens or budget_clip."
+        "may suffer, and contain reasoning. Raise max_think_tokens or budget_clip."
     )
 
 

@@ -108,7 +108,7 @@ class QuantileFactor(Section):
     factor: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Multiplies the forecast, so that P(length <= forecast | correct) is the quantile."""
     n: _Count
-    """Correct thoughts it was fitted to."""
+    """Correct rollouts that it was fitted to."""
     coverage: Change
     """That probability, before and after."""
 
@@ -169,7 +169,7 @@ class Calibration(Section):
 
     @classmethod
     def identity(cls) -> Self:
-        """Changes nothing and claims nothing."""
+        """Return a calibration that changes nothing."""
         return cls()
 
     @classmethod

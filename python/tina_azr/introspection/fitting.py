@@ -24,7 +24,7 @@ MIN_LABELS: Mapping[Method, int] = {"temperature": 50, "platt": 100, "isotonic":
 MIN_MODE_LABELS = 200
 """A task mode with fewer is calibrated together with the others."""
 MIN_LENGTHS = 50
-"""Correct thoughts that a budget factor needs."""
+"""Correct rollouts that a budget factor needs."""
 FOLDS = 5
 MAX_TEMPERATURE = 1_000.0
 CERTAIN = 1e-12
@@ -99,7 +99,7 @@ def cross_fitted_budget(forecast_N: Floats, length_N: Floats, group_N: Groups, q
 def fit_budget(
     forecasts: Mapping[float, Floats], length_N: Floats, group_N: Groups, *, seed: int = 0, draws: int = 1_000
 ) -> tuple[QuantileFactor, ...]:
-    """The factor of each quantile, from correct, naturally closed thoughts: their forecasts and the think tokens they took.
+    """The factor of each quantile, from correct rollouts that closed by themselves: their forecasts and reasoning tokens.
 
     Split conformal: the factor is the ceil((n + 1) q)-th smallest ratio of length to forecast. Raises ScoreError for too few thoughts.
     """

@@ -1,6 +1,6 @@
-"""From tapped states to what the heads claim, calibrated. The one place where heads are read: self-play, engine and reports use it.
+"""Calibrated predictions from tapped states. The one place where heads are read: self-play, engine and reports use it.
 
-Axes: `_N` prompts or thoughts, `_L` tapped layers, `_H` hidden, `_X` facts about a thought.
+Axes: `_N` prompts or rollouts, `_L` tapped layers, `_H` hidden, `_X` features of the reasoning.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from tina_azr.rollout.types import Completion
 
 PLANS = tuple(Plan)
 LONG_REASONING = 10.0
-"""log(1 + 22,000 tokens): brings a thought's length to about 0 to 1."""
+"""log(1 + 22,000 tokens): scales the length of reasoning to about 0 to 1."""
 
 
 def close_extras(completion: Completion) -> NDArray[np.float32]:
-    """What the heads get beside the states at `</think>`: [3].
+    """Return the heads' further inputs at `</think>`: [3].
 
-    Length of the thought (log1p, scaled), mean log-probability of its sampled tokens, and whether it was closed by force.
+    Length of the reasoning (log1p, scaled), mean log-probability of its sampled tokens, and whether it was closed by force.
     """
     reasoning = slice(0, completion.think_tokens)
     return reasoning_extras(completion.logprobs_T[reasoning], completion.forced_T[reasoning])
 
 
 def reasoning_extras(logprobs_T: NDArray[np.float32], forced_T: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The same of a thought's tokens before `</think>`."""
+    """Return the same features from the tokens before `</think>`."""
     sampled = logprobs_T[~forced_T]
     mean = float(sampled.mean()) if len(sampled) else 0.0
     return np.array([np.log1p(len(sampled)) / LONG_REASONING, mean, float(forced_T.any())], dtype=np.float32)
@@ -43,7 +43,7 @@ def _check_finite(*arrays: NDArray[np.float32]) -> None:
 
 
 class Introspector:
-    """Heads that are being read, perhaps while something trains them in place."""
+    """Reader of heads, which may be trained in place at the same time."""
 
     def __init__(self, heads: AnyHeads, calibration: Calibration | None = None) -> None:
         self.heads = heads
@@ -56,7 +56,7 @@ class Introspector:
 
     @torch.inference_mode()
     def forecasts(self, states_NLH: NDArray[np.float32], modes: Sequence[str | None] | None = None) -> list[Forecast]:
-        """One forecast for each prompt. `modes`: task modes, for calibrations that tell them apart.
+        """Return one forecast for each prompt. `modes`: task modes, for calibrations that tell them apart.
 
         Raises ModelError for states that are no numbers, as `close_confidences` does.
         """
@@ -102,7 +102,7 @@ class Introspector:
     def close_confidences(
         self, states_NLH: NDArray[np.float32], extras_NX: NDArray[np.float32], modes: Sequence[str | None] | None = None
     ) -> list[float]:
-        """cE of each thought, from its states at `</think>` and `close_extras`."""
+        """Return the confidence after reasoning, from the states at `</think>` and `close_extras`."""
         _check_finite(states_NLH, extras_NX)
         raw_N = self.heads.close_logits(torch.from_numpy(states_NLH), torch.from_numpy(extras_NX)).sigmoid().tolist()
         return [

@@ -12,11 +12,11 @@ class Plan(StrEnum):
     VERIFY = "verify"
     DECOMPOSE = "decompose"
     STOP = "stop"
-    """Answering without a thought is as good."""
+    """Answering without reasoning is as good."""
 
 
 class BudgetSource(StrEnum):
-    """Who set the budget."""
+    """Source of a budget."""
 
     PREDICTED = "predicted"
     """A quantile of the budget head."""
@@ -28,7 +28,7 @@ class BudgetSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What the heads say of a prompt before any thinking."""
+    """Predictions of the heads from a prompt, before any reasoning."""
 
     plan: Mapping[Plan, float]
     """Probabilities, sum 1."""
@@ -47,12 +47,12 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetDecision:
-    """What came of forecast, request and settings."""
+    """Budget and think limit of one prompt, decided from forecast, request and settings."""
 
     budget: int
-    """Think tokens aimed at."""
+    """Reasoning tokens to aim at."""
     think_limit: int
-    """Think tokens after which the closing ids are forced; at least `budget`."""
+    """Reasoning tokens after which the closing ids are forced; at least `budget`."""
     source: BudgetSource
     warning: str | None = None
     """For people: the budget is far below what the prompt needs, or had to be cut to leave room for an answer."""

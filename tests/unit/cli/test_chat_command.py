@@ -180,7 +180,7 @@ def test_no_answer_is_an_error_that_says_why(engine: Any, made_generation: Any) 
     engine.ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     result = call("--model", "m", "-p", "x")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "no answer: the thought was not finished after 3 tokens" in result.stderr
+    assert "no answer: the reasoning was not finished after 3 tokens" in result.stderr
 
 
 def test_a_cut_answer_is_an_answer_with_a_word_on_standard_error(engine: Any, made_generation: Any) -> None:
@@ -257,7 +257,7 @@ def test_the_example_begins_anew(scripted_chat: Any) -> None:
     engine = scripted_chat()
     _, shown, conversation = converse(engine, "8 + 9?", "/system be brief", "/example", EOFError)
     assert [message.role for message in engine.requests[1].messages] == ["system", "user"]
-    assert shown.count("begun anew: the conversation so far is forgotten") == 1
+    assert shown.count("started again: the conversation so far is forgotten") == 1
     assert len(conversation.chat.messages) == 2
 
 

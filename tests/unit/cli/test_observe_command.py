@@ -187,7 +187,7 @@ def test_thoughts_are_kept_where_asked_for() -> None:
     shown_record = observed_record("--visible")
     assert shown_record.text.full is not None
     assert "</think>" in shown_record.text.full
-    assert "thought" in shown(shown_record)
+    assert "reasoning" in shown(shown_record)
 
 
 @pytest.mark.usefixtures("opened")

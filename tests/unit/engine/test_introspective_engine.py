@@ -50,7 +50,7 @@ def test_at_the_wall_the_closing_ids_are_forced_and_the_answer_has_its_reserve(p
     generation = one(engine, ask(max_tokens=80, budget_tokens=200, seed=1))
     closing = policy.closing_ids
     assert generation.decision.think_limit == 80 - 30 - len(closing)
-    assert "cut" in str(generation.decision.warning)
+    assert "lowered" in str(generation.decision.warning)
     think_limit = generation.decision.think_limit
     assert generation.completion.ids_T[think_limit : think_limit + len(closing)].tolist() == list(closing)
     assert (generation.think_stop, generation.forced_close) == (ThinkStop.THINK_LIMIT, True)

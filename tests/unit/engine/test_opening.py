@@ -70,7 +70,7 @@ def test_heads_that_have_learned_from_nothing_are_warned_of(folder: Path) -> Non
 
 
 def test_adapters_that_nothing_has_trained_are_warned_of(folder: Path) -> None:
-    with pytest.warns(IntrospectionWarning, match="nothing trains them yet"):
+    with pytest.warns(IntrospectionWarning, match="they are the identity"):
         engine = open_engine(str(folder), device="cpu", settings=EngineSettings(adapter_rank=4))
     assert engine.modulator is not None
     assert engine.modulator.activity() == 0.0

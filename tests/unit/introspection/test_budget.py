@@ -79,7 +79,7 @@ def test_a_small_request_is_raised_warned_about_or_kept() -> None:
     assert raised.warning == "A budget of 14 think tokens is below 15% of the 100 that are predicted: it was raised to 15."
     warned = decide(budget_tokens=14, small_budget=SmallBudget.WARN)
     assert warned.budget == 14
-    assert str(warned.warning).endswith("the answer may suffer, and hold thoughts.")
+    assert str(warned.warning).endswith("the answer may suffer, and contain reasoning.")
     kept = decide(budget_tokens=14, small_budget=SmallBudget.KEEP)
     assert (kept.budget, kept.warning) == (14, None)
     assert decide(budget_tokens=15).warning is None
@@ -109,19 +109,19 @@ def test_an_answer_keeps_its_room() -> None:
     cut = decide(max_tokens=400, answer_reserve=150, closing=24)
     assert (cut.budget, cut.think_limit) == (200, 226)
     assert cut.warning == (
-        "The wall was cut from 260 to 226 think tokens: of 400 tokens in all, 150 are kept for the answer and 24 for closing the thought. "
-        "More max_tokens leave more room."
+        "The think limit was lowered from 260 to 226 think tokens: of 400 tokens in all, 150 are kept for the answer and 24 for "
+        "closing the reasoning. More max_tokens leave more room."
     )
     tight = decide(max_tokens=300, answer_reserve=150, closing=24)
     assert (tight.budget, tight.think_limit) == (126, 126)
     none = decide(max_tokens=6, answer_reserve=150, closing=3)
     assert (none.budget, none.think_limit) == (0, 0)
-    assert "cut from 260 to 0" in str(none.warning)
+    assert "lowered from 260 to 0" in str(none.warning)
 
 
 def test_two_warnings_are_both_given() -> None:
     both = str(decide(budget_tokens=14, max_tokens=20, answer_reserve=10, closing=3).warning)
-    assert "raised to 15" in both and "cut from 23 to 7" in both
+    assert "raised to 15" in both and "lowered from 23 to 7" in both
 
 
 @pytest.mark.parametrize(

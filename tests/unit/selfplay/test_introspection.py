@@ -150,7 +150,7 @@ def test_bounds_that_do_not_fit_the_model_are_refused_before_the_first_step(
     byte_policy: Policy, in_process: Any, introspector: Introspector
 ) -> None:
     room = byte_policy.module.config.max_position_embeddings // 5
-    with pytest.raises(ConfigError, match=rf"introspection\.min_think_tokens {room + 1}: .* thoughts of at most {room}\."):
+    with pytest.raises(ConfigError, match=rf"introspection\.min_think_tokens {room + 1}: .* reasoning of at most {room}\."):
         SelfPlayIntrospection(byte_policy, None, in_process, introspector, config(f"introspection.min_think_tokens={room + 1}"))  # type: ignore[arg-type]
 
 

@@ -48,7 +48,7 @@ The object of --json, one line a turn:
   plan     {choice, probabilities}, or null without heads
   budget   {predicted: {"0.5", "0.8", "0.95"} or null, budget, wall, source, warning}
   used     think tokens; think_stop (closed, slack, wall, answer_now or unfinished), forced_close, leak
-  c0, cE   confidence before and after the thought, or null; abstain; calibration (a digest, or null)
+  c0, cE   confidence before and after reasoning, or null; abstain; calibration (a digest, or null)
   timing   prompt_tokens, think_tokens, answer_tokens, seconds, think_seconds, time_to_first_token, tokens_per_second
 
 \b
@@ -61,7 +61,7 @@ Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 w
 @click.option("-p", "--prompt", "prompts", multiple=True, metavar="PROMPT", help="Answer this and end; `-` is standard input.")
 @SYSTEM
 @BUDGET
-@click.option("--visible", is_flag=True, help="Show thoughts; with -p on standard error.")
+@click.option("--visible", is_flag=True, help="Show the reasoning; with -p on standard error.")
 @sampling_options
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
 @DEVICE

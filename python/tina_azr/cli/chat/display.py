@@ -1,4 +1,4 @@
-"""A turn on a terminal, as it happens: a line that counts the thought, the answer as it comes, one line of introspection.
+"""A turn on a terminal, as it happens: a line that counts reasoning tokens, the answer as it comes, one line of introspection.
 
 Text of the model goes to the terminal with its control characters spelled out, and never through rich's markup.
 """

@@ -82,7 +82,7 @@ def answer_once(engine: ChatEngine, chat: Chat, prompt: str, sampling: Sampling,
 def _check(generation: Generation) -> None:
     if not generation.answer.strip():
         raise ServeError(
-            f"no answer: the thought was {STOPS[generation.think_stop]} after {generation.think_tokens} tokens, and the completion was "
+            f"no answer: the reasoning was {STOPS[generation.think_stop]} after {generation.think_tokens} tokens, and the completion was "
             f"{FINISHES[generation.finish_reason]}; --max-tokens, --budget and --seed change that"
         )
     if generation.finish_reason is FinishReason.LENGTH:

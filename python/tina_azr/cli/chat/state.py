@@ -20,7 +20,7 @@ class Chat:
     model: str
     system: str | None = None
     messages: tuple[Message, ...] = ()
-    """User and assistant in turn; thoughts are never kept."""
+    """User and assistant in turn; reasoning is never kept."""
     visible: bool = False
     budget: str = "auto"
     """As the user gave it; see `budget_of`."""
@@ -102,11 +102,11 @@ def _system(chat: Chat, text: str) -> Reply:
 
 
 def _visible(chat: Chat, _: str) -> Reply:
-    return Reply(chat=replace(chat, visible=True), text="thoughts are shown from now on")
+    return Reply(chat=replace(chat, visible=True), text="the reasoning is shown from now on")
 
 
 def _hidden(chat: Chat, _: str) -> Reply:
-    return Reply(chat=replace(chat, visible=False), text="thoughts are folded from now on")
+    return Reply(chat=replace(chat, visible=False), text="the reasoning is folded from now on")
 
 
 def _budget(chat: Chat, text: str) -> Reply:
@@ -136,7 +136,7 @@ def _load(chat: Chat, text: str) -> Reply:
 
 def _example(chat: Chat, _: str) -> Reply:
     # The embedded model answers single tasks: after other turns it would answer nonsense.
-    begun = "begun anew: the conversation so far is forgotten\n" if chat.messages else ""
+    begun = "started again: the conversation so far is forgotten\n" if chat.messages else ""
     return Reply(chat=replace(chat, messages=()), text=begun + EXAMPLE.rstrip(), prompt=EXAMPLE)
 
 
@@ -164,14 +164,14 @@ COMMANDS: dict[str, Command] = {
     "/system": Command(
         usage="/system TEXT", summary="set the system message (`none` removes it; without TEXT: show it)", act=_system
     ),
-    "/visible": Command(usage="/visible", summary="show thoughts", act=_visible),
-    "/hidden": Command(usage="/hidden", summary="fold thoughts into one line", act=_hidden),
+    "/visible": Command(usage="/visible", summary="show the reasoning", act=_visible),
+    "/hidden": Command(usage="/hidden", summary="fold the reasoning into one line", act=_hidden),
     "/budget": Command(
         usage="/budget N|auto|low|medium|high", summary="think tokens to aim at, or which quantile of the forecast", act=_budget
     ),
-    "/save": Command(usage="/save FILE", summary="keep the conversation, without its thoughts", act=_save),
+    "/save": Command(usage="/save FILE", summary="keep the conversation, without its reasoning", act=_save),
     "/load": Command(usage="/load FILE", summary="go on with a kept one", act=_load),
-    "/example": Command(usage="/example", summary="begin anew with a task that the embedded model was made for", act=_example),
+    "/example": Command(usage="/example", summary="start again with a task that the embedded model was made for", act=_example),
     "/exit": Command(usage="/exit", summary="leave", act=_exit),
 }
 """Every command by its name, in the order of /help."""

@@ -54,7 +54,7 @@ Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot
 @MODEL
 @SYSTEM
 @BUDGET
-@click.option("--visible", is_flag=True, help="Keep and show the thought.")
+@click.option("--visible", is_flag=True, help="Keep and show the reasoning.")
 @sampling_options
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Also count tokens between <NAME> and </NAME>; repeatable.")

@@ -110,7 +110,7 @@ def _shortened(text: str, lines: int, chars: int) -> list[str]:
 def _footer(figure: Figure, record: Observation, height: float) -> None:
     words = [
         FINISHES[record.finish_reason],
-        f"{record.io.input_tokens} tokens read, {record.sections.think_tokens} thought, {record.sections.answer_tokens} answered",
+        f"{record.io.input_tokens} tokens read, {record.sections.think_tokens} reasoning, {record.sections.answer_tokens} answered",
         f"{record.timing.latency_s:.2f} s, {rate(record.timing.tokens_per_sec)} tokens/s",
         f"temperature {record.decode.temperature:g}, top-p {record.decode.top_p:g}, seed {record.decode.seed}",
         f"calibration {record.calibration_digest or 'none'}",
@@ -137,7 +137,7 @@ def _confidence(axis: Axes, forecast: ForecastPart, after: float | None) -> None
     axis.barh([0], [before], color=_BEFORE, height=0.5)
     axis.text(before + 0.015, 0, percent(before, 0), va="center")
     if after is None:
-        axis.text(0.015, 1, "the thought never closed", va="center", color=_DIM, backgroundcolor="white")
+        axis.text(0.015, 1, "the reasoning never closed", va="center", color=_DIM, backgroundcolor="white")
     else:
         axis.barh([1], [after], color=_AFTER, height=0.5)
         axis.text(after + 0.015, 1, percent(after, 0), va="center", weight="bold")
@@ -166,7 +166,7 @@ def _budget(axis: Axes, record: Observation) -> None:
     # Every label stands to the right of its mark, and the leftmost mark reaches farthest: no line crosses a label.
     marks = (
         (decision.budget, 0.72, f"budget {decision.budget}, {SOURCES[decision.source]}", "-"),
-        (decision.wall, 0.46, f"wall {decision.wall}", ":"),
+        (decision.wall, 0.46, f"limit {decision.wall}", ":"),
     )
     for tokens, height, label, line in marks:
         axis.plot([tokens] * 2, [-height, 0.25], color=_INK, lw=1.6, ls=line)

@@ -46,7 +46,7 @@ def _text_rows(record: Observation) -> list[RenderableType]:
     if record.text.full is None:
         return [answer]
     reasoning = record.text.full.partition("</think>")[0]
-    return [_labelled("thought", reasoning.strip("\n"), style="dim italic"), answer]
+    return [_labelled("reasoning", reasoning.strip("\n"), style="dim italic"), answer]
 
 
 def _labelled(label: str, text: str, style: str = "") -> Table:
@@ -88,7 +88,7 @@ def _plan(forecast: ForecastPart) -> Table:
 def _budget(record: Observation) -> Table:
     """Used tokens as a bar, and below it, on the same scale, the marks that they are measured by."""
     marks = [(record.decision.budget, "▲", f"budget {record.decision.budget} {SOURCES[record.decision.source]}")]
-    marks.append((record.decision.wall, "┃", f"wall {record.decision.wall}"))
+    marks.append((record.decision.wall, "┃", f"limit {record.decision.wall}"))
     quantiles: list[tuple[float, str, str]] = []
     if record.forecast is not None:
         for name, tokens in record.forecast.budget_quantiles.items():
@@ -115,7 +115,7 @@ def _confidence(record: Observation) -> Table:
     grid = _grid()
     grid.add_row("before", Text(bar(record.forecast.c0), style=_BEFORE), Text(percent(record.forecast.c0, 0)))
     if record.cE is None:
-        grid.add_row("after", Text("·" * _BAR, style="dim"), Text("the thought never closed", style="dim"))
+        grid.add_row("after", Text("·" * _BAR, style="dim"), Text("the reasoning never closed", style="dim"))
     else:
         grid.add_row("after", Text(bar(record.cE), style=_AFTER), Text(percent(record.cE, 0)))
     return grid
@@ -155,7 +155,7 @@ def number(value: float) -> str:
 
 def _facts(record: Observation) -> Text:
     io, timing = record.io, record.timing
-    tokens = f"{io.input_tokens} tokens read, {record.sections.think_tokens} thought, {record.sections.answer_tokens} answered"
+    tokens = f"{io.input_tokens} tokens read, {record.sections.think_tokens} reasoning, {record.sections.answer_tokens} answered"
     tokens += "".join(f", {count} in <{name}>" for name, count in record.sections.tag_tokens.items())
     times = (
         f"{timing.latency_s:.2f} s, {timing.time_to_first_token_s:.2f} to the first token, {rate(timing.tokens_per_sec)} tokens/s"

@@ -48,7 +48,7 @@ class OutputText(TypedDict):
 
 
 class ReasoningText(TypedDict):
-    """The thought's text."""
+    """Text of the reasoning."""
 
     type: str
     text: str
