@@ -118,6 +118,7 @@ def _resolve_names(config: "Config") -> None:
     """Look up every name that stands for something in a layer above `config`; the trainer does the same when a run starts."""
     from tina_azr.config import choose
     from tina_azr.introspection.heads import AGGREGATORS, FORMS
+    from tina_azr.selfplay.introspection_rewards import BONUS_RULES
     from tina_azr.selfplay.rewards import LEARNABILITY, PROPOSER_TERMS, SOLVER_TERMS
     from tina_azr.tasks.modes import MODES
     from tina_azr.train.advantages import ADVANTAGES
@@ -128,6 +129,7 @@ def _resolve_names(config: "Config") -> None:
         ("rewards.proposer_terms", PROPOSER_TERMS, config.rewards.proposer_terms),
         ("rewards.solver_terms", SOLVER_TERMS, config.rewards.solver_terms),
         ("learning.advantage", ADVANTAGES, (config.learning.advantage,)),
+        ("introspection.reward", BONUS_RULES, (config.introspection.reward,)),
         ("introspection.heads", FORMS, config.introspection.heads),
         ("introspection.aggregator", AGGREGATORS, (config.introspection.aggregator,)),
     ]

@@ -101,7 +101,8 @@ class SelfplayConfig(Section):
     slots: int = setting(128, unit="sequences", ge=1, le=65_536)
     """Sequences decoded at once; each holds its own KV cache."""
     length_cap: float | None = setting(0.3, unit="share", ge=0, le=1)
-    """Hold programs to one statement more than the longest length that is solved: with at least this pass rate. null: no cap."""
+    """Pass rate from which a program length counts as solved. Proposals may be one statement longer than the longest solved length. null:
+    no cap."""
     induction_min_pass_rate: float = setting(0.0, unit="share", ge=0, lt=1)
     """Induction groups are trained on only if their pass rate exceeds this. 0: if at least one rollout succeeds."""
     random_rewards: bool = switch(False)
@@ -187,8 +188,9 @@ class IntrospectionConfig(Section):
     train the policy."""
     chained_share: float = setting(0.2, unit="share", ge=0, le=4)
     """Chained tasks (two known programs in a row) that are solved only for the heads; as a share of a step's tasks."""
-    reward: Literal["off", "calibration_surprise", "seed_legacy"] = choice("off")
-    """Introspection bonus of a proposer: the debiased error of the forecast of its task, the founding document's formula, or nothing."""
+    reward: str = choice("off")
+    """Introspection bonus of a proposer: `calibration_surprise` (the debiased error of its task's forecast), `seed_legacy` (the founding
+    document's formula) or `off`."""
     coeff: float = setting(0.2, unit="number", ge=0, le=10)
     """Weight of that bonus; 0 is bit-identical to `off`."""
     sample_by_confidence: bool = switch(False)

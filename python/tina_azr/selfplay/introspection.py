@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tina_azr.config import Config
+from tina_azr.config import Config, choose
 from tina_azr.introspection.budget import configured_budget, decide_budget, fitting_budget
 from tina_azr.introspection.introspector import Introspector, close_extras
 from tina_azr.introspection.types import Forecast
 from tina_azr.model.loading import Policy
 from tina_azr.rollout.types import PromptHook, RolloutEngine, SamplingParams
 from tina_azr.sandbox.types import Executor
-from tina_azr.selfplay.introspection_rewards import CrossFitted, add_introspection
+from tina_azr.selfplay.introspection_rewards import BONUS_RULES, CrossFitted, add_introspection
 from tina_azr.selfplay.plan_probes import PROBE_SIZE, probe_plans
 from tina_azr.selfplay.seeding import RandomStream, generator, request_seeds
 from tina_azr.selfplay.timing import Phases
@@ -43,6 +43,7 @@ class SelfPlayIntrospection:
         self._introspector = introspector
         self._config = config
         self._cross_fitted = cross_fitted
+        choose(BONUS_RULES, config.introspection.reward, "introspection.reward")  # an unknown rule should fail now, not in a step
         # Here, so that bounds which do not fit the model stop a run before its first step.
         self._budget = replace(fitting_budget(configured_budget(config.introspection), policy), answer_reserve=0)
 

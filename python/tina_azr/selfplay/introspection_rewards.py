@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tina_azr.config import IntrospectionConfig
+from tina_azr.config import IntrospectionConfig, choose
 from tina_azr.introspection.types import Forecast, Plan
 from tina_azr.selfplay.types import ProposalRecord, RolloutGroup
 from tina_azr.tasks.types import Task
@@ -70,7 +70,7 @@ def add_introspection(
     `groups`: the solved group of each proposal; None for a rejected one.
     """
     solved = {number: group for number, group in enumerate(groups) if group is not None}
-    add = BONUS_RULES[settings.reward]
+    add = choose(BONUS_RULES, settings.reward, "introspection.reward")
     if not settings.coeff or not solved or add is None:
         return list(records)
     changed = add([records[number] for number in solved], list(solved.values()), settings, cross_fitted)
