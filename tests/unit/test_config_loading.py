@@ -205,7 +205,7 @@ def test_a_bare_off_is_the_word_that_it_looks_like(tmp_path: Path) -> None:
     path.write_text("introspection:\n  reward: off\n")
     assert load_config(path).introspection.reward == "off"
     assert load_config(overrides=["introspection.reward=off"]).introspection.reward == "off"
-    with pytest.raises(ConfigError, match="`introspection.reward` is True, but must be a valid string"):
+    with pytest.raises(ConfigError, match=r"`introspection\.reward` is True, but must be a valid string"):
         load_config(overrides=["introspection.reward=on"])
 
 
