@@ -1,1 +1,1 @@
-"""The command line: one file a command, loaded when it is called."""
+"""Command line of `tina-azr`: one file or folder for each command, loaded when the command is called."""

@@ -1,6 +1,6 @@
 """`tina-azr calibrate`: fit confidences and budgets of the heads on held-out labels.
 
-What is fitted lies beside the policy afterwards, where `serve`, `chat` and `observe` find it.
+The calibration is written into the policy's folder, where `serve`, `chat` and `observe` find it.
 """
 
 import json
@@ -24,19 +24,19 @@ Examples:
                                                  heads for another policy, learned on the tasks of this run
 
 \b
-The labels are fresh rollouts of tasks that the run has kept from the heads (introspection.calibration_share), and of up to as
-many chained ones (as introspection.chained_share has them), so that hopeless tasks are among them; or, with --on choose, of
-frozen tasks that no model is trained on, whose spread of lengths is that of the held-out set.
-Figures under "held-out" are of the frozen held-out set, which neither heads nor calibration have seen.
+The labels are fresh rollouts of tasks that the run did not train its heads on (introspection.calibration_share), and of at most
+as many chained tasks (see introspection.chained_share), so that hopeless tasks are among them. With --on choose they are rollouts
+of frozen tasks that no model is trained on, with the program lengths of the held-out set.
+Figures under "held-out" come from the frozen held-out set, which neither heads nor calibration have seen.
 
 \b
-Exit status: 0 fitted, 1 no heads, or labels that are too few or all alike, 2 wrong flag, 130 Ctrl-C.
+Exit status: 0 fitted, 1 no heads, or labels that are too few or all equal, 2 wrong flag, 130 Ctrl-C.
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("run_name", metavar="RUN")
-@click.option("--model", metavar="MODEL", help="Policy in place of the run's newest checkpoint: a name, a folder or a run.")
+@click.option("--model", metavar="MODEL", help="Policy to use instead of the run's newest checkpoint: a name, a folder or a run.")
 @click.option("--refit", is_flag=True, help="Train heads on fresh rollouts of the run's other tasks before calibrating them.")
 @click.option("--method", default="platt", show_default=True, type=click.Choice(["temperature", "platt", "isotonic"]))
 @click.option(
@@ -45,17 +45,20 @@ Exit status: 0 fitted, 1 no heads, or labels that are too few or all alike, 2 wr
     default="run",
     show_default=True,
     type=click.Choice(["run", "choose"]),
-    help="Labels: tasks of the run, or the embedded set for choosing settings by.",
+    help="Source of the labels: tasks of the run, or the embedded set of tasks for choosing settings.",
 )
 @click.option("--tasks", "most", default=400, show_default=True, type=click.IntRange(min=50), help="Most tasks to calibrate on.")
 @click.option("--samples", default=8, show_default=True, type=click.IntRange(min=2), help="Rollouts of each task.")
 @click.option(
     "--heldout", default=16, show_default=True, type=click.IntRange(min=0), help="Held-out tasks a mode and stratum; 0: none."
 )
-@click.option("--seed", default=0, show_default=True, help="Of the rollouts and the bootstrap.")
-@click.option("--threads", default=0, show_default=True, type=click.IntRange(min=0), help="Threads of torch; 0: its own choice.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the rollouts and the bootstrap.")
+@click.option("--threads", default=0, show_default=True, type=click.IntRange(min=0), help="Threads of torch; 0: torch's default.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Write there, not beside the policy."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write to this folder instead of the policy's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; progress goes to stderr.")
 def calibrate(
@@ -74,14 +77,14 @@ def calibrate(
 ) -> None:
     """Calibrate the heads of RUN and show how good their forecasts are.
 
-    Fits one map from predicted to true confidence before (c0) and after reasoning (cE), for each task mode that has labels enough, and
+    Fits one map from predicted to true confidence before (c0) and after reasoning (cE), for each task mode with enough labels, and
     a factor for each budget quantile so that it covers the share that it names. Writes calibration.json and calibration.png.
     """
     from tina_azr.cli.console import loading
     from tina_azr.runs.find import find_run
 
     run = find_run(run_name)
-    # After that, for it brings torch.
+    # Imported after the run is found, because it imports torch.
     with loading("torch", shown=not as_json):
         from tina_azr.train.calibration.session import CalibrationOptions, calibrate_run
 
@@ -110,7 +113,7 @@ def calibrate(
 
 
 def _print_table(title: str, scores: "Mapping[str, Mapping[str, Interval]]") -> None:
-    """Heads side by side, the acting ones first; a value and its 95 % interval."""
+    """Print a table with one column for each set of heads, the primary heads first: each value with its 95 % interval."""
     click.echo(f"{title}\n{'':12}" + "".join(f"{name:>22}" for name in scores))
     for row in next(iter(scores.values())):
         cells = (f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (by_row[row] for by_row in scores.values()))

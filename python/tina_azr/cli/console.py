@@ -1,4 +1,4 @@
-"""How a command's own sentences reach a person."""
+"""Console output of commands, kept typeahead, and interruptible work."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,40 +16,41 @@ from tina_azr.formatting import wrapped
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
-    """Print, without markup: at a terminal broken between words, anywhere else line by line as it is, for programs that read lines."""
+    """Print text without markup. A terminal gets it wrapped between words, anything else gets the lines unchanged."""
     console.print(Text(wrapped(text, console.width) if console.is_terminal else text, style=style), soft_wrap=True)
 
 
 def loading(what: str, *, shown: bool = True) -> AbstractContextManager[object]:
-    """Say at a terminal, on standard error, that `what` is being loaded, for torch alone takes seconds; gone once the context ends.
+    """Show on a terminal's standard error that `what` is being loaded, until the context ends. Importing torch takes seconds.
 
-    Nothing else is to be printed in it.
+    Do not print anything else inside the context.
     """
     return status_line(f"loading {what}", shown=shown)
 
 
 @contextmanager
 def status_line(words: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
-    """Say at a terminal, on standard error, what is being done; gone once the context ends. What it gives changes the words.
+    """Show a status line on a terminal's standard error until the context ends. Yield a function that changes its text.
 
-    Nothing else is to be printed in it.
+    Do not print anything else inside the context.
     """
     console = Console(stderr=True)
-    # Not `is_terminal`, which FORCE_COLOR makes true of a file.
+    # `is_terminal` is not used, because FORCE_COLOR makes it true for a file.
     if not shown or not console.file.isatty():
         yield lambda words: None
         return
     spinner = Spinner("dots", Text(words))
-    # Redirected streams are none that click can write to.
+    # Click cannot write to streams that rich redirects.
     with Live(spinner, console=console, refresh_per_second=12, transient=True, redirect_stdout=False, redirect_stderr=False):
         yield lambda words: spinner.update(text=Text(words))
 
 
 @contextmanager
 def held_keys() -> Iterator[None]:
-    """Keep what is typed meanwhile on standard input; nothing happens where that is no terminal. Ctrl-C works as ever.
+    """Keep keys that are typed inside the context for the next prompt, if standard input is a terminal. Ctrl-C still works.
 
-    A terminal turns Enter into a line feed, which the prompt takes for Ctrl-J: a line that was typed ahead would never be sent.
+    A terminal turns Enter into a line feed, which the prompt reads as Ctrl-J. Without this a line that was typed ahead would never be
+    sent.
     """
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield
@@ -70,11 +71,14 @@ def held_keys() -> Iterator[None]:
 Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2
-"""How long the main thread sleeps at most: on Windows a sleeping one does not see Ctrl-C."""
+"""Longest sleep of the main thread. On Windows a sleeping thread does not see Ctrl-C."""
 
 
 def interruptible(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises. Ctrl-C raises KeyboardInterrupt at once; the work then goes on, but holds up no exit."""
+    """Run `work` on another thread; return its result or raise its exception.
+
+    Ctrl-C raises KeyboardInterrupt at once. The work then continues, but it does not delay the exit.
+    """
     future: Future[Result] = Future()
 
     def run() -> None:

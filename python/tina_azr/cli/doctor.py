@@ -1,4 +1,4 @@
-"""`tina-azr doctor`: is everything in place, and what to do where it is not. Checks are independent: one fault hides no other."""
+"""`tina-azr doctor`: checks of the installation, with advice for each fault. The checks are independent of each other."""
 
 import json
 import os
@@ -23,25 +23,25 @@ MIN_DISK_GIB = 1
 
 
 class Status(StrEnum):
-    """What a check found."""
+    """Result of a check."""
 
     GOOD = "good"
     NOTE = "note"
-    """Works, but slower or narrower than it could."""
+    """It works, but it could be faster or do more."""
     FAULT = "fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report."""
+    """Line of the report."""
 
     name: str
     status: Status
     detail: str
     advice: str = ""
-    """What to do; empty where nothing need be done."""
+    """What to do; empty if nothing needs to be done."""
     display: tuple[str, str] | None = None
-    """Name and detail for people, where `name` and `detail` are for programs."""
+    """Name and detail for people, if `name` and `detail` are meant for programs."""
 
     def to_json(self) -> dict[str, str]:
         return {"name": self.name, "status": self.status.value, "detail": self.detail, "advice": self.advice}
@@ -89,7 +89,7 @@ def _machine() -> Iterator[Finding]:
         name="cores",
         status=Status.GOOD if cores > 1 else Status.NOTE,
         detail=str(cores),
-        advice="" if cores > 1 else "One core is enough, and takes about twice as long as two.",
+        advice="" if cores > 1 else "One core is enough, but runs take about twice as long as with two.",
     )
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     enough = gib >= MIN_MEMORY_GIB
@@ -97,7 +97,7 @@ def _machine() -> Iterator[Finding]:
         name="memory",
         status=Status.GOOD if enough else Status.NOTE,
         detail=f"{gib:.1f} GiB",
-        advice="" if enough else "Lower selfplay.slots and learning.micro_batch_tokens if a run is ended for lack of memory.",
+        advice="" if enough else "Lower selfplay.slots and learning.micro_batch_tokens if a run runs out of memory.",
     )
 
 
@@ -147,7 +147,7 @@ def _native() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    advice = "Run `tina-azr --debug doctor` for the whole error; the cache may be deleted at any time, it is built again."
+    advice = "Run `tina-azr --debug doctor` for the whole error. You can delete the cache at any time: it is rebuilt."
     try:
         from tina_azr.cli.sandbox import FACTS
         from tina_azr.sandbox import Sandbox
@@ -202,7 +202,7 @@ def _writing() -> Iterator[Finding]:
         name="writing here",
         status=Status.GOOD if enough else Status.NOTE,
         detail=f"{here}, {free:.1f} GiB free",
-        advice="" if enough else "A run of the embedded model takes some 100 MB; free some space or give --run-dir.",
+        advice="" if enough else "A run of the embedded model takes about 100 MB: free some space, or give --run-dir.",
     )
 
 

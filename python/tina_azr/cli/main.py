@@ -1,7 +1,7 @@
-"""The root of `tina-azr`. Nothing heavy is imported here: a command's module is loaded when the command is called.
+"""Root of the `tina-azr` command. It imports nothing heavy: a command's module is loaded when the command is called.
 
-Anything in `tina_azr.errors` ends a command with one paragraph and no traceback, and Ctrl-C with one word, wherever it strikes; so does
-a standard output that cannot be written, such as a full disk. Every other exception is a fault of this package and keeps its traceback.
+An error of `tina_azr.errors` ends a command with a message and no traceback. So do Ctrl-C, and a standard output that cannot be
+written, for example because the disk is full. Any other exception is a bug of this package and keeps its traceback.
 """
 
 import os
@@ -15,16 +15,16 @@ import click
 from tina_azr.errors import ConfigError, TinaError
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells count it."""
+"""Exit status after Ctrl-C, by the convention of shells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subcommand:
-    """A command of `tina-azr`: `module` defines it under the command's own name."""
+    """Command of `tina-azr`. Its `module` defines it under the command's name."""
 
     module: str
     summary: str
-    """Its line in `tina-azr --help`, so that listing commands loads none."""
+    """Line in `tina-azr --help`. It is kept here so that listing the commands loads none of them."""
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -43,19 +43,19 @@ SUBCOMMANDS: dict[str, Subcommand] = {
 
 
 class Failure(click.ClickException):
-    """One of this package's errors, as the command line shows it: what was asked for could not be done."""
+    """Error of this package as the command line shows it, with exit status 1."""
 
     exit_code = 1
 
 
 class Refusal(click.ClickException):
-    """The same for a configuration or flag that cannot be used; the exit status of click's own usage errors."""
+    """Error about a configuration or flag, with exit status 2 as for click's usage errors."""
 
     exit_code = 2
 
 
 class Root(click.Group):
-    """Loads commands from `SUBCOMMANDS` and turns this package's errors into messages."""
+    """Command group that loads commands from `SUBCOMMANDS` and turns this package's errors into messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUBCOMMANDS)
@@ -68,7 +68,7 @@ class Root(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        # Click's own suggestions come from commands that are loaded. A shell that completes a line parses it too, and is told nothing.
+        # Click suggests only loaded commands. A shell that completes a line also parses it, and gets no suggestion.
         if args[0] not in SUBCOMMANDS and not ctx.resilient_parsing and (close := get_close_matches(args[0], SUBCOMMANDS, n=1)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)
@@ -85,7 +85,7 @@ class Root(click.Group):
                 raise
             raise (Refusal if isinstance(error, ConfigError) else Failure)(str(error)) from error
         except KeyboardInterrupt:
-            # Where the command itself has not looked for it, such as in the seconds in which torch is imported. Click would exit with 1.
+            # The command itself does not handle it, for example while torch is imported. Click would exit with 1.
             click.echo("\nStopped.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
 
@@ -114,14 +114,14 @@ def cli(debug: bool) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     try:
         cli(prog_name="tina-azr")
     except OSError as error:
-        # Click has dealt with a closed pipe. A full device does not take one more newline either; any other error is a fault.
+        # Click handles a closed pipe. A full device refuses one more newline too; any other error is a bug.
         if _takes_output():
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last try
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes standard output once more at exit
         click.echo(f"Error: standard output cannot be written: {error.strerror or error}", err=True)
         sys.exit(Failure.exit_code)
 

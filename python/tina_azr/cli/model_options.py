@@ -1,4 +1,4 @@
-"""The model that a command speaks with: its options, and its opening with a word on what it can do."""
+"""Options for the model of a command, and functions that open its engine."""
 
 import math
 import re
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 EMBEDDED = "tiny"
 EMBEDDED_NOTE = (
-    "The embedded model solves small Python tasks put in its few fixed words; it cannot hold a conversation. "
-    "A real one: --model Qwen/Qwen3-4B-Thinking-2507, or a folder."
+    "The embedded model solves small Python tasks in a fixed prompt format; it cannot hold a conversation. "
+    "For a real model use --model Qwen/Qwen3-4B-Thinking-2507, or a folder."
 )
 EXAMPLE = "Predict the output.\n```python\ndef f(x):\n    y = x * 3\n    return y - 4\n```\n```input\n7\n```\n"
-"""A task in the embedded model's words."""
+"""Task in the prompt format of the embedded model."""
 MAX_SEED = (1 << 63) - 1
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 class NumberRange(click.FloatRange):
-    """click's own range lets "nan" through: it is neither below nor above anything."""
+    """Number range that rejects "nan", which click's range accepts."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
@@ -46,7 +46,7 @@ DEVICE = click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cud
 DTYPE = click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16"]),
-    help="Of the weights; bfloat16 halves memory. The same as --set model.dtype=DTYPE.",
+    help="Data type of the weights; bfloat16 halves memory. The same as --set model.dtype=DTYPE.",
 )
 PRESET = click.option("--preset", metavar="NAME", help="A configuration that ships inside; see `tina-azr config presets`.")
 CONFIG = click.option(
@@ -73,7 +73,7 @@ SAMPLING = (
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens, reasoning and answer together."),
 )
 EFFORTS: dict[str, float | None] = {"auto": None, **EFFORT_QUANTILES}
-"""Named budgets -> quantile of the forecast; `auto` leaves it to the engine."""
+"""Quantile of the forecast for each named budget; `auto` leaves the choice to the engine."""
 MAX_BUDGET = 1_000_000
 
 
@@ -104,7 +104,7 @@ def model_config(
 
 
 def names_embedded(config: "Config") -> bool:
-    """Whether the model is the embedded one, which cannot hold a conversation."""
+    """Return whether the model is the embedded one, which cannot hold a conversation."""
     return config.model.name == EMBEDDED
 
 
@@ -116,7 +116,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def budget_of(text: str) -> tuple[int | None, float | None]:
-    """(think tokens, quantile of the forecast) of a budget as a user writes it. Raises ConfigError for anything else."""
+    """Parse a budget and return (think tokens, quantile of the forecast). Raises ConfigError for anything else."""
     if text in EFFORTS:
         return None, EFFORTS[text]
     if re.fullmatch(r"[0-9]{1,7}", text) and int(text) <= MAX_BUDGET:
@@ -125,7 +125,7 @@ def budget_of(text: str) -> tuple[int | None, float | None]:
 
 
 def example_for(model: str) -> str | None:
-    """`EXAMPLE` for the embedded model and what was trained from it; None for any other, and for what only the hub knows."""
+    """Return `EXAMPLE` for the embedded model and models trained from it; None for others, and for models not on this machine."""
     from tina_azr.engine.loading import model_folder
     from tina_azr.model.loading import find_folder, is_hub_name, prompt_set
     from tina_azr.text.style import PromptStyle
@@ -153,7 +153,7 @@ def open_chat_engine(
         from tina_azr.engine.loading import open_configured
         from tina_azr.engine.settings import engine_settings
 
-        warnings.simplefilter("ignore", IntrospectionWarning)  # said below, to a person
+        warnings.simplefilter("ignore", IntrospectionWarning)  # passed to `notify` below
         engine = open_configured(config, engine_settings(config, allow_visible=True, tags=tags))
     for note in engine.notes:
         notify(note)

@@ -1,4 +1,4 @@
-"""`tina-azr runs`: what has been trained, how it stands, and what came of it."""
+"""`tina-azr runs`: the list of runs, one run's report, and the comparison of two runs."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  tina-azr runs                  those below ./runs
-  tina-azr runs elsewhere/       those below another folder
+  tina-azr runs                  the runs below ./runs
+  tina-azr runs elsewhere/       the runs below another folder
   tina-azr runs 20260304-1012-tiny
                                  one run: its closing table, its checkpoints
   tina-azr runs long --against first
-                                 where the one has got to, seen from the other
+                                 the first run compared with the second, task by task
   tina-azr runs --json | jq '.[] | select(.state == "finished") | .end.accuracy'
 """
 
@@ -49,7 +49,7 @@ def runs(where: str, against: str | None, as_json: bool) -> None:
             _print_one(run, Console())
         return
     if against is not None:
-        raise RunError(f"--against compares one run with another, and {where} is no run: tina-azr runs RUN --against RUN")
+        raise RunError(f"--against compares one run with another, and {where} is not a run: tina-azr runs RUN --against RUN")
     if not folder.is_dir() and where != str(RUNS):
         raise RunError(f"no folder {where}, and no run of that name below ./{RUNS}.")
     summaries = sorted((_summary(run) for run in find_runs(folder)), key=lambda summary: str(summary["started"]))
@@ -167,8 +167,8 @@ def _print_one(run: "RunFolder", console: "Console") -> None:
         try:
             config = run.read_config()
         except ConfigError as error:
-            # Of another version, say: that is no fault of who only looks.
-            print_line(console, f"it cannot go on with this version: {error}")
+            # The run may be of another version, which is not an error for `tina-azr runs`.
+            print_line(console, f"this version cannot continue the run: {error}")
             return
         command = resume_command(run, config, status.seconds, time_over=status.state is RunState.FINISHED)
-        print_line(console, f"go on with it: {command}")
+        print_line(console, f"continue it with: {command}")

@@ -1,4 +1,4 @@
-"""`tina-azr sandbox`: run one program, check it, measure the sandbox, say what it is made of."""
+"""`tina-azr sandbox`: run or check one program, measure the sandbox, and describe it."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tina_azr.sandbox import Outcome, Sandbox
 
 SEED_RUNS = 2_000
-"""Programs of a measurement without a corpus: the seed tasks, over and over."""
+"""Number of programs of a measurement without a corpus, which repeats the seed tasks."""
 MAX_FUEL = 1 << 62
 MAX_WALL_MS = 86_400_000
 MIN_MEMORY_MB = 64
-"""What the interpreter itself needs: the native module refuses less."""
+"""Memory that the interpreter itself needs. The native module refuses less."""
 FACTS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "engine": lambda version: ("engine", version),
     "python": lambda version: ("Python", version),
@@ -33,7 +33,7 @@ FACTS: dict[str, Callable[[Any], tuple[str, str]]] = {
     "cache_bytes": lambda size: ("cache size", f"{size / 1e6:.1f} MB"),
     "workers": lambda count: ("threads", str(count)),
 }
-"""Key of `Sandbox.info()` -> how a person is told, name and value."""
+"""Format of each key of `Sandbox.info()` for people: name and value."""
 EPILOG = """\b
 Examples:
   tina-azr sandbox run squares.py --call 'f(4)'
@@ -42,7 +42,7 @@ Examples:
 
 \b
 The object of --json: outcome (ok, or the name of what ended the program), value (its literal), error, stdout, fuel, wall_ms,
-memory_bytes. Without it, control characters in what the program printed are spelled out.
+memory_bytes. Without it, control characters in the program's output are escaped.
 Exit status: 0 ok, 1 the program did not end ok, 2 wrong flag or file, 130 Ctrl-C.
 """
 
@@ -56,12 +56,21 @@ def _program_arguments(command: Callable[..., None]) -> Callable[..., None]:
     for add in reversed(
         (
             click.argument("file", type=click.File(encoding="utf-8-sig")),
-            click.option("--call", default="None", metavar="EXPRESSION", help="Evaluated after the program, such as 'f(3)'."),
-            click.option("--policy", default="standard", show_default=True, type=click.Choice(["strict", "standard", "open"])),
-            click.option("--fuel", type=click.IntRange(1, MAX_FUEL), metavar="N", help="Most WebAssembly instructions, about."),
-            click.option("--wall-ms", type=click.IntRange(1, MAX_WALL_MS), metavar="MS", help="Watchdog behind fuel."),
             click.option(
-                "--memory-mb", type=click.IntRange(MIN_MEMORY_MB, 4096), metavar="MB", help="Memory, interpreter included."
+                "--call", default="None", metavar="EXPRESSION", help="Expression to evaluate after the program, for example 'f(3)'."
+            ),
+            click.option("--policy", default="standard", show_default=True, type=click.Choice(["strict", "standard", "open"])),
+            click.option(
+                "--fuel", type=click.IntRange(1, MAX_FUEL), metavar="N", help="Limit of WebAssembly instructions, approximately."
+            ),
+            click.option(
+                "--wall-ms",
+                type=click.IntRange(1, MAX_WALL_MS),
+                metavar="MS",
+                help="Time limit in milliseconds, in addition to fuel.",
+            ),
+            click.option(
+                "--memory-mb", type=click.IntRange(MIN_MEMORY_MB, 4096), metavar="MB", help="Memory limit, interpreter included."
             ),
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object, also when the program failed."),
         )
@@ -80,7 +89,7 @@ def run(file: Any, **options: Any) -> None:
 @sandbox.command()
 @_program_arguments
 def check(file: Any, **options: Any) -> None:
-    """As run, on two images of the interpreter: `ok` only if hash seeds and addresses do not show in the result."""
+    """Run the program on two images of the interpreter; `ok` only if hash seeds and addresses do not affect the result."""
     _show(lambda box, program, call: box.check(program, call), file, **options)
 
 
@@ -220,7 +229,7 @@ def _print_table(results: "dict[str, Figures]", reasons: dict[str, int]) -> None
     most = max(figures.programs for figures in results.values())
     for name, figures in results.items():
         if figures.programs < most:
-            console.print(f"{name} ran {figures.programs:,} of the {most:,} programs only, drawn evenly.", style="dim")
+            console.print(f"{name} ran only {figures.programs:,} of the {most:,} programs, drawn evenly.", style="dim")
     if compared and MONTY not in results:
         console.print("pydantic-monty is not installed; `pip install pydantic-monty` adds it to the comparison.", style="dim")
     for reason, count in reasons.items():
@@ -230,7 +239,7 @@ def _print_table(results: "dict[str, Figures]", reasons: dict[str, int]) -> None
 @sandbox.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(as_json: bool) -> None:
-    """Say what the sandbox is made of: engine, images, cache."""
+    """Show the sandbox's engine, images and cache."""
     from tina_azr.sandbox import Sandbox
 
     facts = Sandbox().info()
@@ -244,7 +253,7 @@ def info(as_json: bool) -> None:
 
 @sandbox.command()
 def warm() -> None:
-    """Compile the interpreter now, so that no first run waits for it."""
+    """Compile the interpreter now, so that the first run does not wait for it."""
     from tina_azr.sandbox.sandbox import warm as warm_up
 
     warm_up()

@@ -1,4 +1,4 @@
-"""`tina-azr serve`: from a command line to a running server. What it serves is in `tina_azr.serve`."""
+"""`tina-azr serve`: the command that starts the server of `tina_azr.serve`."""
 
 import contextlib
 import logging
@@ -15,15 +15,15 @@ from tina_azr.config import Flag, load_config
 
 EPILOG = """\b
 Examples:
-  tina-azr serve                                  the embedded model, for a look
-  tina-azr serve --model runs/first               what a run has trained
+  tina-azr serve                                  the embedded model, as a demonstration
+  tina-azr serve --model runs/first               the newest checkpoint of a run
   tina-azr serve --model Qwen/Qwen3-4B-Thinking-2507 --set model.dtype=bfloat16
   TINA_AZR_API_KEY=... tina-azr serve --host 0.0.0.0
 
 \b
-The page is at the URL that is printed, the API below it at /v1 (base URL for OpenAI's clients: URL/v1; any key will do
-where none is set). Every option is also a setting: see `serve` in `tina-azr config show --comments`.
-Ctrl-C stops taking requests, lets those that run finish for serve.grace_seconds, and ends. A second one ends at once.
+The page is at the URL that is printed, the API below it at /v1. The base URL for OpenAI's clients is URL/v1; any key works
+if none is set. Every option is also a setting: see `serve` in `tina-azr config show --comments`.
+Ctrl-C refuses new requests, lets running ones finish for serve.grace_seconds, and ends. A second Ctrl-C ends at once.
 Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
 """
 
@@ -33,10 +33,14 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
     "--model", metavar="NAME", help="As chat takes it: `tiny`, a folder, a run or a hub name; the same as --set model.name=NAME."
 )
 @config_options
-@click.option("--host", metavar="ADDRESS", help="Address to listen on; one that other machines reach needs a key. As serve.host.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; needs a key if other machines can reach it. As serve.host.")
 @click.option("--port", type=int, metavar="N", help="Port; 0: any free one. As serve.port.")
 @click.option(
-    "--allow-host", "hosts", multiple=True, metavar="NAME[:PORT]", help="Also answer to this Host: another name, a tunnel, a proxy."
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME[:PORT]",
+    help="Also accept this Host header: another name, a tunnel, a proxy.",
 )
 @click.option(
     "--allow-visible-reasoning",
@@ -49,7 +53,7 @@ Exit status: 0 stopped, 2 wrong configuration or flag, 1 anything else.
     "--skip-below", type=float, metavar="P", help="No reasoning if the confidence before it is lower. As introspection.skip_below."
 )
 @click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE", help="Key that clients must send.")
-@click.option("--quiet", is_flag=True, help="No line for each completion.")
+@click.option("--quiet", is_flag=True, help="Do not log a line for each completion.")
 def serve(
     model: str | None,
     preset: str | None,
@@ -64,10 +68,10 @@ def serve(
     api_key_file: Path | None,
     quiet: bool,
 ) -> None:
-    """Serve a model: a page in the browser and an OpenAI-compatible API; without --model the embedded one.
+    """Serve a model: a page in the browser and an OpenAI-compatible API. Without --model it serves the embedded one.
 
-    Before it thinks, the model says how many think tokens it will take and how sure it is; both are shown, and the budget is kept. The
-    server is reached from this machine alone, unless --host says otherwise. A key comes from TINA_AZR_API_KEY or a file.
+    Before reasoning, the model forecasts how many think tokens it will take and how likely its answer is correct. Both are shown, and the
+    think limit is enforced. Only this machine can reach the server, unless --host is given. A key comes from TINA_AZR_API_KEY or a file.
     """
     flags = (
         Flag("--model", "model.name", model),
@@ -95,22 +99,22 @@ def serve(
             from tina_azr.serve.app import build_app
             from tina_azr.serve.loading import describe, open_for_serving
 
-            warnings.simplefilter("ignore", IntrospectionWarning)  # said below, with the note
+            warnings.simplefilter("ignore", IntrospectionWarning)  # printed below, with the note
             engine = open_for_serving(config)
-            # One program at a time: beside the model there are few cores to spare.
+            # One program at a time, because the model needs most cores.
             checker = open_sandbox(config.sandbox, workers=1)
         served = describe(engine, config.model.name, datetime.now())
         port = port_of(listener)
         app = build_app(engine, model=served, settings=config.serve, key=key, checker=checker, port=port)
         url, hint = url_of(config.serve, port), hint_of(config.serve, port)
-        # Both signals end a server in the same way; uvicorn raises them again when it is done.
+        # Both signals end the server in the same way. uvicorn raises them again after its shutdown.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             Server(
                 app, listener, config.serve, lambda: _announce(url, hint, served.note, key_required=key is not None)
             ).run_until_stopped()
         click.echo("Stopped.")
-        # Nothing is left to be done, and taking an interpreter down that holds torch takes seconds.
+        # Everything is done, and a normal exit of an interpreter with torch takes seconds.
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""How the engine's introspection is put into words, for the footer of a chat and the panel of an observation."""
+"""Text summaries of a completion's introspection, for the footer of a chat and the panel of an observation."""
 
 from tina_azr.cli.turns import Clock, Turn
 from tina_azr.engine.types import FinishReason, Generation, ThinkStop
@@ -15,34 +15,34 @@ STOPS: dict[ThinkStop, str] = {
 """Why reasoning ended."""
 SOURCES: dict[BudgetSource, str] = {
     BudgetSource.PREDICTED: "predicted",
-    BudgetSource.REQUESTED: "asked for",
+    BudgetSource.REQUESTED: "requested",
     BudgetSource.DEFAULT: "default",
 }
 FINISHES: dict[FinishReason, str] = {
     FinishReason.STOP: "complete",
-    FinishReason.LENGTH: "cut off at the most tokens allowed",
+    FinishReason.LENGTH: "cut off at the token limit",
     FinishReason.CANCELLED: "stopped",
 }
 """Why a completion ended."""
 
 
 def format_budget(decision: BudgetDecision) -> str:
-    """`budget 52 predicted`."""
+    """Format a budget: `budget 52 predicted`."""
     return f"budget {decision.budget} {SOURCES[decision.source]}"
 
 
 def format_tokens(count: int) -> str:
-    """`1 token`, `34 tokens`."""
+    """Format a number of tokens: `1 token`, `34 tokens`."""
     return f"{count} token{'' if count == 1 else 's'}"
 
 
 def format_reasoning(generation: Generation, clock: Clock) -> str:
-    """`Thought for 0.4 s, 34 tokens, closed by itself`: the line that replaces folded reasoning."""
+    """Format the line that replaces folded reasoning: `Thought for 0.4 s, 34 tokens, closed by itself`."""
     return f"Thought for {clock.think:.1f} s, {format_tokens(generation.think_tokens)}, {STOPS[generation.think_stop]}"
 
 
 def format_footer(turn: Turn) -> str:
-    """One line of introspection: plan, budget, used, why it stopped, confidence before and after, speed."""
+    """Format one line: plan, budget, tokens used, why the reasoning ended, confidence before and after, speed."""
     generation = turn.generation
     forecast = generation.forecast
     parts = []
@@ -58,7 +58,7 @@ def format_footer(turn: Turn) -> str:
 
 
 def list_warnings(generation: Generation) -> list[str]:
-    """What the user should not overlook."""
+    """Return warnings about a completion for the user."""
     found = [] if generation.decision.warning is None else [generation.decision.warning]
     if generation.abstain:
         found.append("the model does not trust this answer: check it before you use it")

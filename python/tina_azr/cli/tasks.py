@@ -1,6 +1,6 @@
-"""`tina-azr tasks`: the tasks that a run invented, and everything that is known of one of them.
+"""`tina-azr tasks`: the tasks that a run invented, and the history and rollouts of one of them.
 
-What is shown was written by a model: control characters are spelled out, so that no program can talk to the terminal.
+A model wrote the text that is shown, so control characters are escaped and cannot reach the terminal.
 """
 
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tina_azr.tasks.schema import StoredTask
 
 KEY_DIGITS = 12
-"""Of a key's 64, in lists: enough to be unique, and to type."""
+"""Digits of a key, of 64, that lists show: enough to be unique, and short enough to type."""
 
 EPILOG = """\b
 Examples:
@@ -96,7 +96,7 @@ def _table(stored: "Sequence[StoredTask]") -> "Table":
         table.add_column(name, no_wrap=True)
     for name in ("step", "solved"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("program")  # may wrap, for rich: columns that may not are narrowed last. Its cells are cut, not wrapped.
+    table.add_column("program")  # may wrap, because rich narrows such columns first. Its cells are cut, not wrapped.
     for each in stored:
         task = each.task
         program = Text(visible(_one_line(task.program)), no_wrap=True, overflow="ellipsis")
@@ -112,7 +112,7 @@ def _show(run: "RunFolder", key: str, console: "Console", *, full: bool, as_json
     try:
         stored = find_task(run.tasks_file, key)
     except ConfigError:
-        # An evicted task is gone from the buffer, and still there in the rollouts.
+        # An evicted task is no longer in the buffer, but its rollouts are.
         lines = list(rollouts_of(run, key)) if key else []
         if len({line["key"] for line in lines}) != 1:
             raise
@@ -153,7 +153,7 @@ def _print_task(stored: "StoredTask", console: "Console") -> None:
 
 def _print_evicted(lines: list[dict[str, Any]], console: "Console") -> None:
     console.print(f"[bold]{lines[0]['mode']}[/bold]  {lines[0]['key']}")
-    console.print("evicted from the buffer; what follows is from the rollouts")
+    console.print("evicted from the buffer; this is from the rollouts")
     program = next((line["program"] for line in lines if line["kind"] == "task"), "")
     _print_program(program, console)
 

@@ -1,4 +1,4 @@
-"""`tina-azr tiny`: how the embedded model was made, and making it again."""
+"""`tina-azr tiny`: the embedded model's card and figures, and its build."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 @click.group()
 def tiny() -> None:
-    """The embedded model: 1 M parameters, its own tokenizer, made by this project's own recipe.
+    """Show or build the embedded model: 1 M parameters, with its own tokenizer and recipe.
 
-    `tiny` skips steps when it thinks, so that self-play has something to discover; `tiny-warm` is the stage before, and the
-    yardstick to pass.
+    `tiny` skips steps in its reasoning, so that self-play has something to learn. `tiny-warm` is the stage before it, and the baseline
+    to exceed.
     """
 
 
@@ -28,7 +28,7 @@ def info(name: str, as_json: bool) -> None:
     click.echo((ASSETS / name / "README.md").read_text().rstrip())
 
 
-@tiny.command(epilog="Example: tina-azr tiny build --out models --tokens 2000000   (a weak model, in some minutes)")
+@tiny.command(epilog="Example: tina-azr tiny build --out models --tokens 2000000   (a weak model, in a few minutes)")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("tiny-build/models"), show_default=True)
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=Path("tiny-build/work"), show_default=True)
 @click.option("--tokens", type=click.IntRange(min=10_000), help="Length of the warm start. Default: the shipped model's.")
@@ -38,7 +38,7 @@ def build(out: Path, work: Path, tokens: int | None, workers: int | None, stage:
     """Build the embedded model from nothing: held-out sets, vocabulary, warm start, mixed stage, evaluation, model card.
 
     No data set and no download: programs come from templates, the sandbox runs and traces them, and the traces are the reasoning.
-    The shipped model takes one to two hours on two cores. Interrupt at will: the same command goes on where it stopped.
+    The shipped model takes one to two hours on two cores. You may interrupt it: the same command continues where it stopped.
     """
     from tina_azr.tiny.build import BuildFolders, build, scaled
     from tina_azr.tiny.card import measure

@@ -1,7 +1,7 @@
-"""One request to the engine, followed to its end: `chat` and `observe` both sit here while the model speaks.
+"""Run of one request to its end, for `chat` and `observe`.
 
-The engine is stepped on the calling thread. Between two steps Ctrl-C is looked at and events are handed on, so neither an interrupt
-nor a listener that fails can catch the engine in the middle of a step.
+The engine runs on the calling thread. Ctrl-C and events are handled between two steps, so neither an interrupt nor an exception of a
+listener can occur in the middle of a step.
 """
 
 import signal
@@ -27,28 +27,31 @@ from tina_azr.errors import ServeError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """Seconds of one turn, as its user saw them."""
+    """Times of one turn in seconds, as the user saw them."""
 
     total: float
     """From the request to the last token."""
     first_token: float
-    """Reading the prompt and forecasting."""
+    """Prefill and forecast."""
     think: float
     """From there to the end of the reasoning."""
     tokens_per_second: float
-    """Thought and answer, from the first token on; 0 if there was none."""
+    """Tokens of reasoning and answer per second, from the first token on; 0 if there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A finished request."""
+    """Finished request."""
 
     generation: Generation
     clock: Clock
 
 
 class Interrupts:
-    """Context in which the first Ctrl-C is only noted, to be asked for between two steps. A second one leaves as usual."""
+    """Context manager that only records the first Ctrl-C, so that it can be handled between two steps.
+
+    A second Ctrl-C raises KeyboardInterrupt as usual.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -74,7 +77,7 @@ def run_turn(
     on_event: Callable[[Event], None] = lambda event: None,
     interrupts: Interrupts | None = None,
 ) -> Turn:
-    """Follow a request with one completion to its end; an interrupt cancels it. Raises ServeError if it cannot be done."""
+    """Run a request with one completion to its end; an interrupt cancels it. Raises ServeError if it fails."""
     begun = time.perf_counter()
     started = ended = None
     events: list[Event] = []
@@ -98,7 +101,7 @@ def run_turn(
                 return Turn(generation=event.generation, clock=_clock(event.generation, begun, started or now, ended or now, now))
         events.clear()
         if not busy:
-            raise ServeError("the engine has nothing left to do, and the answer is not finished: this is a fault of the engine")
+            raise ServeError("the engine has nothing left to do, but the answer is not finished: please report this bug")
 
 
 def _clock(generation: Generation, begun: float, started: float, ended: float, now: float) -> Clock:

@@ -250,7 +250,7 @@ def test_the_example_is_asked(scripted_chat: Any) -> None:
     _, shown, _ = converse(engine, "/example", EOFError)
     assert engine.requests[0].messages[0].content.startswith("Predict the output.\n```python")
     assert "Predict the output." in shown
-    assert "begun anew" not in shown
+    assert "started again" not in shown
 
 
 def test_the_example_begins_anew(scripted_chat: Any) -> None:
@@ -297,7 +297,7 @@ def test_a_turn_without_an_answer_is_forgotten(scripted_chat: Any, made_generati
     ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     _, shown, conversation = converse(scripted_chat(ending=ending), "8 + 9?", EOFError)
     assert conversation.chat.messages == ()
-    assert "forgotten" in shown
+    assert "not kept" in shown
 
 
 def test_a_request_that_cannot_be_done_does_not_end_the_conversation(scripted_chat: Any) -> None:

@@ -99,7 +99,7 @@ def test_a_thought_without_an_answer_says_so(scripted_chat: Any, made_generation
     ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     lines = show(scripted_chat(ending=ending))[0].text.splitlines()
     assert lines[0].endswith("3 tokens, not finished; no answer")
-    assert "cut off at the most tokens allowed · confidence 71 % -> - ·" in lines[1]
+    assert "cut off at the token limit · confidence 71 % -> - ·" in lines[1]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_history_that_cannot_be_kept_is_said_and_does_not_stop_the_chat(tmp_pa
     history, trouble = open_history(tmp_path / "state")
     assert isinstance(history, InMemoryHistory)
     assert trouble is not None
-    assert "not remembered" in trouble
+    assert "history is not saved" in trouble
 
 
 def test_the_state_folder_is_the_users_own(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
     reply = read_line(Chat(model="other"), f"/load {tmp_path / 'a b.json'}")
     assert (reply.chat.messages, reply.chat.system, reply.chat.budget) == (chat.messages, "sé breve", "high")
     assert reply.chat.model == "other"
-    assert "it was held with tiny" in reply.text
+    assert "it was made with tiny" in reply.text
 
 
 def test_a_saved_conversation_can_be_saved_again_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_file_that_is_no_conversation_changes_nothing(tmp_path: Path, text: st
     file.write_text(text)
     reply = read_line(CHAT, f"/load {file}")
     assert reply.chat == CHAT
-    assert f"{file} is no saved conversation" in reply.text
+    assert f"{file} is not a saved conversation" in reply.text
 
 
 def test_a_saved_budget_that_nobody_can_have_is_refused(tmp_path: Path) -> None:

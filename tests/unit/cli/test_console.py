@@ -49,7 +49,7 @@ def test_the_help_of_a_chat_is_a_list_on_a_narrow_terminal() -> None:
     help_ = read_line(Chat(model="tiny"), "/help").text
     lines = wrapped(help_, 64).splitlines()
     assert max(map(len, lines)) <= 64
-    start = next(line for line in lines if line.startswith("/reset")).index("forget")
+    start = next(line for line in lines if line.startswith("/reset")).index("clear")
     (place,) = (number for number, line in enumerate(lines) if line.startswith("/budget"))
     assert lines[place + 1].startswith(" " * start)
     assert " ".join(help_.split()) == " ".join(" ".join(lines).split())

@@ -77,7 +77,7 @@ def test_the_panel_shows_forecast_and_outcome_side_by_side() -> None:
         "decompose",
         "stop",
         "50 % within",
-        "budget 8 asked for",
+        "budget 8 requested",
         "before",
         "after",
         "layer 0",

@@ -73,7 +73,7 @@ def test_one_run_as_json_is_its_report(runs: Runs) -> None:
 
 
 def test_a_run_that_can_go_on_says_how(runs: Runs) -> None:
-    assert "go on with it: tina-azr train --resume runs/killed" in runs("killed").output
+    assert "continue it with: tina-azr train --resume runs/killed" in runs("killed").output
 
 
 def test_a_run_that_is_written_to_names_its_process_and_no_resume_that_would_fail(runs: Runs) -> None:
@@ -89,7 +89,7 @@ def test_a_run_of_another_version_is_shown_all_the_same(runs: Runs) -> None:
         config.write("\nfuture: 1\n")
     result = runs("killed")
     assert result.exit_code == 0
-    assert "it cannot go on with this version: runs/killed/config.yaml line" in result.output
+    assert "this version cannot continue the run: runs/killed/config.yaml line" in result.output
     assert "unknown key `future`" in result.output
 
 

@@ -232,7 +232,7 @@ def test_bench_without_a_corpus_runs_the_seed_tasks() -> None:
 def test_the_subprocess_peer_says_that_it_ran_a_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_peers, "SUBPROCESS_LIMIT", 3)
     result = call("bench", "--limit", "10", "--rounds", "1", "--peers")
-    assert "subprocess ran 3 of the 10 programs" in result.stdout
+    assert "subprocess ran only 3 of the 10 programs" in result.stdout
     assert "share" in result.stdout
 
 

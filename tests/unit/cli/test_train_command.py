@@ -137,7 +137,7 @@ def test_time_that_went_into_evaluations_is_said_to_have_gone_there(train: Train
     assert output.splitlines()[-1] == f"{why} Go further with: {command}"
     assert _status() == (RunState.FINISHED, why)
     shown = CliRunner().invoke(cli, ["runs", "first"]).output
-    assert shown.splitlines()[-1] == f"go on with it: {command}"
+    assert shown.splitlines()[-1] == f"continue it with: {command}"
 
 
 def test_more_time_is_more_than_the_run_has_had(tmp_path: Path) -> None:

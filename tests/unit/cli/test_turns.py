@@ -52,7 +52,7 @@ def test_a_failure_is_an_error_with_the_engines_message(scripted_chat: Any) -> N
 
 def test_an_engine_that_stops_without_an_end_is_not_waited_for(scripted_chat: Any) -> None:
     engine = scripted_chat()
-    with pytest.raises(ServeError, match="fault of the engine"):
+    with pytest.raises(ServeError, match="please report this bug"):
         run_turn(engine, REQUEST, on_event=lambda event: engine._events.clear() if isinstance(event, Started) else None)
 
 

@@ -1,4 +1,4 @@
-"""`tina-azr chat`: talk to a model that says beforehand how long it will think, and how sure it is."""
+"""`tina-azr chat`: a conversation with a model that forecasts its reasoning length and its confidence."""
 
 import sys
 from contextlib import nullcontext
@@ -63,7 +63,7 @@ Exit status: 0 answered or left, 1 no answer or a model that cannot be used, 2 w
 @BUDGET
 @click.option("--visible", is_flag=True, help="Show the reasoning; with -p on standard error.")
 @sampling_options
-@click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="S", help="The same for every turn. Default: a new one each.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="S", help="Seed of every turn. Default: a new one for each turn.")
 @DEVICE
 @DTYPE
 @config_options
@@ -90,13 +90,13 @@ def chat(
     """Chat with a model, at the terminal or through a pipe.
 
     Before it thinks, the model forecasts its plan, how many think tokens the question needs and how likely it is to be right; the
-    forecast is its budget. Thoughts are folded into one line unless asked for.
+    forecast is its budget. The reasoning is folded into one line unless --visible is given.
     """
     budget_of(budget)
     config = model_config(preset, config_file, overrides, model=model, device=device, dtype=dtype)
     prompt = None if not prompts and sys.stdin.isatty() else _prompt(prompts)
 
-    # To the end: a prompt sets modes of its own and puts these back, so that no key falls between.
+    # Held until the end. A prompt sets its own terminal modes and restores these, so no key is lost in between.
     with held_keys() if prompt is None else nullcontext():
         from tina_azr.cli.chat.loop import Sampling
         from tina_azr.cli.chat.state import Chat
@@ -112,7 +112,7 @@ def chat(
 
 
 def _prompt(prompts: tuple[str, ...]) -> str:
-    """The prompt of a pipe. Raises ConfigError if there is nothing in it."""
+    """Read the prompt from -p or standard input. Raises ConfigError if it is empty."""
     try:
         parts = [sys.stdin.read() if part == "-" else part for part in prompts or ("-",)]
     except UnicodeDecodeError as error:

@@ -21,10 +21,10 @@ _REFRESH_SECONDS = 0.08
 
 
 class TurnDisplay:
-    """Shows one turn; give it the turn's events, then the turn. As a context it leaves no half line behind."""
+    """Terminal display of one turn. Pass it the turn's events, then the finished turn. As a context manager it ends every line."""
 
     def __init__(self, console: Console, *, show_answer: bool = True) -> None:
-        """`show_answer` False: the answer goes elsewhere, only what belongs to it is shown."""
+        """Create the display. With `show_answer` False the answer is not shown, only the lines around it."""
         self._console = console
         self._show_answer = show_answer
         self._live: Live | None = None
@@ -32,7 +32,7 @@ class TurnDisplay:
         self._budget = 0
         self._began = time.perf_counter()
         self._open_line = False
-        """The cursor stands behind text of the model."""
+        """The cursor is at the end of an unfinished line of the model's text."""
         self._answered = False
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class TurnDisplay:
         self._end_line()
 
     def on_event(self, event: Event) -> None:
-        """Show what has come."""
+        """Show one event."""
         match event:
             case Started(decision=decision):
                 self._budget = decision.budget
@@ -57,14 +57,14 @@ class TurnDisplay:
             case ReasoningEnded(think_tokens=used, think_stop=stop):
                 self._reasoning_ended(used, stop)
             case Answering(text=text) if self._show_answer:
-                # The template's own newlines stand between tag and answer.
+                # The chat template puts newlines between the tag and the answer.
                 self._write(text if self._answered else text.lstrip("\n"))
                 self._answered = self._answered or bool(text.strip("\n"))
             case _:
                 pass
 
     def finish(self, turn: Turn) -> None:
-        """The lines below the answer."""
+        """Print the lines below the answer."""
         self._fold()
         self._end_line()
         generation = turn.generation
@@ -81,7 +81,7 @@ class TurnDisplay:
         self._print(f"Thought for {seconds:.1f} s, {format_tokens(used)}, {STOPS[stop]}", style="dim")
 
     def _draw(self, line: str, *, now: bool = False) -> None:
-        """The live line; on something that is no terminal there is none."""
+        """Update the live line, if the console is a terminal."""
         if not self._console.is_terminal or self._open_line:
             return
         if self._live is None:

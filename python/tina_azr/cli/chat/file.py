@@ -1,4 +1,4 @@
-"""A conversation as a file: what `/save` writes and `/load` reads."""
+"""File of a saved conversation, which `/save` writes and `/load` reads."""
 
 import os
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from tina_azr.engine.types import Message
 from tina_azr.errors import ConfigError
 
 MAX_BYTES = 64 << 20
-"""A larger file is no conversation."""
+"""Largest file that `/load` reads."""
 
 
 class SavedChat(BaseModel):
-    """A conversation. Thoughts are not in it."""
+    """Saved conversation, without reasoning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,31 +31,34 @@ class SavedChat(BaseModel):
     def _speakers_take_turns(self) -> Self:
         roles = [message.role for message in self.messages]
         if len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
-            raise ValueError("messages have to be of user and assistant in turn")
+            raise ValueError("messages must alternate between user and assistant")
         return self
 
 
 def save_chat(path: Path, chat: SavedChat) -> None:
-    """Write beside, then rename. Raises ConfigError for a path that cannot be written, or that holds what `chat` does not."""
+    """Write a conversation to a temporary file, then rename it.
+
+    Raises ConfigError for a path that cannot be written, and for an existing file that is not an earlier state of `chat`.
+    """
     if path.exists():
         try:
             held = load_chat(path).messages
         except ConfigError as error:
-            raise ConfigError(f"{path} is there and is no saved conversation: choose another name") from error
+            raise ConfigError(f"{path} exists and is not a saved conversation: choose another name") from error
         if tuple(held) != tuple(chat.messages[: len(held)]):
-            raise ConfigError(f"{path} holds another conversation, which would be lost: choose another name")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+            raise ConfigError(f"{path} holds another conversation, which would be overwritten: choose another name")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(chat.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(chat.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
     except (OSError, ValueError) as error:
         with suppress(OSError, ValueError):
-            beside.unlink()
+            temporary.unlink()
         raise ConfigError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def load_chat(path: Path) -> SavedChat:
-    """Read what `save_chat` wrote. Raises ConfigError naming what is wrong with the file."""
+    """Read a file that `save_chat` wrote. Raises ConfigError that names the file's fault."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than any saved conversation")
@@ -69,4 +72,4 @@ def load_chat(path: Path) -> SavedChat:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path} is no saved conversation: {where + ': ' if where else ''}{first['msg']}") from error
+        raise ConfigError(f"{path} is not a saved conversation: {where + ': ' if where else ''}{first['msg']}") from error

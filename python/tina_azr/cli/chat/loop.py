@@ -1,4 +1,4 @@
-"""The two ways to hold a conversation: one prompt through a pipe, and turn after turn at a terminal."""
+"""Conversation loops: one prompt through a pipe, or turn after turn at a terminal."""
 
 import json
 import secrets
@@ -34,22 +34,25 @@ _SEEDS = 1 << 31
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """What the command line says about every turn."""
+    """Sampling options of the command line, for every turn."""
 
     max_tokens: int | None
     temperature: float | None
     top_p: float | None
     seed: int | None
-    """None: another one each turn."""
+    """None: a new one for each turn."""
 
     def request(self) -> GenerationRequest:
-        """A request with everything but the conversation."""
+        """Return a request with these options and without messages."""
         seed = secrets.randbelow(_SEEDS) if self.seed is None else self.seed
         return GenerationRequest(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=seed)
 
 
 def answer_once(engine: ChatEngine, chat: Chat, prompt: str, sampling: Sampling, *, as_json: bool) -> int:
-    """The answer to one prompt on standard output and nothing else there. Returns the exit status; raises ServeError for no answer."""
+    """Print the answer to one prompt, and nothing else, on standard output.
+
+    Return the exit status. Raises ServeError if there is no answer.
+    """
     request = chat.request(prompt, sampling.request())
     begun = open_line = False
 
@@ -83,14 +86,14 @@ def _check(generation: Generation) -> None:
     if not generation.answer.strip():
         raise ServeError(
             f"no answer: the reasoning was {STOPS[generation.think_stop]} after {generation.think_tokens} tokens, and the completion was "
-            f"{FINISHES[generation.finish_reason]}; --max-tokens, --budget and --seed change that"
+            f"{FINISHES[generation.finish_reason]}; change --max-tokens, --budget or --seed"
         )
     if generation.finish_reason is FinishReason.LENGTH:
         click.echo(f"the answer is {FINISHES[generation.finish_reason]}: --max-tokens allows more", err=True)
 
 
 class Conversation:
-    """Turn after turn, until the user leaves."""
+    """Conversation at a terminal, until the user leaves."""
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class Conversation:
         as_json: bool = False,
         plain_output: bool = False,
     ) -> None:
-        """`console` shows everything that is not an answer. `plain_output`: answers go to standard output as text alone."""
+        """Create the conversation. `console` shows everything except answers. `plain_output` prints answers as plain text."""
         self.chat = chat
         self._engine = engine
         self._sampling = sampling
@@ -113,7 +116,7 @@ class Conversation:
         self._plain_output = plain_output
 
     def run(self) -> int:
-        """Returns the exit status."""
+        """Run until the user leaves. Return the exit status."""
         interrupted = False
         while True:
             try:
@@ -138,16 +141,16 @@ class Conversation:
             try:
                 interrupted = self._turn(reply.prompt)
             except ServeError as error:
-                # One request cannot be done, such as one that is too long; the conversation goes on.
+                # One request failed, for example because it is too long. The conversation continues.
                 self._print(str(error), style="red")
             except KeyboardInterrupt:
                 return INTERRUPTED
 
     def _turn(self, prompt: str) -> bool:
-        """Ask and show; True if the user stopped it."""
+        """Send the prompt and show the answer. Return True if the user stopped it."""
         request = self.chat.request(prompt, self._sampling.request())
         show_answer = not (self._as_json or self._plain_output)
-        # Again, for each answer: Ctrl-Z and `fg` leave the modes that the shell likes.
+        # Set again for each answer, because Ctrl-Z and `fg` restore the shell's terminal modes.
         with held_keys(), Interrupts() as interrupts, TurnDisplay(self._console, show_answer=show_answer) as display:
             turn = run_turn(self._engine, request, on_event=display.on_event, interrupts=interrupts)
             if self._as_json:
@@ -164,7 +167,7 @@ class Conversation:
         if turn.generation.answer.strip():
             self.chat = self.chat.with_turn(prompt, turn.generation.answer)
         else:
-            self._print("without an answer, this turn is forgotten")
+            self._print("there is no answer, so this turn is not kept")
 
     def _print(self, text: str, style: str = "dim") -> None:
         print_line(self._console, visible(text), style)

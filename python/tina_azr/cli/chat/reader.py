@@ -1,4 +1,4 @@
-"""Where a user types: history, several lines, completion of commands. The history file is readable by its owner alone."""
+"""Line editor of the chat: history, multi-line input, completion of commands. Only the owner can read the history file."""
 
 import os
 import sys
@@ -16,11 +16,11 @@ from tina_azr.cli.chat.state import COMMANDS
 
 COMPLETER = WordCompleter(list(COMMANDS), sentence=True)
 Reader = Callable[[], str]
-"""The next line or lines of the user. Raises EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C."""
+"""Function that returns the user's next input. Raises EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C."""
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's programs keep what is neither setting nor cache."""
+    """Return the folder for state files of this user (XDG_STATE_HOME, or %LOCALAPPDATA% on Windows)."""
     if sys.platform == "win32":
         return Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "tina-azr"
     named = Path(environment.get("XDG_STATE_HOME", ""))
@@ -28,19 +28,19 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def open_history(folder: Path) -> tuple[History, str | None]:
-    """The history file, or one in memory and the reason why."""
+    """Open the history file. If that fails, return a history in memory and the reason."""
     path = folder / "chat_history"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
         path.chmod(0o600)
     except OSError as error:
-        return InMemoryHistory(), f"what you type is not remembered: {path}: {error.strerror or error}"
+        return InMemoryHistory(), f"the history is not saved: {path}: {error.strerror or error}"
     return FileHistory(str(path)), None
 
 
 def open_reader(history: History, *, to_stderr: bool) -> Reader:
-    """A reader on this terminal. `to_stderr`: standard output is for answers, the prompt is shown on the other."""
+    """Create a reader on this terminal. With `to_stderr` the prompt appears on standard error, and standard output is for answers."""
     keys = KeyBindings()
 
     @keys.add("enter")

@@ -1,4 +1,4 @@
-"""A turn as `tina-azr chat --json` prints it. The names are those of the server's `tina` object."""
+"""JSON record of a turn, as `tina-azr chat --json` prints it. Its keys are those of the server's `tina` object."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tina_azr.introspection.types import Forecast
 
 
 def turn_record(turn: Turn, *, model: str, prompt: str, seed: int) -> dict[str, Any]:
-    """The object of one turn; the help of `chat` describes it."""
+    """Return the record of one turn. `tina-azr chat --help` describes it."""
     generation, clock = turn.generation, turn.clock
     forecast, decision = generation.forecast, generation.decision
     return {

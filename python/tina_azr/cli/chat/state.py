@@ -1,6 +1,6 @@
-"""What a conversation in the terminal is, apart from the terminal: messages, settings, and the commands that change them.
+"""State of a conversation, without the terminal: messages, settings, and the commands that change them.
 
-Everything here is a value: a command takes a conversation and returns another.
+The state is immutable: a command takes a conversation and returns a new one.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tina_azr.errors import ConfigError, TinaError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
-    """A conversation and how its next turn is to be answered."""
+    """Conversation, and the options for its next turn."""
 
     model: str
     system: str | None = None
@@ -26,7 +26,7 @@ class Chat:
     """As the user gave it; see `budget_of`."""
 
     def request(self, user: str, sampling: GenerationRequest) -> GenerationRequest:
-        """The request of the next turn; `sampling` says everything that the conversation does not."""
+        """Build the request of the next turn. `sampling` gives all fields that the conversation does not set."""
         tokens, quantile = budget_of(self.budget)
         system = () if self.system is None else (Message(role="system", content=self.system),)
         return replace(
@@ -38,7 +38,7 @@ class Chat:
         )
 
     def with_turn(self, user: str, answer: str) -> "Chat":
-        """The conversation with one more turn."""
+        """Return the conversation with one more turn."""
         return replace(
             self,
             messages=(*self.messages, Message(role="user", content=user), Message(role="assistant", content=answer)),
@@ -47,19 +47,19 @@ class Chat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came of a line that the user typed."""
+    """Result of a line that the user typed."""
 
     chat: Chat
     text: str = ""
-    """For the user, one paragraph."""
+    """Text for the user."""
     prompt: str | None = None
-    """For the model."""
+    """Prompt for the model; None: nothing to send."""
     exit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A line that begins with `/`."""
+    """Chat command, a line that begins with `/`."""
 
     usage: str
     summary: str
@@ -67,7 +67,7 @@ class Command:
 
 
 def read_line(chat: Chat, line: str) -> Reply:
-    """A command's effect, or the message to send. A message that begins with `/` is written with two."""
+    """Return the effect of a command, or the message to send. `//` at the start stands for a message that begins with `/`."""
     if not line.strip():
         return Reply(chat=chat)
     if not line.startswith("/") or line.startswith("//"):
@@ -90,7 +90,7 @@ def _help(chat: Chat, _: str) -> Reply:
 
 
 def _reset(chat: Chat, _: str) -> Reply:
-    return Reply(chat=replace(chat, messages=()), text="forgotten; a system message stays")
+    return Reply(chat=replace(chat, messages=()), text="conversation cleared; the system message is kept")
 
 
 def _system(chat: Chat, text: str) -> Reply:
@@ -130,12 +130,12 @@ def _load(chat: Chat, text: str) -> Reply:
     saved = load_chat(path)
     budget_of(saved.budget)
     loaded = replace(chat, system=saved.system, visible=saved.visible, budget=saved.budget, messages=tuple(saved.messages))
-    other = "" if saved.model == chat.model else f"; it was held with {saved.model}"
+    other = "" if saved.model == chat.model else f"; it was made with {saved.model}"
     return Reply(chat=loaded, text=f"loaded {_turns(loaded)} from {path}{other}")
 
 
 def _example(chat: Chat, _: str) -> Reply:
-    # The embedded model answers single tasks: after other turns it would answer nonsense.
+    # The embedded model can only answer single tasks, so earlier turns are dropped.
     begun = "started again: the conversation so far is forgotten\n" if chat.messages else ""
     return Reply(chat=replace(chat, messages=()), text=begun + EXAMPLE.rstrip(), prompt=EXAMPLE)
 
@@ -160,7 +160,7 @@ def _turns(chat: Chat) -> str:
 
 COMMANDS: dict[str, Command] = {
     "/help": Command(usage="/help", summary="this list", act=_help),
-    "/reset": Command(usage="/reset", summary="forget the conversation", act=_reset),
+    "/reset": Command(usage="/reset", summary="clear the conversation", act=_reset),
     "/system": Command(
         usage="/system TEXT", summary="set the system message (`none` removes it; without TEXT: show it)", act=_system
     ),
@@ -169,8 +169,8 @@ COMMANDS: dict[str, Command] = {
     "/budget": Command(
         usage="/budget N|auto|low|medium|high", summary="think tokens to aim at, or which quantile of the forecast", act=_budget
     ),
-    "/save": Command(usage="/save FILE", summary="keep the conversation, without its reasoning", act=_save),
-    "/load": Command(usage="/load FILE", summary="go on with a kept one", act=_load),
+    "/save": Command(usage="/save FILE", summary="save the conversation, without its reasoning", act=_save),
+    "/load": Command(usage="/load FILE", summary="continue a saved conversation", act=_load),
     "/example": Command(usage="/example", summary="start again with a task that the embedded model was made for", act=_example),
     "/exit": Command(usage="/exit", summary="leave", act=_exit),
 }

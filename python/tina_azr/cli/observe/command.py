@@ -1,4 +1,4 @@
-"""`tina-azr observe`: one prompt, answered, with everything that is known of the answer."""
+"""`tina-azr observe`: the answer to one prompt, with the forecast, the confidence and the activations."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   tina-azr observe                                    a small task for the embedded model
-  tina-azr observe --model runs/first                 the same, for what a run has made of it
+  tina-azr observe --model runs/first                 the same, with the newest checkpoint of a run
   tina-azr observe 'How many primes are below 100?' --model FOLDER --png answer.png
   tina-azr observe - --json < task.txt | jq '.heads, .cE'
   tina-azr observe PROMPT --jsonl-out records.jsonl   one more line in that file
@@ -56,7 +56,7 @@ Exit status: 0 observed (also an answer that was cut off), 1 a model that cannot
 @BUDGET
 @click.option("--visible", is_flag=True, help="Keep and show the reasoning.")
 @sampling_options
-@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, metavar="S", help="Of the sampling.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, metavar="S", help="Seed of the sampling.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Also count tokens between <NAME> and </NAME>; repeatable.")
 @DEVICE
 @DTYPE
@@ -86,10 +86,10 @@ def observe(
     jsonl_out: Path | None,
     schema: bool,
 ) -> None:
-    """Answer PROMPT (`-`: standard input) and show what the model forecast, what it did, and what went on inside.
+    """Answer PROMPT (`-`: standard input) and show forecast, reasoning length, confidence and activations.
 
-    Plan, think budget against what was used, confidence before and after, attention over layers, state norms and attention entropies at
-    the last token of the prompt.
+    Shows the plan, the think budget and the tokens used, the confidence before and after reasoning, and the heads' attention over layers.
+    Also shows state norms and attention entropies at the last token of the prompt.
     """
     if schema:
         from tina_azr.engine.observation import observation_schema
@@ -135,7 +135,7 @@ def _prompt(given: str | None, model: str, *, shown: bool) -> str:
         if example is None:
             raise ConfigError(
                 "there is no prompt: give PROMPT, or `-` and text on standard input. Only models that were trained from the embedded one "
-                f"have an example, and {model} is none that is known to be"
+                f"have an example, and {model} is not known to be one"
             )
         return example
     if given == "-":
@@ -168,7 +168,7 @@ def observe_request(
     policy, settings, modulator = engine.policy, engine.settings, engine.modulator
     begun_ms = time.time_ns() // 1_000_000
     turn = run_turn(engine, request, on_event=report_count, interrupts=interrupts)
-    on_progress("looking inside")
+    on_progress("reading the activations")
     prompt_ids = policy.tokenizer.render_chat([(message.role, message.content) for message in request.messages])
     generation, clock = turn.generation, turn.clock
     stops = policy.tokenizer.stop_ids
@@ -207,7 +207,7 @@ def observe_request(
 
 
 def _write_record(record: "Observation", prompt: str, *, as_json: bool, png: Path | None, jsonl_out: Path | None) -> None:
-    """To the files first: what was asked to be kept is kept, whatever becomes of the terminal."""
+    """Write the record to the files, then to the terminal. The files come first, so a terminal error cannot lose them."""
     line = record.model_dump_json()
     try:
         if jsonl_out is not None:

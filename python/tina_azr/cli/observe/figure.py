@@ -1,6 +1,6 @@
-"""An observation as a picture: plan, budget against what was used, confidence before and after, and what the layers did.
+"""Figure of an observation: plan, budget and tokens used, confidence before and after reasoning, activations of the layers.
 
-No pyplot, as everywhere here: no global state, no window system. A prompt or an answer is drawn as it is, never read as mathematics.
+It does not use pyplot, so it needs no global state and no window system. Prompt and answer are drawn as plain text, not as mathtext.
 """
 
 import textwrap
@@ -23,7 +23,7 @@ _USED, _OVER = "#3f9a5f", "#d9812b"
 _BEFORE, _AFTER = "#7fb0dd", "#2f6fb5"
 _ALPHA = "#8c5fb0"
 _FEW_LAYERS = 5
-"""Tapped layers up to which each is labelled."""
+"""Largest number of tapped layers that are all labelled."""
 _STYLE: Any = {  # Any: matplotlib types the keys as 300 literals
     "font.size": 9,
     "text.color": _INK,
@@ -48,28 +48,28 @@ _STYLE: Any = {  # Any: matplotlib types the keys as 300 literals
 }
 _ANSWER_LINES = 3
 _MAX_CHARS = 200
-"""Of a line, were all its letters narrow."""
+"""Characters of a line if all letters were narrow."""
 _LEFT, _RIGHT = 0.03, 0.97
-"""Where lines of text begin, and end at the latest; shares of the width."""
+"""Left and right margin of text, as shares of the width."""
 
 
 def draw_observation(record: Observation, path: Path) -> None:
-    """Write the picture. Raises OSError for a path that cannot be written."""
+    """Draw the figure and write it. Raises OSError for a path that cannot be written."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # A model may write in any script; a letter that the font lacks is drawn as a box.
+        # A model may write in any script. A letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = _figure(record)
         figure.savefig(path, format="png")
 
 
 def _figure(record: Observation) -> Figure:
-    """Two rows of axes; one where nothing was forecast."""
+    """Draw two rows of axes, or one row without a forecast."""
     rows = 1 if record.forecast is None else 2
     height = 1.9 + 2.35 * rows
     figure = Figure(figsize=(12, height))
     _header(figure, record, height)
     _footer(figure, record, height)
-    # Margins in inches: texts have the same room in both forms.
+    # The margins are in inches, so texts have the same space in both layouts.
     bounds = {"left": 0.085, "right": 0.945, "top": 1 - 1.95 / height, "bottom": 0.85 / height}
     grid = figure.add_gridspec(rows, 3, hspace=0.68, wspace=0.3, **bounds)
     if record.forecast is not None:
@@ -82,7 +82,7 @@ def _figure(record: Observation) -> Figure:
 
 
 def _header(figure: Figure, record: Observation, height: float) -> None:
-    heads = "" if record.forecast is not None else ", no heads beside this model: nothing was forecast"
+    heads = "" if record.forecast is not None else ", this model has no heads: nothing was forecast"
     _lines(figure, 1 - 0.28 / height, f"{record.model} on {record.device}{heads}", 1, color=_DIM, fontsize=8, va="center")
     _lines(figure, 1 - 0.55 / height, record.io.prompt_preview, 1, fontsize=11, weight="bold", va="center")
     color = _INK if record.text.answer else _OVER
@@ -91,7 +91,7 @@ def _header(figure: Figure, record: Observation, height: float) -> None:
 
 
 def _lines(figure: Figure, y: float, text: str, most: int, **style: Any) -> None:
-    """Write at most so many lines, broken so that none leaves the picture; an ellipsis stands for what is left out."""
+    """Write at most `most` lines, wrapped at the figure's width; an ellipsis marks omitted text."""
     label = figure.text(_LEFT, y, "", **style)
     room, chars = (_RIGHT - _LEFT) * figure.bbox.width, _MAX_CHARS
     while chars:
@@ -163,7 +163,7 @@ def _budget(axis: Axes, record: Observation) -> None:
     if used > decision.budget:
         axis.barh([0], [used - decision.budget], left=[decision.budget], color=_OVER, height=0.5)
     most = max([used, decision.wall, 1, *quantiles.values()])
-    # Every label stands to the right of its mark, and the leftmost mark reaches farthest: no line crosses a label.
+    # Each label is to the right of its mark, and the leftmost mark is the longest, so no line crosses a label.
     marks = (
         (decision.budget, 0.72, f"budget {decision.budget}, {SOURCES[decision.source]}", "-"),
         (decision.wall, 0.46, f"limit {decision.wall}", ":"),
@@ -215,7 +215,7 @@ def _alpha(axis: Axes, forecast: ForecastPart) -> None:
 
 
 def _states(axis: Axes, record: Observation) -> None:
-    """Two scales, each in the color of its line."""
+    """Draw state norms and attention entropies, each with a scale in the color of its line."""
     axis.set_title("At the prompt's last token")
     norms, entropies = record.activations.layer_last_token_norms, record.activations.attn_entropies_last_token
     layers, size = range(len(norms)), 4 if len(norms) <= _FEW_LAYERS else 2.5

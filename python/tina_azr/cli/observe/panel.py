@@ -1,6 +1,6 @@
-"""An observation as a panel for the terminal: bars for the plan, a ruler for the budget, small charts over layers.
+"""Terminal panel of an observation: bars for the plan, a ruler for the budget, sparklines over layers.
 
-Everything is built of `Text`: nothing that a model wrote is read as markup, and its control characters are spelled out.
+Everything is a rich `Text`, so the model's text is never read as markup. Its control characters are escaped.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from tina_azr.formatting import percent, rate, sparkline, visible
 _BAR = 30
 _PARTS = " ▏▎▍▌▋▊▉"
 _ROWS = 8
-"""Tapped layers up to which each has a row of its own."""
+"""Largest number of tapped layers that get one row each."""
 _PLAN, _USED, _BEFORE, _AFTER, _LAYER = "cyan", "green", "blue", "magenta", "yellow"
 
 
 def observation_panel(record: Observation, prompt: str) -> RenderableType:
-    """The whole record, but for its log-probabilities."""
+    """Build the panel of a whole record, without its log-probabilities."""
     parts: list[RenderableType] = [_labelled("prompt", prompt), *_text_rows(record), Text()]
     if record.forecast is None:
-        parts.append(Text("no heads beside this model: nothing was forecast", style="yellow"))
+        parts.append(Text("this model has no heads: nothing was forecast", style="yellow"))
     else:
         parts += [_title("plan"), _plan(record.forecast)]
     parts += [_title("think tokens"), _budget(record)]
@@ -62,7 +62,7 @@ def _title(text: str) -> Text:
 
 
 def bar(share: float, width: int = _BAR) -> str:
-    """A bar of `share` of `width` cells, in eighths of a cell."""
+    """Return a bar that fills `share` of `width` cells, in eighths of a cell."""
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_PARTS[rest] if rest else "")).ljust(width)
@@ -86,7 +86,7 @@ def _plan(forecast: ForecastPart) -> Table:
 
 
 def _budget(record: Observation) -> Table:
-    """Used tokens as a bar, and below it, on the same scale, the marks that they are measured by."""
+    """Show the used tokens as a bar, with the marks of forecast, budget and think limit below it on the same scale."""
     marks = [(record.decision.budget, "▲", f"budget {record.decision.budget} {SOURCES[record.decision.source]}")]
     marks.append((record.decision.wall, "┃", f"limit {record.decision.wall}"))
     quantiles: list[tuple[float, str, str]] = []
@@ -131,8 +131,8 @@ def _alpha(forecast: ForecastPart, alpha: Sequence[float]) -> Table:
         grid.add_row("most", Text(f"layer {forecast.layers[top]}, {percent(alpha[top], 0)}", style="dim"))
         return grid
     for place, (layer, share) in enumerate(zip(forecast.layers, alpha, strict=True)):
-        alone = f"  alone: {plans[place]}" if plans else ""
-        grid.add_row(f"layer {layer}", Text(bar(share), style=_LAYER), Text(f"{percent(share, 0)}{alone}"))
+        own_plan = f"  own plan: {plans[place]}" if plans else ""
+        grid.add_row(f"layer {layer}", Text(bar(share), style=_LAYER), Text(f"{percent(share, 0)}{own_plan}"))
     return grid
 
 
@@ -149,7 +149,7 @@ def _activations(record: Observation) -> Table:
 
 
 def number(value: float) -> str:
-    """Three digits: `2.71`, `212`, `48,100`."""
+    """Format a number with three digits: `2.71`, `212`, `48,100`."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
