@@ -28,15 +28,15 @@ class SmallBudget(StrEnum):
     WARN = "warn"
     """It is kept, with a warning."""
     KEEP = "keep"
-    """It is kept without a word."""
+    """It is kept, without a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSettings:
-    """How budgets are decided. Raises ConfigError for values that contradict one another."""
+    """Rules for budgets and think limits. Raises ConfigError for values that contradict one another."""
 
     quantile: float = 0.8
-    """Of the forecast, where the request names none."""
+    """Quantile of the forecast that is the budget, if the request names none."""
     slack: float = _DEFAULTS.slack
     """The think limit is the budget times 1 + slack, unless the forecast gives a better one."""
     slack_min: float = 0.1
@@ -54,7 +54,7 @@ class BudgetSettings:
     answer_reserve: int = 256
     """Part of `max_tokens` that is reserved for the answer, or half of `max_tokens` if that is less."""
     small_budget: SmallBudget = SmallBudget.RAISE
-    """What becomes of a requested budget below `small_share` of the predicted median."""
+    """Treatment of a requested budget below `small_share` of the predicted median."""
     small_share: float = 0.15
     """Below about this share of the natural length, reasoning that is cut off continues in the answer."""
 
@@ -69,9 +69,9 @@ def configured_budget(section: IntrospectionConfig) -> BudgetSettings:
 
 
 def fitting_budget(settings: BudgetSettings, policy: "Policy") -> BudgetSettings:
-    """Return the same settings, with think tokens and a reserve for which a model of few positions has room.
+    """Return the settings with think tokens and an answer reserve that fit a model of few positions.
 
-    Raises ConfigError where there is no room for the fewest think tokens that were asked for.
+    Raises ConfigError if `min_think_tokens` does not fit the model.
     """
     positions = int(policy.module.config.max_position_embeddings)
     room = positions // 5

@@ -1,6 +1,6 @@
-"""What stands between the heads' raw outputs and what is shown or obeyed: a JSON file, fitted on held-out labels (`fitting.py`).
+"""Calibration of the heads' raw outputs, stored as a JSON file. `fitting.py` fits it on held-out labels.
 
-It belongs to one policy, one set of heads and one tokenizer, whose digests it carries: `mismatches` says where it is used with others.
+It belongs to one policy, one set of heads and one tokenizer, and holds their digests. `mismatches` reports a use with others.
 """
 
 import datetime
@@ -22,7 +22,7 @@ from tina_azr.errors import ConfigError, ScoreError
 from tina_azr.introspection.types import Plan
 
 CALIBRATION = "calibration.json"
-"""The file's name beside a model."""
+"""Name of the file in a model's folder."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Moment: TypeAlias = Literal["c0", "cE"]
@@ -34,7 +34,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 class Measured(Section):
-    """A statistic with its bootstrap interval; null where the labels do not decide it."""
+    """Statistic with its bootstrap interval; null where the labels do not determine it."""
 
     value: _Number | None
     low: _Number | None
@@ -43,14 +43,14 @@ class Measured(Section):
 
 
 class Change(Section):
-    """One score before and after calibration. After is cross-fitted: no label is scored by a fit that saw it."""
+    """Score before and after calibration. The score after is cross-fitted: no label is scored by a fit that used it."""
 
     before: Measured
     after: Measured
 
 
 class ConfidenceMap(Section):
-    """One fitted map from a raw to a calibrated probability. It never falls."""
+    """Fitted, non-decreasing map from a raw to a calibrated probability."""
 
     method: Literal["identity", "temperature", "platt", "isotonic"] = "identity"
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -58,9 +58,9 @@ class ConfidenceMap(Section):
     bias: _Number = 0.0
     """Added to the logit after that (`platt`)."""
     knots: tuple[tuple[_Share, _Share], ...] = ()
-    """(raw, calibrated), rising, with straight lines between (`isotonic`)."""
+    """Rising pairs (raw, calibrated) of a piecewise linear map (`isotonic`)."""
     n: _Count = 0
-    """Labels it was fitted to."""
+    """Number of labels that it was fitted to."""
 
     @model_validator(mode="after")
     def _parameters_belong_to_the_method(self) -> Self:
@@ -79,7 +79,7 @@ class ConfidenceMap(Section):
         return self
 
     def apply(self, p_N: Floats) -> Floats:
-        """Calibrated probabilities. 0 and 1 stay what they are under temperature and Platt."""
+        """Return calibrated probabilities. The methods temperature and Platt keep 0 and 1 as they are."""
         if self.method == "identity":
             return p_N
         if self.method == "isotonic":
@@ -91,12 +91,12 @@ class ConfidenceMap(Section):
 
 
 class ConfidenceCalibration(Section):
-    """The maps of one confidence head."""
+    """Calibration of one confidence head."""
 
     pooled: ConfidenceMap = ConfidenceMap()
-    """For every task mode without its own."""
+    """Map for all task modes without their own."""
     by_mode: dict[str, ConfidenceMap] = Field(default_factory=dict)
-    """Task modes that had labels enough for their own."""
+    """Maps of task modes that had enough labels for their own."""
     scores: dict[str, Change] = Field(default_factory=dict)
     """Scores by name (`brier`, `log_loss`, `ece`, `auroc`)."""
 
@@ -110,11 +110,11 @@ class QuantileFactor(Section):
     n: _Count
     """Correct rollouts that it was fitted to."""
     coverage: Change
-    """That probability, before and after."""
+    """Share of lengths at or below the forecast, before and after."""
 
 
 def _plan_keys(thresholds: Any) -> Any:
-    """Keys are plans or their indices; both become plans."""
+    """Convert keys that are plans or their indices to plans."""
     if not isinstance(thresholds, Mapping):
         return thresholds
     plans = list(Plan)
@@ -134,31 +134,34 @@ PlanThresholds = Annotated[
 
 
 class Calibration(Section):
-    """Everything that was fitted, to what, and how much better it made the forecasts. Abstaining is left to the settings."""
+    """Fitted calibration: maps, factors, the digests of what it belongs to, and scores before and after.
+
+    The threshold for abstaining is a setting, not a part of it.
+    """
 
     schema_version: Literal[1] = 1
     date: datetime.date | None = None
     """When it was fitted; null for the identity."""
     policy_digest: str = ""
-    """Of the weights whose rollouts gave the labels; empty: unknown."""
+    """Digest of the weights whose rollouts gave the labels; empty: unknown."""
     heads_digest: str = ""
-    """Of the heads whose outputs it corrects; empty: unknown."""
+    """Digest of the heads whose outputs it corrects; empty: unknown."""
     tokenizer_digest: str = ""
-    """Of the tokenizer whose tokens the budget counts; empty: unknown."""
+    """Digest of the tokenizer whose tokens the budget counts; empty: unknown."""
     c0: ConfidenceCalibration = ConfidenceCalibration()
     """Confidence before thinking."""
     cE: ConfidenceCalibration = ConfidenceCalibration()
     """Confidence at `</think>`."""
     budget: tuple[QuantileFactor, ...] = ()
-    """One for each quantile of the budget head; none: the forecasts are taken as they are."""
+    """Factors for all quantiles of the budget head; empty: forecasts are not corrected."""
     budget_clip: Annotated[int, Field(ge=1)] | None = None
-    """Think tokens that no predicted quantile exceeds."""
+    """Upper bound of predicted quantiles, in think tokens."""
     slack: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Slack that this calibration asks for; null: the settings'."""
+    """Slack to use with this calibration; null: the slack of the settings."""
     head_temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """The plan head's logits are divided by it."""
     plan_thresholds: PlanThresholds = Field(default_factory=dict)
-    """Probability from which a plan may be chosen, by plan or index; a plan without one always may."""
+    """Least probability at which a plan may be chosen, by plan or index. A plan without one may always be chosen."""
 
     @field_validator("budget")
     @classmethod
@@ -174,7 +177,7 @@ class Calibration(Section):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read and check a file. Raises ConfigError naming the file, the key, and what would be right."""
+        """Read and check a file. Raises ConfigError that names the file, the key, and the valid values."""
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -185,24 +188,24 @@ class Calibration(Section):
             raise ConfigError("\n".join(f"{path}: {_sentence(problem)}." for problem in error.errors(include_url=False))) from error
 
     def save(self, path: Path) -> None:
-        """Write the file. Equal calibrations give equal bytes."""
+        """Write the file. Equal calibrations give identical bytes."""
         path.write_text(json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name the content, however the file is laid out."""
+        """Digest of the content, in sixteen hexadecimal digits. It does not depend on the file's layout."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def apply_confidence(self, p: float, mode: str | None = None, *, moment: Moment = "c0") -> float:
-        """A calibrated confidence. `mode` is the task mode, None in a chat; one without its own map gets the pooled one."""
+        """Return a calibrated confidence. `mode` is the task mode, None in a chat; a mode without its own map uses the pooled map."""
         if not 0 <= p <= 1:
             raise ScoreError(f"a confidence is {p}, but must lie in [0, 1]")
         maps = self.c0 if moment == "c0" else self.cE
         return float(maps.by_mode.get(mode or "", maps.pooled).apply(np.array([p]))[0])
 
     def apply_budget(self, quantiles: Mapping[float, float]) -> dict[float, float]:
-        """Corrected budget quantiles in think tokens, rising in their order, none beyond the clip."""
+        """Return corrected budget quantiles in think tokens. They rise in their order, and none exceeds `budget_clip`."""
         factors = {entry.quantile: entry.factor for entry in self.budget}
         if factors and (unknown := sorted(set(quantiles) - set(factors))):
             raise ScoreError(
@@ -216,18 +219,18 @@ class Calibration(Section):
         return corrected
 
     def apply_plan(self, probabilities: Mapping[Plan, float]) -> dict[Plan, float]:
-        """Plan probabilities at the head's temperature."""
+        """Return plan probabilities at the head's temperature."""
         powers = {plan: p ** (1 / self.head_temperature) for plan, p in probabilities.items()}
         total = sum(powers.values())
         return {plan: power / total for plan, power in powers.items()}
 
     def choose_plan(self, probabilities: Mapping[Plan, float]) -> Plan:
-        """The most probable plan among those that reach their threshold; if none does, among those that think."""
+        """Return the most probable plan that reaches its threshold. If none does, return the most probable plan except `stop`."""
         reached = [plan for plan, p in probabilities.items() if p >= self.plan_thresholds.get(plan, 0.0)]
         return max(reached or [plan for plan in probabilities if plan is not Plan.STOP], key=lambda plan: probabilities[plan])
 
     def mismatches(self, *, policy_digest: str = "", heads_digest: str = "", tokenizer_digest: str = "") -> list[str]:
-        """One sentence for each part that is not the one this was fitted to. A digest that either side lacks is not compared."""
+        """Return one sentence for each part that differs from the fitted one. A digest that is missing on either side is skipped."""
         pairs = (
             ("policy", self.policy_digest, policy_digest),
             ("heads", self.heads_digest, heads_digest),
@@ -242,12 +245,12 @@ class Calibration(Section):
 
 
 def corrected_tokens(tokens: float, factor: float) -> float:
-    """A forecast of think tokens times its factor; a forecast below one token counts as one."""
+    """Multiply a forecast of think tokens by its factor. A forecast below one token counts as one."""
     return factor * max(tokens, 1.0)
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """Sixteen hexadecimal digits of a model folder's tokenizer.json."""
+    """Return the digest of a model folder's tokenizer.json, in sixteen hexadecimal digits."""
     return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
 
 
@@ -270,7 +273,7 @@ def _sentence(problem: ErrorDetails) -> str:
 
 
 def _known_keys(path: list[str]) -> list[str]:
-    """Keys of the object at `path`, from the schema, which knows what lies behind dictionaries and lists too."""
+    """Return the valid keys of the object at `path`. The schema also describes items of dictionaries and lists."""
     schema = Calibration.model_json_schema()
     node: Any = schema
     for key in [*path, None]:

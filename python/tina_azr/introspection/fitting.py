@@ -1,7 +1,7 @@
-"""Fitting a calibration to held-out labels. Axis: `_N` labels.
+"""Fits of a calibration to held-out labels. Axis: `_N` labels.
 
-What is reported as "after" is cross-fitted over groups: the map that scores a label was fitted without its group. The map that
-is kept was fitted to all of them.
+Scores "after" are cross-fitted over groups: the map that scores a label was fitted without the label's group. The stored map is fitted
+to all labels.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,36 +20,36 @@ Groups: TypeAlias = NDArray[np.int64] | NDArray[np.str_]
 Method: TypeAlias = Literal["temperature", "platt", "isotonic"]
 
 MIN_LABELS: Mapping[Method, int] = {"temperature": 50, "platt": 100, "isotonic": 1_000}
-"""Fewer labels than this fit noise."""
+"""Least number of labels for each method. A fit to fewer labels mostly fits noise."""
 MIN_MODE_LABELS = 200
-"""A task mode with fewer is calibrated together with the others."""
+"""Least number of labels of a task mode with its own map."""
 MIN_LENGTHS = 50
 """Correct rollouts that a budget factor needs."""
 FOLDS = 5
 MAX_TEMPERATURE = 1_000.0
 CERTAIN = 1e-12
-"""A forecast of 0 or 1 has no finite logit: it counts as this far from it."""
+"""Distance from 0 and 1 to which forecasts are clipped, because 0 and 1 have no finite logit."""
 SCORES: Mapping[str, Callable[[Floats, Floats], float]] = {"brier": brier, "log_loss": log_loss, "ece": ece, "auroc": auroc}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfidenceLabels:
-    """Raw confidences and what came of them."""
+    """Raw confidences and their outcomes."""
 
     p_N: Floats
     y_N: Floats
-    """Right or wrong, or the share of a group that was right."""
+    """1 for correct and 0 for wrong, or the share of a group that is correct."""
     mode_N: NDArray[np.str_]
     """Task mode."""
     group_N: Groups
-    """What labels have in common (a program): those of one group are resampled together and never split between fitting and scoring."""
+    """Group of each label (its program). A group is resampled as a whole and never split between fitting and scoring."""
 
     def __post_init__(self) -> None:
         if len({array.shape for array in (self.p_N, self.y_N, self.mode_N, self.group_N)}) != 1 or self.p_N.ndim != 1:
-            raise ScoreError("p_N, y_N, mode_N and group_N must be flat and equally long")
+            raise ScoreError("p_N, y_N, mode_N and group_N must be one-dimensional and equally long")
 
     def take(self, index_N: NDArray[np.bool_]) -> "ConfidenceLabels":
-        """Some of them."""
+        """Return the labels that a mask selects."""
         return ConfidenceLabels(
             p_N=self.p_N[index_N], y_N=self.y_N[index_N], mode_N=self.mode_N[index_N], group_N=self.group_N[index_N]
         )
@@ -58,9 +58,9 @@ class ConfidenceLabels:
 def fit_confidence(
     labels: ConfidenceLabels, *, method: Method = "temperature", seed: int = 0, draws: int = 1_000
 ) -> ConfidenceCalibration:
-    """A map for all labels and one for each task mode that has enough of both kinds, with scores before and after.
+    """Fit one map to all labels and one to each task mode with enough labels of both kinds; return them with scores.
 
-    Raises ScoreError for too few labels, labels of one kind, or confidences that say nothing of them.
+    Raises ScoreError for too few labels, labels of one kind, or confidences that do not rise with the labels.
     """
     pooled, by_mode = _fit_maps(labels, method, minimum=MIN_LABELS[method])
     after = cross_fitted_confidence(labels, method=method, modes=by_mode, seed=seed)
@@ -72,24 +72,24 @@ def fit_confidence(
 
 
 def cross_fitted_confidence(labels: ConfidenceLabels, *, method: Method, modes: Collection[str], seed: int = 0) -> Floats:
-    """Calibrated confidences [N], each by a fit that has not seen its group. `modes` get maps of their own.
+    """Return calibrated confidences [N], each by a fit without its group. `modes` get their own maps.
 
-    Raises ScoreError where the labels of one group decide the fit.
+    Raises ScoreError if a fit without one fold of the labels is impossible.
     """
     after = labels.p_N.copy()
     for held_N in _folds(labels.group_N, seed):
         fold, held = labels.take(~held_N), labels.take(held_N)
         try:
-            # Folds are for scoring: what they are fitted to may be a little below the minimum.
+            # A fold is only used for scoring, so its labels may be a little below the minimum.
             pooled, by_mode = _fit_maps(fold, method, minimum=0, modes=modes)
         except ScoreError as error:
-            raise ScoreError(f"a fit cannot be scored, for without a part of the labels there is none: {error}") from error
+            raise ScoreError(f"the fit cannot be scored, because it fails without one fold of the labels: {error}") from error
         after[held_N] = _apply(pooled, by_mode, held.p_N, held.mode_N)
     return after
 
 
 def cross_fitted_budget(forecast_N: Floats, length_N: Floats, group_N: Groups, quantile: float, *, seed: int = 0) -> Floats:
-    """Corrected forecasts [N] in think tokens, each by a factor that has not seen its group."""
+    """Return corrected forecasts [N] in think tokens, each by a factor that was fitted without its group."""
     after = forecast_N.astype(np.float64)
     for held_N in _folds(group_N, seed):
         after[held_N] = _factor(forecast_N[~held_N], length_N[~held_N], quantile) * np.maximum(forecast_N[held_N], 1)
@@ -99,7 +99,7 @@ def cross_fitted_budget(forecast_N: Floats, length_N: Floats, group_N: Groups, q
 def fit_budget(
     forecasts: Mapping[float, Floats], length_N: Floats, group_N: Groups, *, seed: int = 0, draws: int = 1_000
 ) -> tuple[QuantileFactor, ...]:
-    """The factor of each quantile, from correct rollouts that closed by themselves: their forecasts and reasoning tokens.
+    """Fit the factor of each quantile to the forecasts and lengths of correct rollouts that closed by themselves.
 
     Split conformal: the factor is the ceil((n + 1) q)-th smallest ratio of length to forecast. Raises ScoreError for too few thoughts.
     """
@@ -113,9 +113,9 @@ def fit_budget(
 
 
 def fit_temperature(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["temperature"]) -> float:
-    """The temperature of least log loss: one parameter, found in log form.
+    """Fit the temperature that minimises the log loss, by bisection over its logarithm.
 
-    The slope of the loss rises with the inverse temperature, so bisection finds its one zero. Raises ScoreError where there is none.
+    The slope of the loss rises with the inverse temperature, so it has at most one zero. Raises ScoreError if it has none.
     """
     _check_labels(p_N, y_N, minimum)
     logits = _logits(p_N)
@@ -138,7 +138,7 @@ def fit_temperature(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["temp
 
 
 def fit_platt(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["platt"]) -> tuple[float, float]:
-    """Temperature and bias of least log loss, by Newton's method. Raises ScoreError where the slope would not be positive."""
+    """Fit temperature and bias that minimise the log loss, by Newton's method. Raises ScoreError if the slope is not positive."""
     _check_labels(p_N, y_N, minimum)
     if p_N.min() == p_N.max():
         raise ScoreError("no slope is best: all confidences are the same. Train the heads longer")
@@ -149,7 +149,7 @@ def fit_platt(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["platt"]) -
     for _ in range(100):
         q_N = _sigmoid(weights @ design)
         gradient = design @ (q_N - y_N) / y_N.size
-        # The ridge, far below any slope that matters, keeps a constant confidence from dividing by zero.
+        # The ridge is far below any relevant slope. It prevents a division by zero for constant confidences.
         curvature = (design * (q_N * (1 - q_N))) @ design.T / y_N.size + 1e-9 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
         while _loss(weights - step, design, y_N) > _loss(weights, design, y_N) + 1e-12:
@@ -163,7 +163,7 @@ def fit_platt(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["platt"]) -
 
 
 def fit_isotonic(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["isotonic"]) -> tuple[tuple[float, float], ...]:
-    """Knots of the rising step function of least squares (pool adjacent violators), kept off 0 and 1 by one label's worth."""
+    """Fit an isotonic map by pool adjacent violators and return its knots. One label's weight keeps them away from 0 and 1."""
     _check_labels(p_N, y_N, minimum)
     raw, level, count = np.unique(p_N, return_inverse=True, return_counts=True)
     blocks: list[list[float]] = []  # mean, weight, first raw, last raw
@@ -180,9 +180,9 @@ def fit_isotonic(p_N: Floats, y_N: Floats, *, minimum: int = MIN_LABELS["isotoni
 
 
 def conformal_factor(forecast_N: Floats, length_N: Floats, quantile: float) -> float:
-    """The factor that makes a share `quantile` of the lengths fall at or below the forecast, on exchangeable new ones at least."""
+    """Compute the factor with which at least a share `quantile` of exchangeable new lengths is at or below the forecast."""
     if forecast_N.shape != length_N.shape or length_N.ndim != 1:
-        raise ScoreError(f"{forecast_N.shape} forecasts for {length_N.shape} lengths: flat and equally many are needed")
+        raise ScoreError(f"{forecast_N.shape} forecasts for {length_N.shape} lengths: give equally many, in one dimension")
     if length_N.size < MIN_LENGTHS:
         raise ScoreError(f"{length_N.size} correct thoughts are too few to correct a budget: at least {MIN_LENGTHS} are needed")
     if not (np.isfinite(forecast_N).all() and np.isfinite(length_N).all() and length_N.min() >= 0 and length_N.max() > 0):
@@ -201,7 +201,7 @@ def _factor(forecast_N: Floats, length_N: Floats, quantile: float) -> float:
 def _fit_maps(
     labels: ConfidenceLabels, method: Method, *, minimum: int, modes: Collection[str] | None = None
 ) -> tuple[ConfidenceMap, dict[str, ConfidenceMap]]:
-    """The pooled map and those of the modes: the given ones, or all that have enough labels of both kinds."""
+    """Fit the pooled map and the maps of `modes`, or of all modes with enough labels of both kinds."""
     pooled = _fit_map(labels.p_N, labels.y_N, method, minimum)
     by_mode: dict[str, ConfidenceMap] = {}
     for mode in sorted(set(labels.mode_N.tolist()) if modes is None else set(modes)):
@@ -210,7 +210,7 @@ def _fit_maps(
             continue
         try:
             by_mode[mode] = _fit_map(own.p_N, own.y_N, method, minimum)
-        except ScoreError:  # one kind of label, or noise: the pooled map is what such a mode gets, and `by_mode` shows it
+        except ScoreError:  # one kind of label, or noise: such a mode uses the pooled map and is missing in `by_mode`
             continue
     return pooled, by_mode
 
@@ -233,10 +233,10 @@ def _apply(pooled: ConfidenceMap, by_mode: Mapping[str, ConfidenceMap], p_N: Flo
 
 
 def _folds(group_N: Groups, seed: int) -> list[NDArray[np.bool_]]:
-    """Who is held out in each fold; a group is held out as a whole."""
+    """Return a mask of the held-out labels for each fold. A group is held out as a whole."""
     names, member = np.unique(group_N, return_inverse=True)
     if names.size < 2:
-        raise ScoreError(f"labels of {names.size} program: at least two are needed, to score what was fitted on others")
+        raise ScoreError(f"labels of {names.size} program: at least two programs are needed to cross-fit the scores")
     fold = np.random.default_rng(seed).permutation(names.size) % FOLDS
     return [fold[member] == index for index in range(min(FOLDS, names.size))]
 
@@ -255,20 +255,20 @@ def _change(
 
 
 def measured(found: Interval) -> Measured:
-    """An interval as the file keeps it: what is not finite is null."""
+    """Convert an interval to the form of the file, with null for values that are not finite."""
     value, low, high = (float(x) if np.isfinite(x) else None for x in (found.value, found.low, found.high))
     return Measured(value=value, low=low, high=high, n=found.n)
 
 
 def check_count(n: int, minimum: int) -> None:
-    """Raises ScoreError for `n` labels that are too few."""
+    """Check the number of labels. Raises ScoreError for fewer than `minimum`."""
     if n < max(minimum, 1):
         raise ScoreError(f"{n} labels are too few to fit this: at least {max(minimum, 1)} are needed")
 
 
 def _check_labels(p_N: Floats, y_N: Floats, minimum: int) -> None:
     if p_N.shape != y_N.shape or y_N.ndim != 1:
-        raise ScoreError(f"{p_N.shape} confidences for {y_N.shape} labels: flat and equally many are needed")
+        raise ScoreError(f"{p_N.shape} confidences for {y_N.shape} labels: give equally many, in one dimension")
     check_count(y_N.size, minimum)
     if not ((p_N >= 0) & (p_N <= 1)).all() or not ((y_N >= 0) & (y_N <= 1)).all():
         raise ScoreError("confidences and labels must lie in [0, 1]")

@@ -56,9 +56,9 @@ class Introspector:
 
     @torch.inference_mode()
     def forecasts(self, states_NLH: NDArray[np.float32], modes: Sequence[str | None] | None = None) -> list[Forecast]:
-        """Return one forecast for each prompt. `modes`: task modes, for calibrations that tell them apart.
+        """Return one forecast for each prompt. `modes` are task modes, for calibrations with a map for each mode.
 
-        Raises ModelError for states that are no numbers, as `close_confidences` does.
+        Raises ModelError for states that are not finite, as `close_confidences` does.
         """
         _check_finite(states_NLH)
         predictions = self.heads.predict(torch.from_numpy(states_NLH))

@@ -1,8 +1,8 @@
-"""How good forecasts are: proper scores, discrimination, calibration, and intervals around them. Axis: `_N` items.
+"""Scores of forecasts: proper scores, discrimination, calibration, and bootstrap intervals. Axis: `_N` items.
 
-`p_N` are forecast probabilities, `y_N` labels in [0, 1]. A label between is the share of an item's attempts that succeeded: the item
-counts as that much of a success and the rest of a failure, in every score, so that a task with 3 of 8 right scores as its eight
-attempts would. A score that the data cannot decide (AUROC where everything succeeds) is nan.
+`p_N` are forecast probabilities, `y_N` labels in [0, 1]. A fractional label is the share of an item's rollouts that succeeded. Every
+score counts the item as that share of a success and the rest as a failure. A task with 3 of 8 correct rollouts therefore scores as its
+eight rollouts would. A score that the data do not determine (AUROC without failures) is nan.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ BINS = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A reliability diagram: one point for each bin that holds anything."""
+    """Reliability diagram, with one point for each non-empty bin."""
 
     forecast: Floats
     """Mean forecast of the bin."""
@@ -32,7 +32,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A statistic with its bootstrap interval."""
+    """Statistic with its bootstrap interval."""
 
     value: float
     low: float
@@ -42,13 +42,13 @@ class Interval:
 
 
 def brier(p_N: ArrayLike, y_N: ArrayLike) -> float:
-    """Mean squared error of the forecast against each outcome: 0 is perfect, .25 is always saying .5."""
+    """Compute the mean squared error of the forecast against each outcome. 0 is perfect; a constant forecast of .5 scores .25."""
     p, y = _forecasts(p_N, y_N)
     return float(np.mean(y * (1 - p) ** 2 + (1 - y) * p**2))
 
 
 def log_loss(p_N: ArrayLike, y_N: ArrayLike) -> float:
-    """Mean negative log-likelihood in nats. Infinite where a certain forecast was wrong: nothing is clipped."""
+    """Compute the mean negative log-likelihood in nats, without clipping. It is infinite if a forecast of 0 or 1 was wrong."""
     p, y = _forecasts(p_N, y_N)
     with np.errstate(divide="ignore"):
         success = np.log(p, out=np.zeros_like(p), where=y > 0)
@@ -57,7 +57,7 @@ def log_loss(p_N: ArrayLike, y_N: ArrayLike) -> float:
 
 
 def auroc(score_N: ArrayLike, y_N: ArrayLike) -> float:
-    """Probability that a success has a higher score than a failure; ties count half. nan without both."""
+    """Compute the probability that a success has a higher score than a failure. Ties count half; nan without both kinds."""
     score, y = _pair(score_N, y_N)
     _check_shares(y, "labels")
     _, level = np.unique(score, return_inverse=True)
@@ -70,13 +70,16 @@ def auroc(score_N: ArrayLike, y_N: ArrayLike) -> float:
 
 
 def ece(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> float:
-    """Expected calibration error: |mean label - mean forecast| of the bins, weighted by what they hold."""
+    """Compute the expected calibration error: |mean label - mean forecast| of the bins, weighted by their counts."""
     curve = reliability_curve(p_N, y_N, bins=bins, binning=binning)
     return float(curve.count @ np.abs(curve.outcome - curve.forecast) / curve.count.sum())
 
 
 def reliability_curve(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binning: Binning = "mass") -> Curve:
-    """Bins of equal mass (equal forecasts stay together) or of equal width (the last one closed: p = 1 counts)."""
+    """Compute a reliability curve over bins of equal mass or equal width.
+
+    Equal forecasts stay in one bin of equal mass. The last bin of equal width includes p = 1.
+    """
     p, y = _forecasts(p_N, y_N)
     bin_N = bin_numbers(p, bins=bins, binning=binning)
     count = np.bincount(bin_N, minlength=bins)
@@ -86,7 +89,7 @@ def reliability_curve(p_N: ArrayLike, y_N: ArrayLike, *, bins: int = BINS, binni
 
 
 def bin_numbers(p_N: Floats, *, bins: int = BINS, binning: Binning = "mass") -> NDArray[np.int64]:
-    """The bin of each forecast, from 0 up."""
+    """Return the bin of each forecast, counted from 0."""
     if bins < 1:
         raise ScoreError(f"{bins} bins: at least one is needed")
     place = _midranks(p_N) / p_N.size if binning == "mass" else p_N
@@ -95,7 +98,7 @@ def bin_numbers(p_N: Floats, *, bins: int = BINS, binning: Binning = "mass") -> 
 
 
 def spearman(a_N: ArrayLike, b_N: ArrayLike) -> float:
-    """Rank correlation with mid-ranks for ties. nan where either side is constant."""
+    """Compute the rank correlation, with mid-ranks for ties. It is nan if either side is constant."""
     a, b = _pair(a_N, b_N)
     ranks = np.stack([_midranks(a), _midranks(b)])
     ranks -= ranks.mean(axis=1, keepdims=True)
@@ -104,7 +107,7 @@ def spearman(a_N: ArrayLike, b_N: ArrayLike) -> float:
 
 
 def quantile_coverage(forecast_N: ArrayLike, x_N: ArrayLike) -> float:
-    """Share of x at or below its forecast: that of a calibrated quantile is the quantile."""
+    """Compute the share of x at or below its forecast. For a calibrated quantile forecast it equals the quantile."""
     forecast, x = _pair(forecast_N, x_N)
     return float(np.mean(x <= forecast))
 
@@ -118,10 +121,10 @@ def interval(
     groups: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Interval:
-    """`statistic(*arrays)` with a percentile bootstrap interval.
+    """Compute `statistic(*arrays)` with a percentile bootstrap interval.
 
-    `groups` names each item's cluster: the items of one (the rollouts of one task) are drawn together, so that they do not count as
-    independent. Draws that leave the statistic undecided are left out; the limits are nan if all are.
+    `groups` gives the cluster of each item. The items of one cluster (the rollouts of one task) are drawn together, because they are not
+    independent. Draws for which the statistic is nan are omitted; the limits are nan if all are.
     """
     values = [np.asarray(array) for array in arrays]
     n = _common_length([*values, *([] if groups is None else [np.asarray(groups)])])
@@ -143,7 +146,7 @@ def interval(
 
 
 def _midranks(values_N: Floats) -> Floats:
-    """Items strictly below plus half of those that are equal."""
+    """Return mid-ranks: the number of smaller items plus half of the equal ones."""
     _, level, count = np.unique(values_N, return_inverse=True, return_counts=True)
     ranks: Floats = (np.cumsum(count) - count / 2)[level]
     return ranks
@@ -160,7 +163,7 @@ def _pair(a_N: ArrayLike, b_N: ArrayLike) -> tuple[Floats, Floats]:
     a, b = np.asarray(a_N, dtype=np.float64), np.asarray(b_N, dtype=np.float64)
     _common_length([a, b])
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ScoreError("there are values that are not finite: leave those items out before scoring")
+        raise ScoreError("some values are not finite: remove those items before scoring")
     return a, b
 
 
@@ -172,5 +175,7 @@ def _check_shares(values_N: Floats, what: str) -> None:
 def _common_length(arrays: Sequence[NDArray[Any]]) -> int:
     shapes = {array.shape for array in arrays}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 1 or shape[0] == 0:
-        raise ScoreError(f"arrays of shapes {[array.shape for array in arrays]}: flat, equally long, non-empty ones are needed")
+        raise ScoreError(
+            f"arrays of shapes {[array.shape for array in arrays]}: give one-dimensional, equally long, non-empty arrays"
+        )
     return int(shape[0])

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Plan(StrEnum):
-    """The one taxonomy of plans; the order is that of the plan head's logits."""
+    """Reasoning plan, in the order of the plan head's logits."""
 
     OUTLINE = "outline"
     VERIFY = "verify"
@@ -36,13 +36,13 @@ class Forecast:
     budget_quantiles: Mapping[float, float]
     """Think tokens of a correct answer, at .5, .8 and .95; rising."""
     confidence_before: float
-    """Probability of a correct answer, in [0, 1], calibrated where a calibration was given."""
+    """Probability of a correct answer, in [0, 1]; calibrated if there is a calibration."""
     alpha_L: tuple[float, ...] | None
-    """Attention over tapped layers, sum 1; None for heads that have none."""
+    """Attention over tapped layers, sum 1; None for heads without attention."""
     layers_L: tuple[int, ...]
     """Tapped decoder layers, counted from 0."""
     plan_by_layer_L: tuple[Plan, ...] | None
-    """What each layer's state alone would choose; None for heads that cannot say."""
+    """Plan that the state of each layer would choose by itself; None for heads without that output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,7 +237,7 @@ def test_labels_of_which_one_task_alone_is_right_cannot_be_scored() -> None:
     p, _ = soft_labels(15, 120, temperature=2.0)
     y = (np.arange(120) == np.argsort(p)[90]).astype(float)
     labels = ConfidenceLabels(p_N=p, y_N=y, mode_N=np.full(120, "deduction"), group_N=np.arange(120))
-    with pytest.raises(ScoreError, match="without a part of the labels there is none: all 96 labels are failures"):
+    with pytest.raises(ScoreError, match="it fails without one fold of the labels: all 96 labels are failures"):
         fit_confidence(labels, method="platt")
 
 
@@ -263,7 +263,7 @@ def test_empty_thoughts_give_a_positive_factor() -> None:
         (np.ones(MIN_LENGTHS - 1), "49 correct thoughts are too few"),
         (np.zeros(100), "not all 0"),
         (np.full(100, -1.0), "not negative"),
-        (np.ones((50, 2)), "flat"),
+        (np.ones((50, 2)), "one dimension"),
     ],
 )
 def test_lengths_that_cannot_be_fitted_are_refused(lengths: np.ndarray, said: str) -> None:

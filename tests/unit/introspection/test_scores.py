@@ -124,7 +124,7 @@ def test_coverage_counts_what_lies_at_or_below_its_forecast() -> None:
     [
         ([0.5], [0.5, 0.5], "equally long"),
         ([], [], "non-empty"),
-        ([[0.5]], [[0.5]], "flat"),
+        ([[0.5]], [[0.5]], "one-dimensional"),
         ([1.5], [1], "forecasts run from 1.5 to 1.5"),
         ([0.5], [-1], "labels run from -1"),
         ([np.nan], [1], "not finite"),
