@@ -98,7 +98,7 @@ def test_the_whole_way_by_keyboard(chat: Chat) -> None:
 def test_escape_stops_and_control_dot_asks_for_the_answer(chat: Chat) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
-    expect(answer.get_by_role("region", name="Thought")).to_contain_text("step-3 ")
+    expect(answer.get_by_role("region", name="Reasoning")).to_contain_text("step-3 ")
     chat.page.keyboard.press("Control+.")
     chat.done(answer)
     expect(answer.locator(".thought-reason")).to_have_text("cut short by you")

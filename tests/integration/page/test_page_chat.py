@@ -49,7 +49,7 @@ def test_code_is_copied_as_it_is(chat: Chat) -> None:
 def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
-    reasoning = answer.get_by_role("region", name="Thought")
+    reasoning = answer.get_by_role("region", name="Reasoning")
     expect(reasoning).to_contain_text("step-20 ")
     expect(answer.locator(".thought-label")).to_have_text(re.compile(r"^Thinking for [\d.]+ s, \d+ tokens$"))
     engine.go_on()
@@ -67,16 +67,16 @@ def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat, eng
     chat.fixed_budget(600)
     answer = chat.send("[ponder]", wait=False)
     toggle = answer.locator(".thought-toggle")
-    expect(answer.get_by_role("region", name="Thought")).to_be_visible()
+    expect(answer.get_by_role("region", name="Reasoning")).to_be_visible()
     toggle.click()
     toggle.click()
     engine.go_on()
     chat.done(answer)
-    expect(answer.get_by_role("region", name="Thought")).to_be_visible()
+    expect(answer.get_by_role("region", name="Reasoning")).to_be_visible()
 
 
 def test_thoughts_that_are_not_asked_for_are_nowhere(chat: Chat) -> None:
-    chat.page.get_by_role("button", name="Thoughts", exact=True).click()
+    chat.page.get_by_role("button", name="Reasoning", exact=True).click()
     answer = chat.send("[plain] hidden")
     expect(answer.locator(".thought-toggle")).to_be_disabled()
     assert SENTINEL not in chat.page.content()
@@ -99,7 +99,7 @@ def test_stop_keeps_what_came_and_frees_the_slot(chat: Chat, engine: PageEngine)
 def test_answer_now_closes_the_thought(chat: Chat) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
-    expect(answer.get_by_role("region", name="Thought")).to_contain_text("step-5 ")
+    expect(answer.get_by_role("region", name="Reasoning")).to_contain_text("step-5 ")
     chat.page.get_by_role("button", name="Answer now").click()
     chat.done(answer)
     expect(answer.locator(".thought-reason")).to_have_text("cut short by you")
@@ -148,7 +148,7 @@ def test_only_the_shown_branch_is_sent_and_never_a_thought(chat: Chat, engine: P
 def test_settings_reach_the_request(chat: Chat, engine: PageEngine) -> None:
     page = chat.page
     page.get_by_role("button", name="Settings").click()
-    for label, value in (("Temperature", "0.25"), ("Top-p", "0.5"), ("Top-k", "7"), ("Most tokens", "99"), ("Seed", "1234")):
+    for label, value in (("Temperature", "0.25"), ("Top-p", "0.5"), ("Top-k", "7"), ("Max tokens", "99"), ("Seed", "1234")):
         page.get_by_label(label, exact=True).fill(value)
     page.get_by_label("System prompt").fill("Be brief.")
     page.keyboard.press("Tab")

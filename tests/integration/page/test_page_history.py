@@ -39,7 +39,7 @@ def test_a_reload_finds_the_conversation_and_its_branches(chat: Chat) -> None:
     expect(chat.page.locator(".user .bubble")).to_have_text("[plain] remember this")
     expect(chat.page.locator(".prose strong")).to_have_text("17")
     expect(chat.page.get_by_label("Version 2 of 2")).to_be_visible()
-    expect(chat.page.locator(".confidence")).to_have_text("62 % sure before thinking, 83 % after")
+    expect(chat.page.locator(".confidence")).to_have_text("62 % sure before reasoning, 83 % after")
     expect(rows(chat)).to_have_text(["[plain] remember this"])
 
 

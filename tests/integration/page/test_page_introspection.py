@@ -13,25 +13,25 @@ from scripted_server import running
 def test_the_bar_shows_forecast_budget_wall_and_grows(chat: Chat) -> None:
     answer = chat.send("think long", wait=False)
     bar = answer.get_by_role("meter", name="Think tokens")
-    expect(bar).to_have_attribute("aria-valuetext", re.compile(r"think tokens? of a budget of 32, wall at 48"))
+    expect(bar).to_have_attribute("aria-valuetext", re.compile(r"think tokens? of a budget of 32, think limit 48"))
     expect(bar.locator("[data-kind=quantile]")).to_have_count(3)
     expect(bar).to_contain_text("budget 32")
     chat.done(answer)
     expect(bar).to_have_attribute("aria-valuenow", "48")
     used, over = (bar.locator(f".budget-{part}").bounding_box() for part in ("used", "over"))
     assert used is not None and over is not None
-    assert over["width"] / used["width"] == pytest.approx(0.5, abs=0.05), "half the budget again, up to the wall"
-    expect(answer.locator(".thought-reason")).to_have_text("stopped at the wall")
+    assert over["width"] / used["width"] == pytest.approx(0.5, abs=0.05), "half the budget again, up to the think limit"
+    expect(answer.locator(".thought-reason")).to_have_text("closed at the think limit")
 
 
 def test_confidence_before_and_after_with_what_calibration_says(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     chip = answer.locator(".confidence")
-    expect(chip).to_have_text("62 % sure before thinking")
+    expect(chip).to_have_text("62 % sure before reasoning")
     engine.go_on()
     chat.done(answer)
-    expect(chip).to_have_text("62 % sure before thinking, 83 % after")
+    expect(chip).to_have_text("62 % sure before reasoning, 83 % after")
     expect(chip).to_have_attribute("title", re.compile("Calibrated on 576 answers that it was not trained on, 2026-11-20"))
     expect(answer.locator(".chip").first).to_have_text("Plan: outline, 50 %")
 
@@ -48,7 +48,7 @@ def test_the_details_say_everything(chat: Chat) -> None:
         "about 83 in 100 are right",
         "4.1 points (ECE)",
         "decompose15 %",
-        "It ended its thought by itself, within the budget.",
+        "The model ended its reasoning by itself, within the budget.",
         "First token after",
         "Seed ",
     ):

@@ -40,7 +40,7 @@ def test_an_example_is_answered_in_its_form_and_judged(context: BrowserContext, 
     chat.done(answer)
     expect(answer.locator(".thought-label")).to_have_text(re.compile(r"^Thought for [\d.]+ m?s, \d+ tokens?$"))
     answer.locator(".thought-toggle").click()
-    expect(answer.get_by_role("region", name="Thought")).not_to_be_empty()
+    expect(answer.get_by_role("region", name="Reasoning")).not_to_be_empty()
     answer.get_by_role("button", name=button).click()
     expect(answer.locator(".run .verdict").first).to_have_text(re.compile(r"^(Right|Wrong)f\(.+\) → .+$"))
     expect(chat.page.locator("#context")).to_have_attribute("aria-valuetext", re.compile(r"^\d+ of 1,024 tokens$"))

@@ -49,7 +49,7 @@ def test_markup_in_a_message_and_in_a_thought_stays_text(chat: Chat) -> None:
     expect(bubble).to_contain_text("<script>window.pwned = 5</script> and </think>")
     expect(bubble.locator("pre")).to_have_text("<b>bold</b>")
     answer.locator(".thought-toggle").click()
-    expect(answer.get_by_role("region", name="Thought")).to_contain_text("<b>not bold</b>")
+    expect(answer.get_by_role("region", name="Reasoning")).to_contain_text("<b>not bold</b>")
     assert chat.page.evaluate("window.pwned === undefined")
     chat.reload()
     expect(bubble).to_contain_text("<script>window.pwned = 5</script> and </think>")

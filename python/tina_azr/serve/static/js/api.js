@@ -57,7 +57,7 @@ export class Api {
     throw new ApiError("The server ended the answer before it was complete.", 0);
   }
 
-  /** End the thought of a running request. @param {string} id @returns {Promise<boolean>} False if it no longer thinks. */
+  /** Close the reasoning of a running request. @param {string} id @returns {Promise<boolean>} False if it is not reasoning. */
   async answerNow(id) {
     return (await (await this.#send("v1/chat/completions/control", { id, action: "reasoning_end" })).json()).ok;
   }

@@ -1,10 +1,10 @@
-/** What there is to run: a prompt and its answer, read as a program and the calls that test it. Nothing is evaluated here. */
+/** Programs and calls of a prompt and its answer that the sandbox can run. Nothing is evaluated here. */
 
 /**
  * @typedef {object} Case
  * @property {string | null} call
- * @property {string | null} expected Literal that the call should give; null if nothing is claimed.
- * @property {"answer" | "prompt"} [said] Where that is claimed.
+ * @property {string | null} expected Literal that the call should return; null if there is no expectation.
+ * @property {"answer" | "prompt"} [said] Source of the expectation.
  *
  * @typedef {object} Check
  * @property {string} program
@@ -26,7 +26,7 @@ export function blocks(text) {
 const lastBlock = (text, tag) => blocks(text).findLast(([own]) => own === tag)?.[1] ?? null;
 
 /**
- * A claim about the prompt's own program (deduction, abduction) that can be put to the test.
+ * Return what an answer states about the prompt's program (deduction, abduction), as a call that the sandbox can test.
  * @param {string} prompt @param {string} answer @returns {Check | null}
  */
 export function claimOf(prompt, answer) {

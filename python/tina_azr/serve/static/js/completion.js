@@ -10,7 +10,7 @@ import { turnsBefore } from "./tree.js";
  * @param {import("./settings.js").Settings} settings @param {import("./types.js").Info} info
  */
 export function requestBody(conversation, turn, settings, info) {
-  // Thoughts never go back, and an answer that never came is no turn.
+  // Reasoning is never sent back, and a turn without an answer is omitted.
   const messages = turnsBefore(conversation, turn).filter(({ content }) => content !== "").map(({ role, content }) => ({ role, content }));
   if (conversation.system.trim()) messages.unshift({ role: "system", content: conversation.system });
   const body = { model: info.model, messages, stream: true, stream_options: { include_usage: true }, seed: turn.seed };

@@ -1,4 +1,4 @@
-/** What the user has set, for all conversations. Null means: the server's default. */
+/** Settings of the user, for all conversations. Null means the server's default. */
 
 const KEY = "tina-azr.settings";
 
@@ -11,7 +11,7 @@ const KEY = "tina-azr.settings";
  * @property {number | null} seed Null: a new one each time, shown beside the answer.
  * @property {"auto" | "low" | "medium" | "high" | "fixed"} budget Low, medium, high: quantiles .5, .8, .95 of the forecast.
  * @property {number | null} budget_tokens For "fixed".
- * @property {boolean} thoughts Ask for visible thoughts.
+ * @property {boolean} thoughts Ask for visible reasoning.
  * @property {boolean} unfold Open them while they come.
  */
 

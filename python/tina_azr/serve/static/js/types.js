@@ -32,7 +32,7 @@
  * @property {"user" | "assistant"} role
  * @property {string} content
  * @property {number} created Milliseconds since 1970.
- * @property {string} [thought] Where the server may show it and was asked to.
+ * @property {string} [thought] Text of the reasoning, if the server allows it and it was requested.
  * @property {Tina} [tina]
  * @property {Phase} [phase] Of an assistant's turn.
  * @property {string | null} [finish] OpenAI's finish_reason.
@@ -74,7 +74,7 @@
  * @property {number} wall_ms
  * @property {number} memory_bytes
  *
- * @typedef {Outcome & import("./checks.js").Case & {program: string, right: boolean | null}} Verdict Right: whether what is claimed is so.
+ * @typedef {Outcome & import("./checks.js").Case & {program: string, right: boolean | null}} Verdict Right: whether the expectation holds.
  */
 
 export {};

@@ -1,4 +1,4 @@
-/** What the model's own signals mean, in words. */
+/** Texts that explain the model's signals. */
 
 import { percent, plural, whole } from "./format.js";
 
@@ -6,21 +6,21 @@ export const PLANS = {
   outline: "Outline the steps first",
   verify: "Work it out, then check it",
   decompose: "Split it into parts",
-  stop: "Answer without thinking",
+  stop: "Answer without reasoning",
 };
 
 export const STOPS = {
-  closed: "It ended its thought by itself, within the budget.",
-  slack: "It ended its thought by itself, between the budget and the wall.",
-  wall: "Its thought reached the wall and was closed for it.",
-  answer_now: "You asked for the answer, so its thought was closed.",
-  unfinished: "It never finished its thought, so there is no answer.",
+  closed: "The model ended its reasoning by itself, within the budget.",
+  slack: "The model ended its reasoning by itself, between the budget and the think limit.",
+  wall: "The reasoning reached the think limit and was closed by force.",
+  answer_now: "You asked for the answer, so the reasoning was closed.",
+  unfinished: "The reasoning never ended, so there is no answer.",
 };
 
 export const STOPS_SHORT = {
   closed: "closed by itself",
   slack: "closed by itself, over budget",
-  wall: "stopped at the wall",
+  wall: "closed at the think limit",
   answer_now: "cut short by you",
   unfinished: "not finished",
 };
@@ -40,7 +40,7 @@ export const VERDICTS = {
   ok: "Ran to its end",
   rejected: "Refused by the policy before it ran",
   exception: "Raised an exception",
-  not_literal: "Returned something that is no literal value",
+  not_literal: "Returned something that is not a literal value",
   nondeterministic: "Its result depends on hash seeds or addresses",
   fuel: "Out of fuel",
   timeout: "Out of time",
@@ -49,7 +49,7 @@ export const VERDICTS = {
   crash: "Crashed the interpreter, and only that",
 };
 
-/** What calibration says about a confidence. @param {import("./types.js").Tina} tina */
+/** Explain a confidence by its calibration. @param {import("./types.js").Tina} tina */
 export function aboutCalibration({ calibration, c0, cE }) {
   if (!calibration?.digest) return "Not calibrated: a raw score that only says which answers are more likely right than others.";
   const confidence = cE ?? c0;
@@ -60,14 +60,14 @@ export function aboutCalibration({ calibration, c0, cE }) {
   return `Calibrated${n}${date}.${of}${ece}`;
 }
 
-/** The budget bar, said. @param {import("./types.js").Budget} budget @param {number} used */
+/** Describe the budget bar. @param {import("./types.js").Budget} budget @param {number} used */
 export function aboutBudget(budget, used) {
-  return `${plural(used, "think token")} of a budget of ${whole(budget.budget)}, wall at ${whole(budget.wall)}`;
+  return `${plural(used, "think token")} of a budget of ${whole(budget.budget)}, think limit ${whole(budget.wall)}`;
 }
 
 /** @param {import("./types.js").Tina} tina */
 export function aboutConfidence({ c0, cE }) {
   if (c0 == null && cE == null) return "";
-  if (cE == null) return `${percent(c0)} sure before thinking`;
-  return c0 == null ? `${percent(cE)} sure` : `${percent(c0)} sure before thinking, ${percent(cE)} after`;
+  if (cE == null) return `${percent(c0)} sure before reasoning`;
+  return c0 == null ? `${percent(cE)} sure` : `${percent(c0)} sure before reasoning, ${percent(cE)} after`;
 }

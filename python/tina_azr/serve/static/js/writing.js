@@ -12,7 +12,7 @@ const SILENCE_MS = 2000;
 /** The browser's own locks, where it has them: over plain HTTP from another machine it has none. @returns {Writing} */
 export const openWriting = () => (navigator.locks ? new Locks() : new Calls());
 
-/** What a tab held is free the moment that it is gone, however it went. */
+/** Locks that are released as soon as their tab is gone, even after a crash. */
 class Locks {
   hold(turn) {
     let release;

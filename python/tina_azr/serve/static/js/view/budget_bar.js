@@ -1,4 +1,4 @@
-/** The budget bar: forecast quantiles, budget and wall as marks, the thought as it grows. */
+/** Budget bar: forecast quantiles, budget and think limit as marks, the reasoning tokens as a growing bar. */
 
 import { whole } from "../format.js";
 import { aboutBudget } from "../wording.js";
@@ -7,7 +7,7 @@ import { h, setVars } from "./dom.js";
 const QUANTILES = { "0.5": "50 %", "0.95": "95 %", "0.8": "80 %" };
 const GAP_PX = 8;
 
-/** Where a label may stand, best first: the middle, the end or the start of it at its mark. */
+/** Possible positions of a label, best first: its middle, its end or its start at the mark. */
 const ANCHORS = [0.5, 1, 0];
 
 export class BudgetBar {
@@ -37,7 +37,7 @@ export class BudgetBar {
       ? Object.entries(QUANTILES).map(([quantile, name]) => mark("quantile", at(budget.predicted[quantile] ?? 0), name))
       : [];
     const limit = mark("limit", at(budget.budget), `budget ${whole(budget.budget)}`);
-    this.marks.replaceChildren(limit, mark("wall", at(budget.wall), `wall ${whole(budget.wall)}`), ...forecast);
+    this.marks.replaceChildren(limit, mark("wall", at(budget.wall), `limit ${whole(budget.wall)}`), ...forecast);
     this.#placeLabels();
   }
 
@@ -51,7 +51,7 @@ export class BudgetBar {
     const taken = [];
     for (const { label, at, spans } of marks) {
       const free = spans.filter((span) => taken.every((other) => apart(span, other)));
-      // Budget and wall are often close: the budget's label then stands aside for the wall's.
+      // Budget and think limit are often close. The budget's label then moves aside for the limit's.
       const considerate = free.find((span) => taken.length || marks[1].spans.some((wall) => apart(span, wall)));
       const chosen = considerate ?? free[0];
       label.hidden = chosen === undefined;

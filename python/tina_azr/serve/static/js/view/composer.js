@@ -1,4 +1,4 @@
-/** Where prompts are written: send, stop, answer now, and the two settings that change from prompt to prompt. */
+/** Prompt editor: send, stop, answer now, and the two settings that often change between prompts. */
 
 import { byId } from "./dom.js";
 import { showNumber, takeNumber } from "./numbers.js";

@@ -62,7 +62,7 @@ export async function copy(app, button, text) {
     if (navigator.clipboard) await navigator.clipboard.writeText(text);
     else copySelected(text);
   } catch {
-    return app.say("The browser did not let the page copy it. Select the text, and copy it by hand.");
+    return app.say("The browser did not let the page copy it. Select the text, and copy it yourself.");
   }
   button.dataset.done = "";
   setTimeout(() => delete button.dataset.done, 1500);

@@ -9,7 +9,7 @@ export function showNumber(app, field, name) {
   if (name === "budget_tokens") field.max = fallback ?? "";
 }
 
-/** What cannot be a value is said beside the field, and not taken. @param {import("../app.js").App} app @param {HTMLInputElement} field @param {string} name */
+/** Report an invalid value next to its field, and ignore it. @param {import("../app.js").App} app @param {HTMLInputElement} field @param {string} name */
 export function takeNumber(app, field, name) {
   if (!field.reportValidity()) return;
   app.set({ [name]: field.value === "" ? null : field.valueAsNumber });

@@ -1,4 +1,4 @@
-/** The sheet at the side: system prompt, sampling, budget, thoughts. An empty field is the server's default. */
+/** Settings sheet: system prompt, sampling, budget, reasoning. An empty field is the server's default. */
 
 import { DEFAULTS } from "../settings.js";
 import { byId } from "./dom.js";

@@ -1,4 +1,4 @@
-/** What the model says about itself, in full: budget, confidence, plan, why it stopped, speed. Shown on request. */
+/** Details of the model's signals, shown on request: budget, confidence, plan, why the reasoning ended, speed. */
 
 import { percent, plural, rate, seconds, whole } from "../format.js";
 import { PLANS, SOURCES, STOPS, aboutCalibration } from "../wording.js";
@@ -32,7 +32,7 @@ function budgetRows({ predicted, budget, wall }, used) {
         ["95 % of them", whole(predicted["0.95"]), "quantile"],
       ]
     : [];
-  return rows([...forecast, ["Budget", whole(budget), "limit"], ["Wall", whole(wall), "wall"], ["Used", whole(used), "used"]]);
+  return rows([...forecast, ["Budget", whole(budget), "limit"], ["Think limit", whole(wall), "wall"], ["Used", whole(used), "used"]]);
 }
 
 /** Before and after on one scale, with the line under which the answer is only a guess. */
@@ -51,8 +51,8 @@ function confidence({ c0, cE }, info) {
   if (c0 != null) point("before", c0);
   if (cE != null) point("after", cE);
   const entries = [
-    c0 != null && ["Before thinking", percent(c0), "before"],
-    cE != null && ["After thinking", percent(cE), "after"],
+    c0 != null && ["Before reasoning", percent(c0), "before"],
+    cE != null && ["After reasoning", percent(cE), "after"],
     threshold && ["Too unsure below", percent(threshold), "threshold"],
   ];
   return h("div", {}, scale, rows(entries.filter(Boolean)));
@@ -71,7 +71,7 @@ function plan({ choice, probabilities }) {
 function timing({ time_to_first_token: first, think_seconds: thinking, seconds: total, tokens_per_second: speed, ...tokens }) {
   return rows([
     ["First token after", seconds(first ?? 0)],
-    ["Thought", `${seconds(thinking ?? 0)}, ${plural(tokens.think_tokens ?? 0, "token")}`],
+    ["Reasoning", `${seconds(thinking ?? 0)}, ${plural(tokens.think_tokens ?? 0, "token")}`],
     ["Whole answer", `${seconds(total ?? 0)}, ${plural((tokens.think_tokens ?? 0) + (tokens.answer_tokens ?? 0), "token")}`],
     ["Speed", rate(speed ?? 0)],
     ["Prompt", plural(tokens.prompt_tokens ?? 0, "token")],

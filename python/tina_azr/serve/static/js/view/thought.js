@@ -1,4 +1,4 @@
-/** The card over an answer: the thought (folded), the budget bar, plan and confidence, and the details behind them. */
+/** Card above an answer: the folded reasoning, the budget bar, plan and confidence, and their details. */
 
 import { percent, plural, seconds } from "../format.js";
 import { PLANS, STOPS_SHORT, aboutCalibration, aboutConfidence } from "../wording.js";
@@ -13,7 +13,7 @@ export class ThoughtCard {
     this.turn = turn;
     this.label = h("span.thought-label");
     this.reason = h("span.thought-reason");
-    this.text = h("div.thought-text", { id: `thought-${turn.id}`, role: "region", "aria-label": "Thought", tabindex: 0, hidden: true });
+    this.text = h("div.thought-text", { id: `thought-${turn.id}`, role: "region", "aria-label": "Reasoning", tabindex: 0, hidden: true });
     this.toggle = h(
       "button.thought-toggle",
       { type: "button", "aria-expanded": "false", "aria-controls": this.text.id, on: { click: () => this.#userFolds() } },
@@ -64,7 +64,7 @@ export class ThoughtCard {
     this.plan.hidden = !tina.plan;
     if (tina.plan) {
       setText(this.plan, `Plan: ${tina.plan.choice}, ${percent(tina.plan.probabilities[tina.plan.choice] ?? 0)}`);
-      this.plan.title = `${PLANS[tina.plan.choice] ?? tina.plan.choice}: what the model foresaw before it began to think`;
+      this.plan.title = `${PLANS[tina.plan.choice] ?? tina.plan.choice}: the model's plan before its reasoning`;
     }
     const words = aboutConfidence(tina);
     this.confidence.hidden = words === "";
@@ -73,11 +73,11 @@ export class ThoughtCard {
     this.confidence.title = aboutCalibration(tina);
   }
 
-  /** Open while it thinks, if it is visible and the user likes it so; closed at the answer; as the user left it otherwise. */
+  /** Open the reasoning while it is generated, if it is visible and the setting says so. Close it at the answer, unless the user opened it. */
   #thought(thinking) {
     const shown = Boolean(this.turn.thought);
     this.toggle.disabled = !shown;
-    this.toggle.title = shown ? "" : "Thoughts are hidden";
+    this.toggle.title = shown ? "" : "The reasoning is hidden";
     const open = shown && (this.chosen ?? (thinking && this.app.settings.unfold));
     this.toggle.setAttribute("aria-expanded", String(open));
     this.text.hidden = !open;

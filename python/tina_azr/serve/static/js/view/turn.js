@@ -157,7 +157,7 @@ function unsure({ cE, c0 }, info) {
   return rated == null || !least ? "below the confidence that was set" : `at ${percent(rated)}, below the ${percent(least)} that were set`;
 }
 
-/** What a reader has to know before trusting the answer. @param {import("../types.js").Turn} turn */
+/** Return the notices that a reader needs before trusting the answer. @param {import("../types.js").Turn} turn */
 function notices(turn, info) {
   const { budget, abstain, leak, think_stop: stop } = turn.tina ?? {};
   const note = (kind, ...words) => {
@@ -169,9 +169,9 @@ function notices(turn, info) {
   return [
     budget?.warning && note("warning", budget.warning),
     abstain && note("abstain", h("strong", {}, "Too unsure to rely on. "), `The model rates this answer ${unsure(turn.tina, info)}. Check it, or ask again.`),
-    leak && note("warning", "A thinking tag got into the answer: parts of it may be thought."),
-    ended && stop === "unfinished" && note("warning", "The thought never ended, so there is no answer. Give it more tokens, or a budget."),
-    cut && note("warning", "The answer was cut: the most tokens allowed were used. Settings can allow more."),
+    leak && note("warning", "The answer contains a think tag: parts of it may be reasoning."),
+    ended && stop === "unfinished" && note("warning", "The reasoning never ended, so there is no answer. Allow more tokens, or set a budget."),
+    cut && note("warning", "The answer was cut off at the token limit. Allow more in the settings."),
     ENDED_BY[turn.tina?.ended_by] && note("warning", ENDED_BY[turn.tina.ended_by]),
     turn.phase === "stopped" && note("info", turn.error ?? "Stopped by you."),
     turn.phase === "failed" && note("error", turn.error ?? "It failed."),
