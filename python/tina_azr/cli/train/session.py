@@ -4,12 +4,12 @@ from rich.console import Console
 
 from tina_azr.cli.console import say
 from tina_azr.cli.train.plan import Plan, resume_command
-from tina_azr.config import Config, dump_config
+from tina_azr.config import Config
 from tina_azr.errors import TinaError
 from tina_azr.formatting import counted, duration
 from tina_azr.runs.checkpoint import Checkpoint
 from tina_azr.runs.display import open_display
-from tina_azr.runs.files import is_full_disk, write_text
+from tina_azr.runs.files import is_full_disk
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics_file import MetricsWriter, read_metrics
 from tina_azr.runs.plots import draw_plots
@@ -64,7 +64,7 @@ def _prepare(run: RunFolder, plan: Plan, console: Console) -> Checkpoint | None:
         return None
     checkpoint = rewind(run, plan.config, plan.from_step)
     with run.writing("config.yaml"):
-        write_text(run.config_file, dump_config(plan.config))
+        run.write_config(plan.config)
     status = run.read_status() if run.status_file.exists() else RunStatus.new(plan.config)
     step, seconds = (checkpoint.step, checkpoint.seconds) if checkpoint else (0, 0.0)
     run.write_status(status.changed(state=RunState.RUNNING, steps=plan.config.run.steps, step=step, seconds=seconds, message=""))
