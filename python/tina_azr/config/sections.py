@@ -202,7 +202,8 @@ class IntrospectionConfig(Section):
     slack: float = setting(0.5, unit="share", ge=0, le=10)
     """The think limit is budget * (1 + slack). A predicted budget takes its slack from the .95 quantile instead, 0.1 to 1."""
     min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)
-    """Smallest budget, in reasoning tokens. A request for 0 (answer without reasoning) is always allowed."""
+    """Smallest budget, and least reasoning tokens of a served completion: `</think>` is not sampled before. 0: the model may close its
+    reasoning at once, as in self-play, which is what heads and calibration have seen. A request for 0 is always allowed."""
     max_think_tokens: int = setting(4_096, unit="tokens", ge=1, le=262_144)
     """Largest budget, in reasoning tokens."""
     calibration: str | None = setting(None, unit="file", min_length=1)

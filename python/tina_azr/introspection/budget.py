@@ -38,21 +38,21 @@ class BudgetSettings:
     quantile: float = 0.8
     """Of the forecast, where the request names none."""
     slack: float = _DEFAULTS.slack
-    """The wall is the budget times 1 + slack, where the forecast does not say better."""
+    """The think limit is budget * (1 + slack), unless the forecast gives a better slack."""
     slack_min: float = 0.1
     """Least slack that is taken from a forecast."""
     slack_max: float = 1.0
     """Most slack that is taken from a forecast."""
     slack_quantile: float | None = 0.95
-    """A predicted budget's wall is this quantile, within the two bounds; None: always `slack`."""
+    """Quantile of the forecast that is the think limit of a predicted budget, within the two bounds; None: always use `slack`."""
     min_think_tokens: int = _DEFAULTS.min_think_tokens
-    """Least budget, but for a request to answer without thinking (0)."""
+    """Smallest budget, unless a request asks for 0. The default is the setting's; see there why it is 0."""
     max_think_tokens: int = _DEFAULTS.max_think_tokens
-    """Most budget, and the budget where nothing else decides; the wall lies `slack` beyond."""
+    """Largest budget, and the budget if neither forecast nor request gives one."""
     budget_clip: int | None = None
-    """A lower bound than `max_think_tokens` for predicted budgets alone."""
+    """Tighter cap for predicted budgets; None means `max_think_tokens`."""
     answer_reserve: int = 256
-    """Tokens of `max_tokens` that are kept for the answer; of few tokens half."""
+    """Part of `max_tokens` that is reserved for the answer, or half of `max_tokens` if that is less."""
     small_budget: SmallBudget = SmallBudget.RAISE
     """What becomes of a requested budget below `small_share` of the predicted median."""
     small_share: float = 0.15
