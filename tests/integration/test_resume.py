@@ -102,7 +102,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     code, output = _train_struck(signal.SIGINT, 4, "--resume", str(run))
     assert code == 130, output
-    assert f"Go on with: tina-azr train --resume {run}" in output
+    assert f"Resume with: tina-azr train --resume {run}" in output
 
     code, output = _train("--resume", str(run))
     assert code == 0, output

@@ -1,4 +1,4 @@
-"""`tina-azr config`: what would be run, whether it can be, and what may be written in a file."""
+"""`tina-azr config`: show, check and describe configurations."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Examples:
                                           start from the defaults, each explained
   tina-azr config show mine.yaml --set run.steps=20
   tina-azr config validate configs/*.yaml
-  tina-azr config presets                 configurations that ship inside
+  tina-azr config presets                 configurations that ship with the package
   tina-azr config schema > schema.json    for completion in an editor
 """
 
@@ -56,8 +56,8 @@ def show(file: Path | None, preset: str | None, overrides: tuple[str, ...], comm
 def validate(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> None:
     """Check FILES without running anything. Exit status 2 if any of them has a problem.
 
-    Looks at keys, values, bounds and names; and, where the model is on this machine, at whether its tokenizer, template, layers, heads
-    and calibration agree with one another and with the configuration.
+    Checks keys, values, bounds and names. If the model is on this machine, also checks that its tokenizer, template, layers, heads and
+    calibration agree with each other and with the configuration.
     """
     problems = {str(file): _problems(file, overrides) for file in files}
     if as_json:
@@ -72,7 +72,7 @@ def validate(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool)
 @config.command()
 @click.option("--json", "as_json", is_flag=True, help="Print an object: each preset's name with its values.")
 def presets(as_json: bool) -> None:
-    """List the configurations that ship inside (`--preset NAME`)."""
+    """List the configurations that ship with the package (`--preset NAME`)."""
     from tina_azr.config import load_config, preset_names, preset_summary
 
     names = preset_names()
@@ -115,7 +115,7 @@ def _remarks(file: str, overrides: tuple[str, ...]) -> str:
 
 
 def _resolve_names(config: "Config") -> None:
-    """Look up every name that stands for something in a layer above `config`; the trainer does the same when a run starts."""
+    """Look up every name that refers to a dictionary in a layer above `config`, as the trainer does when a run starts."""
     from tina_azr.config import choose
     from tina_azr.introspection.heads import AGGREGATORS, FORMS
     from tina_azr.selfplay.introspection_rewards import BONUS_RULES

@@ -1,4 +1,4 @@
-"""Whether a configuration fits its model, seen from the model's small files alone: nothing is downloaded and no weights are read."""
+"""Checks that a configuration fits its model. Only small files of the model are read: no download, no weights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tina_azr.model.loading import find_folder, is_hub_name
 
 
 def absent_model(config: Config) -> str | None:
-    """The hub name of a model that is not on this machine, so that nothing can be said of it."""
+    """Return the hub name of a model that is not on this machine and so cannot be checked. None if it is here."""
     name = config.model.name
     if not is_hub_name(name):
         return None
@@ -23,13 +23,13 @@ def absent_model(config: Config) -> str | None:
 
 
 def remarks(config: Config) -> list[str]:
-    """What is in order and should be known all the same."""
+    """Return remarks about a valid configuration."""
     absent = absent_model(config)
     return [] if absent is None else [f"{absent} is not on this machine: whether it fits was not checked"]
 
 
 def model_problems(config: Config) -> list[Problem]:
-    """Everything that does not fit."""
+    """Return everything that does not fit."""
     found = checks.check_tags(config.introspection.tags, "introspection.tags")
     if absent_model(config) is not None:
         return found

@@ -48,7 +48,9 @@ DTYPE = click.option(
     type=click.Choice(["float32", "bfloat16"]),
     help="Data type of the weights; bfloat16 halves memory. The same as --set model.dtype=DTYPE.",
 )
-PRESET = click.option("--preset", metavar="NAME", help="A configuration that ships inside; see `tina-azr config presets`.")
+PRESET = click.option(
+    "--preset", metavar="NAME", help="A configuration that ships with the package; see `tina-azr config presets`."
+)
 CONFIG = click.option(
     "--config",
     "config_file",
@@ -93,7 +95,7 @@ def model_config(
     device: str | None,
     dtype: str | None,
 ) -> "Config":
-    """Resolve the configuration of a command that opens a model; flags go before `--set`. Raises ConfigError."""
+    """Resolve the configuration of a command that opens a model. Its own flags win over `--set`. Raises ConfigError."""
     from tina_azr.config import Flag, load_config
 
     flags = (Flag("--model", "model.name", model), Flag("--device", "model.device", device), Flag("--dtype", "model.dtype", dtype))

@@ -1,4 +1,4 @@
-"""One frozen `Config` decides a run: `load_config` reads it, `dump_config` writes it, `choose` resolves the names in it."""
+"""Configuration of a run: the frozen `Config`, how it is read, written and described, and its presets."""
 
 from tina_azr.config.comments import describe_config
 from tina_azr.config.loading import Flag, choose, config_schema, dump_config, load_config, read_values

@@ -1,4 +1,4 @@
-"""A configuration as YAML that explains itself: every value below a comment with its description, unit and bounds."""
+"""Commented YAML of a configuration: a comment above every value gives its description, unit and bounds."""
 
 import textwrap
 from typing import Literal, get_args, get_origin
@@ -13,7 +13,7 @@ WIDTH = 118
 
 
 def describe_config(config: Config) -> str:
-    """`dump_config` with comments."""
+    """Return what `dump_config` returns, with comments."""
     return "\n".join(_section(config, indent="")) + "\n"
 
 
@@ -36,7 +36,7 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def _range(field: FieldInfo) -> str:
-    """`tokens, 8 to 262144`, or `float32 or bfloat16`."""
+    """Return unit and bounds, such as `tokens, 8 to 262144`, or the choices, such as `float32 or bfloat16`."""
     if get_origin(field.annotation) is Literal:
         return " or ".join(get_args(field.annotation))
     extra = field.json_schema_extra

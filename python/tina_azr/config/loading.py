@@ -1,4 +1,4 @@
-"""From a file and flags to a `Config`, with errors that name the key, where it was written, and what would have been right."""
+"""Loading of a `Config` from preset, file and flags. Errors name the key, its source, and the values that are allowed."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ NO_SUPERVISED = (
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A setting that was given by a flag of its own, which errors name: `--steps` for `run.steps`."""
+    """Setting that has a flag of its own, such as `--steps` for `run.steps`. Errors name the flag."""
 
     name: str
     key: str
@@ -64,18 +64,18 @@ def read_values(path: FilePath) -> dict[str, Any]:
 
 
 def dump_config(config: Config) -> str:
-    """The resolved configuration as YAML that `load_config` reads back to an equal `Config`."""
+    """Return the resolved configuration as YAML. `load_config` reads it back to an equal `Config`."""
     return write_yaml(config.model_dump(mode="json"))
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON schema of the configuration file, generated from the models: descriptions, units, bounds."""
+    """Return the JSON schema of a configuration file, with descriptions, units and bounds, generated from the models."""
     schema = Config.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def choose(table: Mapping[str, Thing], name: str, field: str) -> Thing:
-    """The entry that a configured name stands for. `field` is the key that holds the name, for the error."""
+    """Return the entry of a configured name. Raises ConfigError, which names `field`, for an unknown one."""
     if name not in table:
         raise ConfigError(f"{field}: there is no `{name}`{_nearest(name, table)}. Known: {', '.join(table)}.")
     return table[name]

@@ -1,4 +1,4 @@
-"""Presets: whole configurations that ship inside the package, by name (`--preset NAME`). `configs/` holds the same files."""
+"""Presets: configurations that ship with the package, by name (`--preset NAME`). `configs/` has the same files."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable

@@ -1,7 +1,7 @@
-"""The configuration's sections. The defaults are the run that `tina-azr train` makes with the embedded model.
+"""Sections of the configuration. The defaults are the run that `tina-azr train` makes with the embedded model.
 
-Names of task modes, reward terms, learnability rules, advantage rules and aggregators are plain strings here: their
-dictionaries live in layers above, so that a new one needs no change on this page. `choose` turns them into the thing named.
+Task modes, reward terms, learnability rules, advantage rules and aggregators are plain names here. Their dictionaries are in layers
+above, so that a new entry needs no change in this module. `choose` looks a name up.
 """
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from pydantic import Field, field_validator, model_validator
 from tina_azr.config.fields import Section, choice, choices, layers, names, setting, switch
 
 RUNS = Path("runs")
-"""Where runs go that are not put elsewhere, and where one is looked for that is given by its name."""
+"""Default parent folder of runs. A run that is given by its name is looked up here."""
 
 
 class ModelConfig(Section):
-    """Which model plays, and how it is loaded."""
+    """The model that plays, and how it is loaded."""
 
     name: str = choice("tiny")
     """`tiny` or `tiny-warm` (embedded), a folder in Hugging Face's layout, or a hub name."""
@@ -29,33 +29,33 @@ class ModelConfig(Section):
 
 
 class SandboxConfig(Section):
-    """Limits of one program run. Each ends a run with an outcome of its own."""
+    """Limits of one program run. Each limit has an outcome of its own."""
 
     policy: Literal["strict", "standard", "open"] = choice("standard")
-    """Static check before a run. WebAssembly isolates; this check only rejects early, with a readable reason."""
+    """Static check before a run. It only rejects programs early, with a readable reason; WebAssembly is what isolates them."""
     fuel: int = setting(200_000_000, unit="instructions", ge=1_000_000, le=1_000_000_000_000)
-    """WebAssembly instructions, about. A trivial program takes 0.5 M, 100 k turns of a loop 100 M. Exact: it never flakes."""
+    """Approximate WebAssembly instructions. A trivial program takes 0.5 M, a loop of 100 k iterations 100 M. The count is deterministic."""
     wall_ms: int = setting(5_000, unit="milliseconds", ge=50, le=600_000)
-    """Coarse watchdog behind fuel."""
+    """Wall-clock time; a coarse watchdog in addition to fuel."""
     memory_mb: int = setting(128, unit="MiB", ge=64, le=4_096)
     """Linear memory of the guest, interpreter included."""
     output_bytes: int = setting(16_384, unit="bytes", ge=64, le=16_777_216)
-    """For the result's literal, and again for what is printed."""
+    """Limit for the result's literal, and separately for printed text."""
     workers: int = setting(0, unit="threads", ge=0, le=1_024)
-    """Programs run at once; 0 means one for each core."""
+    """Programs run at once; 0: one for each core."""
 
 
 class TasksConfig(Section):
-    """What counts as a task, and how many are remembered."""
+    """Task modes, limits of a task, and the task buffer."""
 
     modes: tuple[str, ...] = choices(("deduction", "abduction", "induction"))
     """Task modes that are played; keys of `tina_azr.tasks.modes.MODES`."""
     references: int = setting(1, unit="programs", ge=0, le=64)
-    """Known programs shown to the proposer as something to differ from."""
+    """Known programs in the proposer's prompt, from which the new program must differ."""
     induction_inputs: int = setting(5, unit="inputs", ge=2, le=64)
     """Inputs that an induction proposal must give."""
     induction_visible: int = setting(3, unit="pairs", ge=1, le=63)
-    """How many of the resulting pairs the solver sees; the rest, drawn at random, is what its program must satisfy."""
+    """Pairs that the solver sees, drawn at random. Its program is graded on the others."""
     max_program_chars: int = setting(600, unit="characters", ge=16, le=65_536)
     """Longest program of a task."""
     max_value_chars: int = setting(80, unit="characters", ge=1, le=65_536)
@@ -63,13 +63,13 @@ class TasksConfig(Section):
     max_message_chars: int = setting(150, unit="characters", ge=0, le=65_536)
     """Longest induction message."""
     max_prompt_tokens: int = setting(176, unit="tokens", ge=16, le=262_144)
-    """Longest prompt, of proposer and solver."""
+    """Longest prompt of a proposer or solver."""
     max_repeats_of_structure: int = setting(8, unit="tasks", ge=1, le=1_000_000)
-    """Tasks of one template (equal up to numbers and strings) among the 1,500 newest; one more is a duplicate."""
+    """Tasks of one template (equal up to numbers and strings) among the 1,500 newest. A further one is a duplicate."""
     buffer_size: int = setting(4_096, unit="tasks", ge=16, le=10_000_000)
-    """Tasks kept for references; beyond it the least useful is evicted."""
+    """Tasks kept in the buffer. When it is full the least useful task is evicted."""
     seed_share: float = setting(0.5, unit="share", ge=0, le=1)
-    """Share of references drawn from the fixed seed set rather than from own tasks."""
+    """Share of references drawn from the fixed seed set instead of the run's own tasks."""
     extend_share: float = setting(0.5, unit="share", ge=0, le=1)
     """Share of proposals that are asked to extend their reference by a statement instead of differing from it."""
 
@@ -86,27 +86,28 @@ class TasksConfig(Section):
 
 
 class SelfplayConfig(Section):
-    """One round: how many proposals, how many rollouts of each task, and how they are sampled."""
+    """Size of one self-play round, and how its rollouts are sampled."""
 
     proposals_per_mode: int = setting(14, unit="rollouts", ge=1, le=65_536)
-    """Proposer rollouts for each mode in a step."""
+    """Proposer rollouts for each task mode in a step."""
     group_size: int = setting(8, unit="rollouts", ge=2, le=1_024)
-    """Solver rollouts of each task: they measure its learnability and are trained on as well."""
+    """Solver rollouts of each task. They measure its pass rate and are trained on."""
     max_tokens: int = setting(160, unit="tokens", ge=8, le=262_144)
     """Longest completion, reasoning and answer together."""
     think_limit: int | None = setting(None, unit="tokens", ge=1, le=262_144)
-    """Hard cap on reasoning tokens: after it the reasoning is closed by force; null: none. Forced tokens are left out of the loss."""
+    """Hard cap on reasoning tokens; null: none. At the cap the reasoning is closed by force, and the forced tokens are left out of the
+    loss."""
     temperature: float = setting(1.0, unit="number", gt=0, le=10)
-    """Sampling temperature; log-probabilities in the loss are taken at the same one."""
+    """Sampling temperature. The loss takes log-probabilities at the same temperature."""
     slots: int = setting(128, unit="sequences", ge=1, le=65_536)
     """Sequences decoded at once; each holds its own KV cache."""
     length_cap: float | None = setting(0.3, unit="share", ge=0, le=1)
     """Pass rate from which a program length counts as solved. Proposals may be one statement longer than the longest solved length. null:
     no cap."""
     induction_min_pass_rate: float = setting(0.0, unit="share", ge=0, lt=1)
-    """Induction groups are trained on only if their pass rate exceeds this. 0: if at least one rollout succeeds."""
+    """Induction groups are trained on only if their pass rate is above this. 0: at least one rollout must succeed."""
     random_rewards: bool = switch(False)
-    """Random-reward control: rewards are shuffled within a stratum, so nothing can be learned from them. Accuracy must not rise."""
+    """Random-reward control: rewards are shuffled within each stratum, so that they carry no information. Accuracy must not rise."""
 
     @model_validator(mode="after")
     def _room_for_an_answer(self) -> Self:
@@ -118,14 +119,14 @@ class SelfplayConfig(Section):
 
 
 class RewardsConfig(Section):
-    """What each outcome is worth. The numbers are AZR's, but for `unlearnable`, which it sets to -0.5."""
+    """Reward of each outcome. The values are AZR's, except `unlearnable`, which AZR sets to -0.5."""
 
     learnability: str = choice("one_minus")
     """Rule from pass rate to proposer reward for tasks with mixed outcomes: `one_minus` (AZR), `parabola`, `gaussian`."""
     invalid: float = setting(-1.0, unit="reward", ge=-100, le=100)
     """Proposal that is malformed or fails validation."""
     duplicate: float = setting(-0.5, unit="reward", ge=-100, le=100)
-    """Valid proposal that is known already."""
+    """Valid proposal that is already known."""
     unlearnable: float = setting(0.0, unit="reward", ge=-100, le=100)
     """Valid proposal that every rollout or no rollout solves."""
     correct: float = setting(1.0, unit="reward", ge=-100, le=100)
@@ -141,12 +142,12 @@ class RewardsConfig(Section):
 
 
 class LearningConfig(Section):
-    """The policy-gradient step: clipped, no KL, one optimizer step a batch."""
+    """Policy-gradient step: clipped, without a KL term, one optimizer step for each batch."""
 
     advantage: str = choice("trr_pp")
     """Advantage rule: a key of `tina_azr.train.advantages.ADVANTAGES`."""
     train_proposer: bool = switch(True)
-    """False trains on solver rollouts only."""
+    """Whether proposer rollouts are trained on, in addition to solver rollouts."""
     lr: float = setting(3e-4, unit="1/step", gt=0, le=1)
     """AdamW's learning rate after warm-up."""
     beta2: float = setting(0.95, unit="number", ge=0, lt=1)
@@ -158,57 +159,59 @@ class LearningConfig(Section):
     clip_high: float = setting(0.28, unit="number", gt=0, le=10)
     """Probability ratios above 1 + clip_high carry no gradient if the advantage is positive."""
     max_grad_norm: float = setting(1.0, unit="number", gt=0, le=1e6)
-    """Gradient norm beyond which the gradient is scaled down."""
+    """Norm above which the gradient is scaled down."""
     micro_batch_tokens: int = setting(4_096, unit="tokens", ge=16, le=10_000_000)
-    """Tokens, prompt and completion, in one forward and backward pass: memory, not numbers."""
+    """Tokens of prompts and completions in one forward and backward pass. It changes memory, not results."""
     gradient_checkpointing: bool = switch(False)
-    """Keep only each layer's input and recompute the rest in the backward pass: far less memory, a third more work, same numbers."""
+    """Keep only each layer's input and recompute the rest in the backward pass. It takes far less memory and a third more compute, and the
+    results are the same."""
     autocast: Literal["none", "bfloat16"] = choice("none")
     """Compute type of the learner's forward pass; logits and loss stay in float32."""
     length_normalisation: Literal["sample", "token"] = choice("sample")
-    """Every sample weighs the same in the loss (`sample`), or every token does (`token`, as in the original)."""
+    """Weights in the loss: each rollout weighs the same (`sample`), or each token does (`token`, as in the original)."""
 
 
 class IntrospectionConfig(Section):
-    """Metacognitive heads: how they are trained, and what they may change. With the defaults they change nothing."""
+    """Metacognitive heads: their training, and what they may change. With the defaults they change nothing."""
 
     heads: tuple[str, ...] = names(("tap",))
     """Forms of heads (`linear`, `tap`, `linked`) that learn from the run's own rollouts. The first is the primary one; the others are for
-    comparison. Empty: no heads."""
+    comparison. An empty list trains no heads."""
     taps: tuple[int, ...] | Literal["all"] | None = layers(None)
-    """Decoder layers that are read, counted from 0, or `all`; null: layers 8, 16, 24 and 32 of 36, at the same relative depth."""
+    """Decoder layers that the heads read, counted from 0, or `all`. null: layers 8, 16, 24 and 32 of 36, or the same relative depths."""
     width: int = setting(128, unit="features", ge=1, le=65_536)
     """Hidden features of `tap` and `linked` heads."""
     aggregator: str = choice("attention")
     """How `linked` heads pool layers: a key of `tina_azr.introspection.heads.AGGREGATORS`."""
     calibration_share: float = setting(0.1, unit="share", ge=0, lt=1)
-    """Share of programs, by hash, whose tasks are kept from the heads for calibration and report."""
+    """Share of programs, chosen by hash, whose tasks the heads do not learn from. Calibration and report use them."""
     probe_share: float = setting(0.1, unit="share", ge=0, le=1)
     """Share of tasks with plan probes: rollouts without reasoning, and with each plan as a hint. They label the plan head and do not
     train the policy."""
     chained_share: float = setting(0.2, unit="share", ge=0, le=4)
-    """Chained tasks (two known programs in a row) that are solved only for the heads; as a share of a step's tasks."""
+    """Chained tasks (two known programs in a row), as a share of a step's tasks. They are solved only to train the heads."""
     reward: str = choice("off")
-    """Introspection bonus of a proposer: `calibration_surprise` (the debiased error of its task's forecast), `seed_legacy` (the founding
-    document's formula) or `off`."""
+    """Introspection bonus of a proposer: the debiased error of the forecast of its task (`calibration_surprise`), the formula of the
+    founding document (`seed_legacy`), or none."""
     coeff: float = setting(0.2, unit="number", ge=0, le=10)
-    """Weight of that bonus; 0 is bit-identical to `off`."""
+    """Weight of that bonus. With 0 the results are bit-identical to `off`."""
     sample_by_confidence: bool = switch(False)
-    """Draw known tasks with weight 0.1 + 4 c (1 - c), c their last confidence before reasoning, instead of by their pass rate."""
+    """Draw known tasks with weight 0.1 + 4 c (1 - c) instead of by their pass rate. c is the last confidence before reasoning."""
     budget_share: float = setting(0.0, unit="share", ge=0, le=0.25)
-    """Share of solver groups whose reasoning is held to the predicted think limit. Reasoning that is cut there gives censored labels."""
+    """Share of solver groups whose reasoning is cut at the predicted think limit. Labels from cut reasoning are censored."""
     skip_below: float = setting(0.0, unit="probability", ge=0, le=1)
-    """Served prompts with a confidence before reasoning below this are answered without reasoning; 0: none."""
+    """Served prompts with a lower confidence before reasoning are answered without reasoning; 0: none."""
     obey_stop_plan: bool = switch(False)
     """Served prompts whose plan is `stop` are answered without reasoning."""
     slack: float = setting(0.5, unit="share", ge=0, le=10)
-    """The think limit is budget * (1 + slack). A predicted budget takes its slack from the .95 quantile instead, 0.1 to 1."""
+    """The think limit is budget * (1 + slack). For a predicted budget the .95 quantile gives the slack instead, from 0.1 to 1."""
     min_think_tokens: int = setting(0, unit="tokens", ge=0, le=262_144)
-    """Smallest budget, in reasoning tokens. A request for 0 (answer without reasoning) is always allowed."""
+    """Smallest budget, in reasoning tokens. Above 0 a served model cannot close its reasoning earlier. The default is 0, because self-play
+    does not hold reasoning open, so heads and calibration have not seen it. A request for 0 is always allowed."""
     max_think_tokens: int = setting(4_096, unit="tokens", ge=1, le=262_144)
     """Largest budget, in reasoning tokens."""
     calibration: str | None = setting(None, unit="file", min_length=1)
-    """Calibration file for confidences and budgets of served requests; null: the one in the model's folder, if there is one."""
+    """Calibration file for confidences and budgets of served requests. null: the one in the model's folder, if it has one."""
     tags: tuple[str, ...] = names(())
     """Further tag pairs whose tokens are counted in served completions, by name: `plan` for `<plan>`. They stay plain text."""
 
@@ -236,7 +239,7 @@ class IntrospectionConfig(Section):
 
 
 class HeldoutConfig(Section):
-    """The frozen evaluation set: the curve that shows learning. Its tasks are never trained on."""
+    """Held-out evaluation, which shows learning. Its tasks are frozen and never trained on."""
 
     every: int = setting(10, unit="steps", ge=1, le=1_000_000)
     """Steps between evaluations. Step 0 and the last step are always evaluated."""
@@ -249,41 +252,42 @@ class HeldoutConfig(Section):
 
 
 class RunConfig(Section):
-    """How long a run lasts and what it saves."""
+    """Length of a run, and its checkpoints."""
 
     steps: int = setting(60, unit="steps", ge=1, le=10_000_000)
     """Steps of self-play and learning."""
     max_minutes: float | None = setting(15.0, unit="minutes", gt=0, le=1_000_000)
-    """The run ends by itself before a step that, with the last held-out evaluation, might not end within this; null: no limit."""
+    """The run ends before a step that, together with the last held-out evaluation, might take longer than this. null: no limit."""
     checkpoint_every: int = setting(10, unit="steps", ge=1, le=1_000_000)
     """Steps between checkpoints. The last step always has one."""
     keep_checkpoints: int = setting(2, unit="checkpoints", ge=1, le=100_000)
-    """Newest checkpoints kept. One that `tina-azr calibrate` has written to is always kept."""
+    """Newest checkpoints that are kept. A checkpoint that `tina-azr calibrate` has written to is always kept."""
     threads: int = setting(0, unit="threads", ge=0, le=1_024)
-    """Threads that torch computes with; 0 means torch's own choice. On a CPU another number can change the last bit of results."""
+    """Threads of torch; 0: torch's own choice, or 1 when an embedded model is served. On a CPU another number can change the last bit of
+    results."""
 
 
 class ServeConfig(Section):
-    """The server of `tina-azr serve`: its address, its limits, and what clients are shown."""
+    """Server of `tina-azr serve`: its address, its limits, and what clients may see. `chat` and `observe` use its engine settings."""
 
     host: str = choice("127.0.0.1")
     """Address to listen on. One that other machines reach needs a key (TINA_AZR_API_KEY, or a file)."""
     port: int = setting(8_000, unit="port", ge=0, le=65_535)
     """TCP port; 0: a free one, which is printed."""
     hosts: tuple[str, ...] = names(())
-    """Further values of the Host header to answer to, `name` or `name:port`: another name, a tunnel, a proxy."""
+    """Further accepted values of the Host header, `name` or `name:port`: another name, a tunnel, a proxy."""
     slots: int = setting(32, unit="completions", ge=1, le=65_536)
     """Completions decoded at once; each holds its own KV cache. The others wait."""
     kv_tokens: int | None = setting(None, unit="tokens", ge=16, le=1_000_000_000)
     """Most tokens, of prompts and completions, whose keys and values are held at once; null: no bound. Qwen3-4B takes 147 kB each."""
     queue: int = setting(256, unit="completions", ge=1, le=100_000)
-    """Completions in flight, running and waiting; a request beyond that is answered 429."""
+    """Most completions in flight, running and waiting. A request beyond that is answered with status 429."""
     request_seconds: float = setting(600.0, unit="seconds", gt=0, le=86_400)
-    """Longest time for one request, waiting included; its answer is the text up to then."""
+    """Longest time for one request, waiting included. Its answer is the text until then."""
     grace_seconds: float = setting(20.0, unit="seconds", ge=0, le=3_600)
-    """At shutdown, running requests may continue for this long; then they end with the tokens that they have."""
+    """Time that running requests may take at shutdown. Then they end with the tokens that they have."""
     allow_visible_reasoning: bool = switch(False)
-    """Whether a request that asks for the text of the reasoning gets it."""
+    """Whether a request may ask for the text of the reasoning. `chat` and `observe` always allow it."""
     abstain_below: float | None = setting(None, unit="probability", ge=0, le=1)
     """Answers with a lower confidence are marked `abstain`; null: none."""
 
@@ -292,7 +296,8 @@ class Config(Section):
     """Everything that decides a run. Two runs with equal values here give equal metrics on one CPU."""
 
     mode: Literal["self_play"] = choice("self_play")
-    """The only mode: tasks are proposed, validated, solved and learned from. There is no supervised training."""
+    """The only mode: the model proposes tasks, the sandbox validates them, the model solves them and learns. There is no supervised
+    training."""
     seed: int = setting(0, unit="number", ge=0, le=2**32 - 1)
     """Every random choice of a run is derived from (seed, step, phase)."""
     model: ModelConfig = Field(default_factory=ModelConfig)

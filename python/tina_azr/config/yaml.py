@@ -1,4 +1,4 @@
-"""YAML as this package reads it: one mapping, every key once, `1e-6` a number, and the line of every value kept for messages."""
+"""YAML reader and writer: one mapping, no duplicate keys, `1e-6` is a number, and the line of each value is kept for messages."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ for _side in (_Loader, _Dumper):
 
 
 def write_yaml(value: Any, *, inline: bool = False) -> str:
-    """YAML that this module reads back as it was; `inline` puts a value on one line, with no line end."""
+    """Return YAML that this module reads back to an equal value. `inline`: on one line, without a line end."""
     if not inline:
         return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=120)
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=sys.maxsize)
@@ -37,7 +37,7 @@ def write_yaml(value: Any, *, inline: bool = False) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """Values of one source, and where each of them was written."""
+    """Values of one source, and the place where each was written."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[Path, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def parse_document(text: str, source: str) -> Document:
 
 
 def parse_scalar(text: str, source: str) -> Any:
-    """The value of a `--set` flag: a YAML scalar, or a list in brackets."""
+    """Return the value of a `--set` flag: a YAML scalar, or a list in brackets."""
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:

@@ -1,7 +1,9 @@
-"""Loading of a chat engine: policy, heads and calibration from one folder, with a warning for what does not belong together."""
+"""Loading of an engine: policy, heads and calibration from one folder, with a warning if they do not belong together."""
 
 import re
 from pathlib import Path
+
+import torch
 
 from tina_azr.config import RUNS, Config
 from tina_azr.engine.engine import IntrospectiveEngine
@@ -15,7 +17,7 @@ from tina_azr.text.style import PromptStyle
 
 _STEP = re.compile(r"step-(\d+)")
 IDENTITY = (
-    "side adapters, FiLM and gate are untrained, so they are the identity: they change no number and cost time. "
+    "side adapters, FiLM and gate are the identity, because nothing trains them yet: they change no number and cost time. "
     "Leave EngineSettings.adapter_rank, film and gate_layer at their defaults"
 )
 
@@ -30,11 +32,11 @@ def open_engine(
     calibration: Path | None = None,
     heads: bool = True,
 ) -> IntrospectiveEngine:
-    """Open an engine for `tiny`, a model folder, a run by its folder or its name below `./runs`, or a hub name.
+    """Open an engine for `tiny`, a model folder, a run (its folder, or its name below `./runs`) or a hub name.
 
-    `style` of None is the prompt set that the model's folder names. Heads and calibration are those that lie beside the policy
-    (`heads=False` leaves them out; `calibration` names another file).
-    Raises ModelError or ConfigError for files that cannot be used; what can be used but may be wrong is a warning.
+    `style`: prompt set; None means the one that the model's folder names. Heads and calibration come from the policy's folder.
+    `heads=False` leaves them out, and `calibration` names another file.
+    Raises ModelError or ConfigError for files that cannot be used. Files that may be wrong cause an IntrospectionWarning.
     """
     policy = load_policy(model_folder(model), device=device, dtype=dtype, style=style)
     introspector, notes = find_introspector(policy, calibration) if heads else (None, [])
@@ -44,7 +46,13 @@ def open_engine(
 
 
 def open_configured(config: Config, settings: EngineSettings | None = None) -> IntrospectiveEngine:
-    """Open the engine of a configuration. `settings` replace those of the configuration. Raises what `open_engine` raises."""
+    """Open the engine of a configuration. `settings` replace those of the configuration. Raises what `open_engine` raises.
+
+    Sets the number of torch's threads to `run.threads`, or to 1 for an embedded model.
+    """
+    # The embedded model is slower on two threads than on one, and far slower if the machine has other work.
+    if threads := config.run.threads or int(config.model.name in EMBEDDED):
+        torch.set_num_threads(threads)
     calibration = config.introspection.calibration
     return open_engine(
         config.model.name,
@@ -57,9 +65,10 @@ def open_configured(config: Config, settings: EngineSettings | None = None) -> I
 
 
 def model_folder(model: str) -> str:
-    """Return the name itself, or the newest checkpoint's model of a run: by its folder, or by its name below `./runs`.
+    """Return the model of a run's newest checkpoint, or `model` itself if it does not name a run.
 
-    An embedded model or a folder of that name goes before a run.
+    A run is named by its folder, or by its name below `./runs`. An embedded model or an existing folder of that name wins over a run.
+    Raises ModelError for a run without a checkpoint.
     """
     folder = Path(model).expanduser()
     if model not in EMBEDDED and not folder.exists() and folder.name == model:
@@ -69,12 +78,15 @@ def model_folder(model: str) -> str:
         return model
     steps = _steps(checkpoints, "model")
     if not steps:
-        raise ModelError(f"{model} is a run without a checkpoint yet: let it go on, or name a model")
+        raise ModelError(f"{model} is a run without a checkpoint yet: resume it until it has one, or name a model")
     return str(checkpoints / f"step-{steps[-1]}" / "model")
 
 
 def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[Introspector | None, list[str]]:
-    """Load the heads and the calibration of a policy, with the reasons to doubt them."""
+    """Return the heads and calibration in a policy's folder, and the reasons to doubt them.
+
+    Raises ModelError if the heads were made for a model of another size.
+    """
     stored = load_heads(policy.folder)
     if stored is None:
         return None, []
@@ -89,7 +101,7 @@ def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[
     digest = weights_digest(policy.module)
     notes = []
     if not stored.facts.labels:
-        notes.append(f"the heads in {policy.folder} have learned from nothing yet: forecasts mean nothing. Let the run go on")
+        notes.append(f"the heads in {policy.folder} have not been trained yet: their forecasts mean nothing. Resume the run")
     if stored.facts.policy_digest != digest:
         notes.append(
             f"the heads in {policy.folder} were fitted to other weights (policy {stored.facts.policy_digest}, this one is {digest}): "
@@ -102,14 +114,14 @@ def find_introspector(policy: Policy, calibration: Path | None = None) -> tuple[
     elif older := _calibrated_before(policy.folder):
         names = ", ".join(f"step-{step}" for step in older)
         notes.append(
-            f"the heads in {policy.folder} are not calibrated, though those of {names} are: the run has gone on since. "
+            f"the heads in {policy.folder} are not calibrated, but those of {names} are: the run has continued since. "
             "Fit a calibration with `tina-azr calibrate`"
         )
     return Introspector(stored.heads, fitted), notes
 
 
 def _calibrated_before(folder: Path) -> list[int]:
-    """Steps of the run's earlier checkpoints that hold a calibration; none where the folder is no checkpoint's."""
+    """Return the steps of the run's earlier checkpoints that have a calibration. Empty if `folder` is not in a checkpoint."""
     own = _STEP.fullmatch(folder.parent.name)
     if own is None:
         return []
@@ -117,6 +129,6 @@ def _calibrated_before(folder: Path) -> list[int]:
 
 
 def _steps(checkpoints: Path, held: str) -> list[int]:
-    """Of the checkpoints that hold a file or folder of that name, rising."""
+    """Return the steps of the checkpoints that contain the file or folder `held`, ascending."""
     named = ((_STEP.fullmatch(path.name), path) for path in checkpoints.glob("step-*"))
     return sorted(int(step[1]) for step, path in named if step is not None and (path / held).exists())

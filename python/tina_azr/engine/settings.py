@@ -1,69 +1,72 @@
-"""Settings of the chat engine: defaults of requests and its own limits. None means the value of the model's folder or size."""
+"""Settings of the chat engine, and how they follow from the configuration and the model."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from tina_azr.config import Config, ServeConfig
+from tina_azr.config import Config, IntrospectionConfig, ServeConfig
 from tina_azr.introspection.budget import BudgetSettings, configured_budget, fitting_budget
 from tina_azr.model.loading import Policy
 
-_SERVED = ServeConfig()
+_SERVE, _INTROSPECTION = ServeConfig(), IntrospectionConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Defaults of requests, and the engine's own limits."""
+    """Defaults of requests and limits of the engine. A field that is also a setting has the default of that setting."""
 
     max_tokens: int = 0
-    """Completion tokens where a request gives no number; 0: half of the model's positions, at most 8,192."""
+    """Completion tokens of a request that gives no number; 0: half of the model's positions, at most 8,192."""
     temperature: float | None = None
-    """None: what the model's generation_config.json recommends, else 1."""
+    """Sampling temperature; None: the value in the model's generation_config.json, else 1."""
     top_p: float | None = None
+    """Nucleus sampling; None: the value in the model's generation_config.json, else 1."""
     top_k: int | None = None
+    """Most likely tokens to sample from, 0 for all; None: the value in the model's generation_config.json, else 0."""
     min_p: float = 0.0
+    """Least probability of a token, as a share of the most likely one's."""
     budget: BudgetSettings = field(default_factory=BudgetSettings)
-    allow_visible: bool = False
-    """Whether a request may ask for the text of its reasoning."""
-    obey_stop_plan: bool = False
-    """If the plan is `stop`, answer without reasoning."""
-    skip_below: float = 0.0
-    """Answer without reasoning if the confidence before reasoning is below this; 0: never."""
-    abstain_below: float = 0.0
-    """Confidence under which an answer is flagged; 0: never."""
-    slots: int = _SERVED.slots
+    allow_visible: bool = _SERVE.allow_visible_reasoning
+    """Whether a request may ask for the text of the reasoning."""
+    obey_stop_plan: bool = _INTROSPECTION.obey_stop_plan
+    """Whether a prompt whose plan is `stop` is answered without reasoning."""
+    skip_below: float = _INTROSPECTION.skip_below
+    """Confidence before reasoning under which a prompt is answered without reasoning; 0: never."""
+    abstain_below: float = _SERVE.abstain_below or 0.0
+    """Confidence under which an answer is marked `abstain`; 0: never."""
+    slots: int = _SERVE.slots
     """Completions decoded at once."""
     piece_tokens: int = 1_024
-    """Prompt tokens prefilled between two steps of the others."""
-    kv_tokens: int | None = _SERVED.kv_tokens
+    """Prompt tokens prefilled between two decode steps of running completions."""
+    kv_tokens: int | None = _SERVE.kv_tokens
     """Most tokens whose keys and values are held at once; None: no bound."""
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] = _INTROSPECTION.tags
     """Further tag pairs whose tokens are counted, by name."""
     adapter_rank: int = 0
-    """Of side adapters behind the tapped layers; 0: none. They, FiLM and gate need heads, and are the identity when new."""
+    """Rank of side adapters after the tapped layers; 0: none. Adapters, FiLM and gate need heads, and are the identity when new."""
     film: bool = False
-    """FiLM behind the tapped layers."""
+    """Whether FiLM is applied after the tapped layers."""
     gate_layer: int | None = None
-    """Decoder layer, counted from 0, whose output the feedback gate scales; None: no gate."""
+    """Decoder layer, counted from 0, after which the feedback gate is applied; None: no gate."""
 
     @property
     def modulates(self) -> bool:
-        """Side adapters, FiLM or gate are on."""
+        """Whether side adapters, FiLM or the gate are on."""
         return bool(self.adapter_rank) or self.film or self.gate_layer is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedSettings(EngineSettings):
-    """The same with every number known."""
+    """Settings of an engine whose model is known: no field means "what the model says"."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
+    temperature: float
+    top_p: float
+    top_k: int
 
 
 def engine_settings(config: Config, *, allow_visible: bool | None = None, tags: Sequence[str] = ()) -> EngineSettings:
-    """Return the engine's settings of a configuration: the one source for `serve`, `chat` and `observe`.
+    """Return the engine's settings from a configuration. `serve`, `chat` and `observe` all use this function.
 
     `allow_visible` overrides `serve.allow_visible_reasoning`; `tags` are added to `introspection.tags`.
     """
@@ -81,7 +84,10 @@ def engine_settings(config: Config, *, allow_visible: bool | None = None, tags: 
 
 
 def resolve(settings: EngineSettings, policy: Policy) -> ResolvedSettings:
-    """Fill in what the model says. A model of few positions gets think tokens and a reserve that fit it."""
+    """Fill in what the model recommends, and limit budgets to what fits its positions.
+
+    Raises ConfigError if `introspection.min_think_tokens` does not fit.
+    """
     advised = _advised(policy)
 
     def chosen(given: float | None, name: str, otherwise: float) -> float:

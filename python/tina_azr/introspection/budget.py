@@ -38,17 +38,17 @@ class BudgetSettings:
     quantile: float = 0.8
     """Quantile of the forecast that is the budget, if the request names none."""
     slack: float = _DEFAULTS.slack
-    """The think limit is the budget times 1 + slack, unless the forecast gives a better one."""
+    """The think limit is budget * (1 + slack), unless the forecast gives a better slack."""
     slack_min: float = 0.1
     """Least slack that is taken from a forecast."""
     slack_max: float = 1.0
     """Most slack that is taken from a forecast."""
     slack_quantile: float | None = 0.95
-    """The think limit of a predicted budget is this quantile, within the two bounds; None: always `slack`."""
+    """Quantile of the forecast that is the think limit of a predicted budget, within the two bounds; None: always use `slack`."""
     min_think_tokens: int = _DEFAULTS.min_think_tokens
-    """Smallest budget, except for a request to answer without reasoning (0)."""
+    """Smallest budget, unless a request asks for 0. The default is the setting's; see there why it is 0."""
     max_think_tokens: int = _DEFAULTS.max_think_tokens
-    """Largest budget, and the budget without a forecast or a request; the think limit is `slack` above."""
+    """Largest budget, and the budget if neither forecast nor request gives one."""
     budget_clip: int | None = None
     """Tighter cap for predicted budgets; None means `max_think_tokens`."""
     answer_reserve: int = 256

@@ -1,6 +1,7 @@
 """`runs/<name>/`: where everything of one run lies, who may write to it, and what state it is in.
 
     config.yaml             the resolved configuration
+    config.previous.yaml    the same as an earlier release wrote it, if this release resumed that run
     run.json                state and progress, for `tina-azr runs`
     lock                    held while a process writes here
     metrics.jsonl           one line a step and one a held-out evaluation
@@ -90,12 +91,17 @@ class RunFolder:
         return load_config(self.config_file, overrides, translate=True)
 
     def is_digest_of(self, digest: str, config: Config) -> bool:
-        """Whether a checkpoint's digest is that of `config`, as this release or the previous one computes it."""
+        """Return whether a checkpoint's digest is that of `config`, as this release or the previous one computes it."""
         if digest == config_digest(config):
             return True
-        written = read_values(self.config_file)
-        whole = config.model_dump(mode="json")
-        return digest == _digest(downgrade(whole, written) if is_old(written) else downgrade(whole))
+        written = read_values(self.previous_config_file if self.previous_config_file.exists() else self.config_file)
+        return digest == _digest(downgrade(config.model_dump(mode="json"), written))
+
+    def write_config(self, config: Config) -> None:
+        """Replace `config.yaml`. The file of an earlier release is kept, because `is_digest_of` needs it at the next resume."""
+        if is_old(read_values(self.config_file)):
+            write_text(self.previous_config_file, self.config_file.read_text(encoding="utf-8"))
+        write_text(self.config_file, dump_config(config))
 
     @property
     def name(self) -> str:
@@ -104,6 +110,10 @@ class RunFolder:
     @property
     def config_file(self) -> Path:
         return self.path / "config.yaml"
+
+    @property
+    def previous_config_file(self) -> Path:
+        return self.path / "config.previous.yaml"
 
     @property
     def status_file(self) -> Path:

@@ -1,10 +1,8 @@
-"""From a configuration to what `build_app` takes: the engine, and what clients are told of it."""
+"""Loading of a served model: its engine, and its description for clients."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-
-import torch
 
 from tina_azr.config import Config
 from tina_azr.engine.engine import IntrospectiveEngine
@@ -27,16 +25,12 @@ DESCENDANT_NOTE = (
 
 
 def open_for_serving(config: Config) -> IntrospectiveEngine:
-    """The engine of a configuration. Raises what `open_engine` raises."""
-    # So small a model is slower on two threads than on one, and far slower where the machine has other work.
-    threads = config.run.threads or (1 if config.model.name in EMBEDDED else 0)
-    if threads:
-        torch.set_num_threads(threads)
+    """Open the engine of a configuration. Raises what `open_engine` raises."""
     return open_configured(config)
 
 
 def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedModel:
-    """What clients are told. A path of this machine is told by its last part alone."""
+    """Return the description of a model for clients. It shows only the last part of a path on this machine."""
     settings = engine.settings
     shown = Path(name).expanduser().resolve().name if Path(name).expanduser().is_dir() else name
     return ServedModel(
@@ -60,19 +54,19 @@ def describe(engine: IntrospectiveEngine, name: str, now: datetime) -> ServedMod
 
 def _note(engine: IntrospectiveEngine, name: str, doubts: Sequence[str]) -> str:
     if name in EMBEDDED:
-        said = EMBEDDED_NOTE.format(name=name)
+        note = EMBEDDED_NOTE.format(name=name)
     elif engine.policy.style is PromptStyle.COMPACT:
-        said = DESCENDANT_NOTE.format(name=name)
+        note = DESCENDANT_NOTE.format(name=name)
     else:
         parameters = sum(parameter.numel() for parameter in engine.policy.module.parameters())
-        said = f"{name}: a thinking model of {parameters / 1e9:.2g} billion parameters."
+        note = f"{name}: a thinking model of {parameters / 1e9:.2g} billion parameters."
     if engine.introspector is None:
-        said += " It has no heads, so it forecasts neither budget nor confidence."
-    return " ".join((said, *doubts))
+        note += " It has no heads, so it forecasts neither budget nor confidence."
+    return " ".join((note, *doubts))
 
 
 def _card(engine: IntrospectiveEngine) -> CalibrationCard:
-    """Of the confidence after thinking, which is the one that an answer is judged by."""
+    """Describe the calibration of the confidence after reasoning, which decides whether an answer is marked `abstain`."""
     if engine.introspector is None or engine.calibration_digest is None:
         return CalibrationCard()
     calibration = engine.introspector.calibration

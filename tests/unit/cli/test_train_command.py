@@ -77,7 +77,7 @@ def test_it_says_in_three_lines_what_it_is_doing(train: Train) -> None:
     assert result.output.splitlines()[:3] == [
         "tiny proposes small programs as tasks; the sandbox checks them; it solves them and learns from the outcome.",
         "60 steps or 15 minutes, whichever comes first, seed 3; accuracy on held-out tasks every 10 steps.",
-        "Everything goes to runs/first/. Ctrl-C saves and says how to go on.",
+        "Everything goes to runs/first/. Ctrl-C saves and shows how to resume.",
     ]
 
 
@@ -104,7 +104,7 @@ def test_minutes_may_be_whole(train: Train) -> None:
 def test_a_stop_by_hand_says_the_exact_command_and_exits_as_shells_do(train: Train) -> None:
     result = train("--name", "first", ending=EndReason.STOPPED)
     assert result.exit_code == 130
-    assert result.output.splitlines()[-1] == "Stopped after step 5; saved. Go on with: tina-azr train --resume runs/first"
+    assert result.output.splitlines()[-1] == "Stopped after step 5; saved. Resume with: tina-azr train --resume runs/first"
     assert _status()[0] is RunState.INTERRUPTED
 
 
@@ -112,7 +112,7 @@ def test_a_second_ctrl_c_says_what_there_is_to_go_on_from(train: Train) -> None:
     result = train("--name", "first", ending=KeyboardInterrupt())
     assert result.exit_code == 130
     assert result.output.splitlines()[-1] == (
-        "Stopped at once, without saving. To go on from the beginning, for there is no checkpoint yet: "
+        "Stopped at once, without saving. To resume from the beginning, because there is no checkpoint yet: "
         "tina-azr train --resume runs/first"
     )
     assert _status()[0] is RunState.INTERRUPTED
@@ -183,7 +183,10 @@ def test_an_interrupted_run_goes_on_with_its_own_configuration(train: Train) -> 
 def test_a_checkpoint_of_step_0_is_a_checkpoint(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train("--name", "first", ending=EndReason.STOPPED)
     before = Checkpoint(path=Path("runs/first/checkpoints/step-0"), step=0, seconds=3.0, config_digest="", learner_state={})
-    for found, said in ((before, "Going on from the checkpoint of step 0."), (None, "No checkpoint yet: from the beginning.")):
+    for found, said in (
+        (before, "Resuming from the checkpoint of step 0."),
+        (None, "No checkpoint yet: starting from the beginning."),
+    ):
         monkeypatch.setattr(session, "rewind", lambda run, config, step, found=found: found)
         output = train("--resume", "first", ending=EndReason.STOPPED).output
         assert output.splitlines()[1].endswith(f"every 10 steps. {said}")

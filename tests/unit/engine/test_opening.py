@@ -66,11 +66,11 @@ def test_heads_that_have_learned_from_nothing_are_warned_of(folder: Path) -> Non
     save_heads(build_heads(SHAPE, seed=0), facts, folder)
     _, notes = find_introspector(policy)
     assert len(notes) == 1
-    assert "have learned from nothing yet" in notes[0]
+    assert "have not been trained yet" in notes[0]
 
 
 def test_adapters_that_nothing_has_trained_are_warned_of(folder: Path) -> None:
-    with pytest.warns(IntrospectionWarning, match="they are the identity"):
+    with pytest.warns(IntrospectionWarning, match="nothing trains them yet"):
         engine = open_engine(str(folder), device="cpu", settings=EngineSettings(adapter_rank=4))
     assert engine.modulator is not None
     assert engine.modulator.activity() == 0.0
@@ -90,7 +90,7 @@ def test_a_run_that_has_gone_on_since_it_was_calibrated_says_so(folder: Path, tm
     Calibration.identity().save(tmp_path / "checkpoints" / "step-10" / "model" / CALIBRATION)
     _, notes = find_introspector(load_policy(model_folder(str(tmp_path)), device="cpu"))
     assert len(notes) == 1
-    assert "are not calibrated, though those of step-10 are" in notes[0]
+    assert "are not calibrated, but those of step-10 are" in notes[0]
 
 
 def test_a_calibration_of_a_later_checkpoint_says_nothing_of_this_one(folder: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_calibration_of_a_later_checkpoint_says_nothing_of_this_one(folder: Pa
     )
     assert before == []
     assert len(between) == 1
-    assert "though those of step-5 are" in between[0]
+    assert "but those of step-5 are" in between[0]
 
 
 @pytest.mark.parametrize("shape", [replace(SHAPE, hidden_size=64), replace(SHAPE, taps=(0, 5))])

@@ -1,6 +1,6 @@
-"""`tina-azr train`: from a command line to a finished run. The loop itself is `tina_azr.train.trainer`.
+"""`tina-azr train`: the command. The training loop is in `tina_azr.train.trainer`.
 
-The configuration is checked first and torch imported after it, so that a wrong flag is answered at once.
+The configuration is checked before torch is imported, so that a wrong flag is reported at once.
 """
 
 import json
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   tina-azr train                                the embedded model, 15 minutes on two cores
-  tina-azr train --steps 5 --name first         a look, in runs/first
+  tina-azr train --steps 5 --name first         a short try, in runs/first
   tina-azr train --preset qwen3-4b-thinking --dry-run
-                                                would that work here? what would it need?
+                                                check whether it would work here, and what it needs
   tina-azr train --set learning.lr=1e-4 --seed 1
-  tina-azr train --resume                       go on with the run that was last written to
-  tina-azr train --resume runs/first --steps 90 go further than planned
+  tina-azr train --resume                       resume the run that was last written to
+  tina-azr train --resume runs/first --steps 90 resume it with a later goal
 
 \b
 Exit status: 0 finished, 130 stopped by Ctrl-C (saved), 2 wrong configuration or flag, 1 anything else.
@@ -40,9 +40,9 @@ Exit status: 0 finished, 130 stopped by Ctrl-C (saved), 2 wrong configuration or
 @click.option("--seed", type=int, metavar="S", help="The same as --set seed=S.")
 @click.option("--name", metavar="NAME", help="Name of the run: its folder is runs/NAME. Default: date, time and model.")
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Folder of the run itself, anywhere.")
-@click.option("--resume", is_flag=False, flag_value="latest", metavar="[RUN]", help="Go on with a run; without RUN the latest.")
+@click.option("--resume", is_flag=False, flag_value="latest", metavar="[RUN]", help="Resume a run; without RUN the latest.")
 @click.option("--from-step", type=int, metavar="N", help="With --resume: from the checkpoint of step N instead of the newest.")
-@click.option("--dry-run", is_flag=True, help="Resolve and check everything, say what would happen, train nothing.")
+@click.option("--dry-run", is_flag=True, help="Check everything and print what would be run; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end (report.json); the rest goes to stderr.")
 def train(
     preset: str | None,
@@ -61,7 +61,7 @@ def train(
     """Train a model by self-play; without arguments the embedded one, for 15 minutes.
 
     The model proposes tasks, the sandbox validates them, the model solves them and learns from the outcome. Accuracy is measured on
-    held-out tasks. Everything a run makes is in one folder; Ctrl-C saves and says how to go on.
+    held-out tasks. Everything a run makes is in one folder; Ctrl-C saves and shows how to resume.
     """
     from rich.console import Console
 
@@ -106,7 +106,7 @@ def _plan(
     from tina_azr.config import RUNS
 
     if name is not None and run_dir is not None:
-        raise ConfigError("--name and --run-dir both say where the run goes: give one.")
+        raise ConfigError("--name and --run-dir both set the folder of the run: give one.")
     if name is not None and (Path(name).name != name or name in ("", ".", "..")):
         raise ConfigError(f"--name {name}: a name is one plain word below {RUNS}/; a path goes with --run-dir.")
     path = RUNS / name if name is not None else run_dir
@@ -123,7 +123,7 @@ def _stopped_at_once(plan: "Plan") -> str:
     from tina_azr.runs.folder import RunFolder
 
     if not plan.path.exists():
-        return "Stopped before anything was done; nothing is left behind."
+        return "Stopped before the run began; nothing was written."
     steps = RunFolder(plan.path).checkpoint_steps()
-    where = f"checkpoint step-{steps[-1]}" if steps else "the beginning, for there is no checkpoint yet"
-    return f"Stopped at once, without saving. To go on from {where}: tina-azr train --resume {plan.path}"
+    where = f"checkpoint step-{steps[-1]}" if steps else "the beginning, because there is no checkpoint yet"
+    return f"Stopped at once, without saving. To resume from {where}: tina-azr train --resume {plan.path}"

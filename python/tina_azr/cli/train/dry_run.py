@@ -1,4 +1,4 @@
-"""`tina-azr train --dry-run`: everything that a run needs is resolved and looked at; no weight is loaded, nothing is written."""
+"""`tina-azr train --dry-run`: checks of everything that a run needs. No weights are loaded and nothing is written."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ _PROGRAM, _CALL, _VALUE = "def f(x):\n    return [x, x + 1]\n", "f(1)", "[1, 2]"
 
 
 def check_plan(plan: Plan, console: Console) -> None:
-    """Print what would be run and what it needs. Raises the error that the run itself would raise, without leaving anything behind."""
+    """Print what would be run and what it needs. Raises the error that the run itself would raise. Writes nothing."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -71,12 +71,12 @@ def _work(config: Config) -> str:
     minutes = f" or {config.run.max_minutes:g} minutes" if config.run.max_minutes is not None else ""
     return (
         f"{counted(config.run.steps, 'step')}{minutes}; a step is {proposals} proposals and up to "
-        f"{proposals * config.selfplay.group_size} attempts of at most {config.selfplay.max_tokens} tokens"
+        f"{proposals * config.selfplay.group_size} rollouts of at most {config.selfplay.max_tokens} tokens"
     )
 
 
 def _model_folder(plan: Plan) -> Path | None:
-    """Where the weights are, or None for a hub name that would have to be downloaded."""
+    """Return the folder of the weights, or None for a hub name that is not downloaded yet."""
     name = plan.config.model.name
     if plan.resume:
         run = RunFolder(plan.path)

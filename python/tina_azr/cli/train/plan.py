@@ -1,4 +1,4 @@
-"""What a `tina-azr train` command line asks for: a new run or an old one, with which configuration. Nothing is written here."""
+"""Plan of a `tina-azr train` command line: a new or an existing run, and its configuration. Nothing is written here."""
 
 import math
 from collections.abc import Sequence
@@ -14,28 +14,31 @@ from tina_azr.runs.folder import RunFolder, config_digest, new_run_path
 from tina_azr.runs.status import RunState, RunStatus
 
 LATEST = "latest"
-"""What a bare `--resume` means."""
+"""Value of `--resume` without a run: the run that was last written to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run to make or to go on with."""
+    """Run to start or to resume."""
 
     path: Path
     config: Config
     resume: bool
     from_step: int | None = None
-    """Checkpoint to go on from; None: the newest."""
+    """Checkpoint to resume from; None: the newest."""
 
 
 def plan_new(config_file: Path | None, overrides: Sequence[str | Flag], *, preset: str | None = None, path: Path | None) -> Plan:
-    """A new run at `path`, or under a dated name below `./runs`."""
+    """Plan a new run at `path`, or under a dated name below `./runs`. Raises ConfigError."""
     config = load_config(config_file, overrides, preset=preset)
     return Plan(path=path or new_run_path(RUNS, config.model.name, datetime.now()), config=config, resume=False)
 
 
 def plan_resume(run_name: str, overrides: Sequence[str | Flag], *, path: Path | None, from_step: int | None) -> Plan:
-    """An existing run with its own configuration; `overrides` may change the `run` section alone."""
+    """Plan to resume a run with its own configuration. `overrides` may change only the `run` section.
+
+    Raises ConfigError for any other change, and RunError if no steps are left to train.
+    """
     if path is not None and run_name != LATEST:
         raise ConfigError(f"--resume {run_name} and --run-dir or --name {path} name a run each: give one.")
     if path is None:
@@ -44,8 +47,8 @@ def plan_resume(run_name: str, overrides: Sequence[str | Flag], *, path: Path | 
     own, config = run.read_config(), run.read_config(overrides)
     if config_digest(own) != config_digest(config):
         raise ConfigError(
-            f"{run.path} goes on with the configuration that it was started with: only values of the `run` section (--steps, --minutes, "
-            "--set run.*) may change. For anything else start a new run, from its weights if you like: "
+            f"{run.path} resumes with the configuration that it was started with: only values of the `run` section (--steps, --minutes, "
+            "--set run.*) may change. For anything else start a new run, if you like from its weights: "
             "--set model.name=RUN/checkpoints/step-N/model"
         )
     minutes = "" if own.run.max_minutes is None else f" or {own.run.max_minutes:g} minutes"
@@ -60,13 +63,13 @@ def plan_resume(run_name: str, overrides: Sequence[str | Flag], *, path: Path | 
     if asked and done >= config.run.steps and from_step is None:
         raise RunError(
             f"{run.path} is {run.describe()}, so nothing is left to do of {counted(config.run.steps, 'step')}. "
-            f"Give more than {done}, or --from-step N to go on from an earlier checkpoint."
+            f"Give more than {done}, or --from-step N to resume from an earlier checkpoint."
         )
     return Plan(path=run.path, config=config, resume=True, from_step=from_step)
 
 
 def resume_command(run: RunFolder, config: Config, seconds: float, *, time_over: bool) -> str:
-    """What to type to go on with a run after `seconds` of training; where its time is over, with twice the minutes that it has had."""
+    """Return the command that resumes a run after `seconds` of training. If its time is over, the command doubles its minutes."""
     minutes = max(config.run.max_minutes or 0.0, math.ceil(seconds / 60))
     return f"tina-azr train --resume {run.path}" + (f" --minutes {2 * minutes:g}" if time_over else "")
 

@@ -1,15 +1,15 @@
-"""One training session: the folder, the lock, the display, the loop, and what is said at the end."""
+"""One training session: run folder, lock, display, training loop and closing report."""
 
 from rich.console import Console
 
 from tina_azr.cli.console import print_line
 from tina_azr.cli.train.plan import Plan, resume_command
-from tina_azr.config import Config, dump_config
+from tina_azr.config import Config
 from tina_azr.errors import TinaError
 from tina_azr.formatting import counted, duration
 from tina_azr.runs.checkpoint import Checkpoint
 from tina_azr.runs.display import open_display
-from tina_azr.runs.files import is_full_disk, write_text
+from tina_azr.runs.files import is_full_disk
 from tina_azr.runs.folder import RunFolder
 from tina_azr.runs.metrics_file import MetricsWriter, read_metrics
 from tina_azr.runs.plots import draw_plots
@@ -21,7 +21,7 @@ from tina_azr.train.trainer import EndReason, Trainer, TrainingEnd
 
 
 def run_session(plan: Plan, console: Console) -> tuple[Report, bool]:
-    """Train as planned. Returns the report and whether somebody stopped the run."""
+    """Train as planned. Return the report, and whether the user stopped the run."""
     run = RunFolder.open(plan.path) if plan.resume else RunFolder.create(plan.path, plan.config)
     with run.locked():
         end = _train(run, plan, console)
@@ -64,11 +64,11 @@ def _prepare(run: RunFolder, plan: Plan, console: Console) -> Checkpoint | None:
         return None
     checkpoint = rewind(run, plan.config, plan.from_step)
     with run.writing("config.yaml"):
-        write_text(run.config_file, dump_config(plan.config))
+        run.write_config(plan.config)
     status = run.read_status() if run.status_file.exists() else RunStatus.new(plan.config)
     step, seconds = (checkpoint.step, checkpoint.seconds) if checkpoint else (0, 0.0)
     run.write_status(status.changed(state=RunState.RUNNING, steps=plan.config.run.steps, step=step, seconds=seconds, message=""))
-    start = f"Going on from the checkpoint of step {step}." if checkpoint else "No checkpoint yet: from the beginning."
+    start = f"Resuming from the checkpoint of step {step}." if checkpoint else "No checkpoint yet: starting from the beginning."
     _introduce(run, plan.config, console, start)
     return checkpoint
 
@@ -79,7 +79,7 @@ def _introduce(run: RunFolder, config: Config, console: Console, start: str = ""
     lines = (
         f"{config.model.name} proposes small programs as tasks; the sandbox checks them; it solves them and learns from the outcome.",
         f"{steps}{limit}, seed {config.seed}; accuracy on held-out tasks every {counted(config.heldout.every, 'step')}. {start}",
-        f"Everything goes to {run.path}/. Ctrl-C saves and says how to go on.",
+        f"Everything goes to {run.path}/. Ctrl-C saves and shows how to resume.",
     )
     print_line(console, "\n".join(line.rstrip() for line in lines))
 
@@ -96,7 +96,7 @@ def _close(run: RunFolder, console: Console) -> Report:
 def _say_how_to_go_on(run: RunFolder, config: Config, end: TrainingEnd, console: Console) -> None:
     lines = [f"report.md, plots/ and {end.checkpoint.name} are in {run.path}/; the tasks it invented: tina-azr tasks {run.path}"]
     if end.reason is EndReason.STOPPED:
-        lines.append(f"Stopped after step {end.step}; saved. Go on with: tina-azr train --resume {run.path}")
+        lines.append(f"Stopped after step {end.step}; saved. Resume with: tina-azr train --resume {run.path}")
     elif end.reason is EndReason.TIME:
         why, command = _why_time_was_over(config, end), resume_command(run, config, end.seconds, time_over=True)
         lines.append(f"{why} Go further with: {command}")
@@ -104,7 +104,7 @@ def _say_how_to_go_on(run: RunFolder, config: Config, end: TrainingEnd, console:
 
 
 def _why_time_was_over(config: Config, end: TrainingEnd) -> str:
-    """One paragraph. Where evaluations take half of the time or more it names them: the run may have ended before its first step."""
+    """Return one paragraph. It names held-out evaluations if they take half of the time: the run may have ended before its first step."""
     minutes = config.run.max_minutes or 0.0
     said = f"The time was over at step {end.step} of {config.run.steps}."
     if 2 * end.heldout_seconds < 60 * minutes / 2:
@@ -120,7 +120,7 @@ def _record_end(run: RunFolder, state: RunState, message: str) -> None:
     try:
         run.write_status(RunStatus.read(run.status_file).changed(state=state, message=message))
     except OSError as error:
-        # The full disk has been told of already, by the error that ended the run; without this line it reads as "interrupted".
+        # The error that ended the run has already reported the full disk. Without a new status the run reads as "interrupted".
         if not is_full_disk(error):
             raise
 
