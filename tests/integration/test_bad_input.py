@@ -97,13 +97,13 @@ def test_a_missing_model_folder_leaves_no_run_behind(train: Train, tmp_path: Pat
     assert not (tmp_path / "runs" / "first").exists()
 
 
-def test_a_folder_that_is_no_model(train: Train, tmp_path: Path) -> None:
+def test_folder_without_a_model(train: Train, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     _refused(train("--name", "first", "--set", "model.name=./notes"), 1, "notes")
     assert not (tmp_path / "runs" / "first").exists()
 
 
-def test_resuming_what_is_not_there(train: Train) -> None:
+def test_resuming_a_missing_run(train: Train) -> None:
     _refused(train("--resume"), 1, "no run below runs/ to go on with")
     _refused(train("--resume", "absent"), 1, "no run folder absent")
 
@@ -114,19 +114,19 @@ def test_resuming_with_another_configuration(train: Train, run: Path) -> None:
     assert _content(run) == before
 
 
-def test_resuming_what_is_finished(train: Train, run: Path) -> None:
+def test_resuming_a_finished_run(train: Train, run: Path) -> None:
     before = _content(run)
     _refused(train("--resume", str(run)), 1, "has reached its goal of 2 steps", "--steps N")
     assert _content(run) == before
 
 
-def test_a_finished_run_goes_further_when_asked(train: Train, run: Path) -> None:
+def test_finished_run_continues_with_more_steps(train: Train, run: Path) -> None:
     result = train("--resume", str(run), "--steps", "3")
     assert result.exit_code == 0, result.output
     assert (run / "checkpoints" / "step-3").is_dir()
 
 
-def test_a_corrupt_checkpoint_is_named_with_the_way_out(train: Train, run: Path) -> None:
+def test_corrupt_checkpoint_error_says_what_to_do(train: Train, run: Path) -> None:
     weights = run / "checkpoints" / "step-2" / "model" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-100] ^= 1
@@ -142,7 +142,7 @@ def test_a_corrupt_checkpoint_is_named_with_the_way_out(train: Train, run: Path)
     assert (run / "checkpoints" / "aside-step-2").is_dir()
 
 
-def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on_when_there_is_room(
+def test_full_disk_keeps_the_checkpoint_and_the_run_resumes_later(
     train: Train, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

@@ -65,7 +65,7 @@ def calibrate(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(1_500)
-def test_what_is_fitted_lies_beside_the_policy_and_is_used(run: Path) -> None:
+def test_calibration_is_written_to_the_policy_and_used(run: Path) -> None:
     code, output = calibrate(
         str(run), "--on", "choose", "--tasks", "180", "--samples", "2", "--heldout", "1", "--threads", "1", "--json"
     )
@@ -85,28 +85,28 @@ def test_what_is_fitted_lies_beside_the_policy_and_is_used(run: Path) -> None:
     assert read_checkpoint(run / "checkpoints" / "step-3").step == 3
 
 
-def test_too_few_tasks_are_said_to_be_too_few(run: Path) -> None:
+def test_too_few_tasks_is_an_error(run: Path) -> None:
     code, output = calibrate(str(run), "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1
     assert "too few" in output
     assert "Train the run longer, or use --on choose" in output
 
 
-def test_what_was_asked_for_and_is_too_little_is_named(run: Path) -> None:
+def test_option_that_is_too_small_is_named(run: Path) -> None:
     code, output = calibrate(str(run), "--on", "choose", "--tasks", "60", "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1
     assert "60 labels are too few to fit this: at least 100 are needed. Take more (--tasks N)" in output
     assert "--on choose" not in output
 
 
-def test_what_fails_changes_nothing(run: Path) -> None:
+def test_failed_calibration_changes_nothing(run: Path) -> None:
     before = {path: path.read_bytes() for path in (run / "checkpoints" / "step-3").rglob("*") if path.is_file()}
     code, output = calibrate(str(run), "--refit", "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1, output
     assert {path: path.read_bytes() for path in (run / "checkpoints" / "step-3").rglob("*") if path.is_file()} == before
 
 
-def test_what_cannot_all_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_write_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = HeadShape(kind="linear", taps=(1,), hidden_size=8)
     old, new = ({"linear": build_heads(shape, seed=seed)} for seed in (0, 1))
     facts = HeadFacts(policy_digest="", labels=10, step=3)
@@ -128,7 +128,7 @@ def test_what_cannot_all_be_written_changes_nothing(tmp_path: Path, monkeypatch:
     assert (tmp_path / "heads.safetensors").read_bytes() != before["heads.safetensors"]
 
 
-def test_a_run_that_somebody_writes_to_is_left_alone(run: Path) -> None:
+def test_running_run_is_not_changed(run: Path) -> None:
     with RunFolder.open(run).locked():
         code, output = calibrate(str(run))
     assert code == 1
@@ -158,13 +158,13 @@ def test_a_fit_that_fails_names_flags_that_may_help(refitted: bool) -> None:
     assert ("--refit" in str(said.value)) is not refitted
 
 
-def test_where_there_is_no_terminal_progress_leaves_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_only_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with session._progress() as bar, session._task(bar, "label") as advance:
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
 
 
-def test_figures_that_the_labels_do_not_decide_are_null_in_json() -> None:
+def test_undetermined_figures_are_null_in_json() -> None:
     undecided = Interval(value=float("nan"), low=float("nan"), high=float("nan"), n=8)
     report = CalibrationReport(
         path=Path("a"), picture=Path("b"), digest="c", tasks=8, sections={"labels": {"tap": {"c0_auroc": undecided}}}
@@ -173,7 +173,7 @@ def test_figures_that_the_labels_do_not_decide_are_null_in_json() -> None:
     assert said["scores"]["labels"]["tap"]["c0_auroc"] == {"value": None, "low": None, "high": None, "n": 8}
 
 
-def test_a_fit_and_its_report_never_share_the_set(run: Path, tmp_path: Path) -> None:
+def test_fit_and_report_never_share_tasks(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     config = copy / "config.yaml"
@@ -183,7 +183,7 @@ def test_a_fit_and_its_report_never_share_the_set(run: Path, tmp_path: Path) -> 
     assert "--heldout 0" in output
 
 
-def test_heads_are_not_refitted_on_nothing(run: Path, tmp_path: Path) -> None:
+def test_refit_without_tasks_is_an_error(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     config = copy / "config.yaml"
@@ -193,7 +193,7 @@ def test_heads_are_not_refitted_on_nothing(run: Path, tmp_path: Path) -> None:
     assert "nothing to refit heads on" in output
 
 
-def test_another_policy_needs_a_folder_for_what_is_fitted(run: Path) -> None:
+def test_another_policy_needs_an_output_folder(run: Path) -> None:
     code, output = calibrate(str(run), "--model", "tiny", "--refit")
     assert code == 2
     assert "--out" in output

@@ -96,7 +96,7 @@ def test_a_conversation_at_a_terminal(chat: Terminal, tmp_path: Path) -> None:
     assert "/example" in (tmp_path / "tina-azr" / "chat_history").read_text()
 
 
-def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat: Terminal) -> None:
+def test_typeahead_is_sent_at_the_next_prompt(chat: Terminal) -> None:
     at = chat.wait_for("loading tiny")
     chat.type("/budget\r")
     at = chat.wait_for("budget: auto", after=chat.wait_for(READY, after=at))
@@ -109,7 +109,7 @@ def test_what_is_typed_while_the_program_is_busy_is_sent_at_the_next_prompt(chat
     assert chat.status() == 0
 
 
-def test_a_server_says_that_it_loads_and_leaves_no_trace_of_it(tmp_path: Path) -> None:
+def test_loading_message_of_the_server_disappears(tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(ASSETS / "tiny", model)
     facts = json.loads((model / "heads.json").read_text())
@@ -129,7 +129,7 @@ def test_a_server_says_that_it_loads_and_leaves_no_trace_of_it(tmp_path: Path) -
         terminal.close()
 
 
-def test_ctrl_c_twice_leaves_the_terminal(chat: Terminal) -> None:
+def test_ctrl_c_twice_exits_the_chat(chat: Terminal) -> None:
     at = chat.wait_for(READY)
     chat.type("\x03")
     chat.wait_for(READY, after=chat.wait_for("Ctrl-C again leaves", after=at))
@@ -137,7 +137,7 @@ def test_ctrl_c_twice_leaves_the_terminal(chat: Terminal) -> None:
     assert chat.status() == 130
 
 
-def test_a_pipe_gets_the_answer_alone_and_the_record_says_the_same() -> None:
+def test_pipe_gets_only_the_answer_and_it_equals_the_record() -> None:
     plain, record = (
         subprocess.run(
             [*COMMAND, "chat", "--model", "tiny", "--seed", "0", *more],

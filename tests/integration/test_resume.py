@@ -110,7 +110,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(600)
-def test_metrics_are_those_of_the_run_that_was_left_alone(left_alone: Path, disturbed: Path) -> None:
+def test_metrics_equal_those_of_an_uninterrupted_run(left_alone: Path, disturbed: Path) -> None:
     alone, again = ([deterministic(line) for line in _lines(run)] for run in (left_alone, disturbed))
     assert again == alone
     assert [line["step"] for line in alone if line["kind"] == "step"] == list(range(1, STEPS + 1))
@@ -118,13 +118,13 @@ def test_metrics_are_those_of_the_run_that_was_left_alone(left_alone: Path, dist
 
 
 @pytest.mark.timeout(600)
-def test_seconds_go_on_where_they_were(left_alone: Path, disturbed: Path) -> None:
+def test_seconds_continue_after_a_resume(left_alone: Path, disturbed: Path) -> None:
     seconds = [line["seconds"] for line in _lines(disturbed)]
     assert seconds == sorted(seconds, key=float)  # type: ignore[arg-type]
 
 
 @pytest.mark.timeout(600)
-def test_weights_and_optimizer_are_equal_to_the_bit(left_alone: Path, disturbed: Path) -> None:
+def test_weights_and_optimizer_are_bit_identical(left_alone: Path, disturbed: Path) -> None:
     last = f"checkpoints/step-{STEPS}"
     alone, again = (_digests(run / last, "**/*.safetensors") for run in (left_alone, disturbed))
     assert again == alone
@@ -132,14 +132,14 @@ def test_weights_and_optimizer_are_equal_to_the_bit(left_alone: Path, disturbed:
 
 
 @pytest.mark.timeout(600)
-def test_tasks_are_equal_to_the_row(left_alone: Path, disturbed: Path) -> None:
+def test_task_rows_are_identical(left_alone: Path, disturbed: Path) -> None:
     alone, again = (_tables(run / "tasks.sqlite") for run in (left_alone, disturbed))
     assert again == alone
     assert alone["tasks"]
 
 
 @pytest.mark.timeout(600)
-def test_rollouts_and_heldout_results_are_equal_to_the_byte(left_alone: Path, disturbed: Path) -> None:
+def test_rollouts_and_heldout_results_are_byte_identical(left_alone: Path, disturbed: Path) -> None:
     for pattern in ("rollouts/*.jsonl", "heldout/*.jsonl"):
         assert _digests(disturbed, pattern) == _digests(left_alone, pattern)
 

@@ -73,7 +73,7 @@ def test_two_runs_with_the_same_seed_give_the_same_metrics(run: RunFolder, tmp_p
     assert lines(again) == lines(run)
 
 
-def test_another_seed_gives_others(run: RunFolder, tmp_path: Path) -> None:
+def test_another_seed_gives_other_metrics(run: RunFolder, tmp_path: Path) -> None:
     other = train(tmp_path / "other", load_config(overrides=[*SMALL, "seed=1", "run.steps=1"]))
     assert lines(other)[1] != lines(run)[1]
 

@@ -59,7 +59,7 @@ def client(command: Command) -> Iterator[openai.OpenAI]:
         yield sdk
 
 
-def test_the_embedded_model_says_what_it_can_and_what_else_there_is(command: Command) -> None:
+def test_embedded_model_prints_its_note(command: Command) -> None:
     assert "the model that ships inside" in command.said
     assert "tina-azr serve --model" in command.said
 
@@ -123,7 +123,7 @@ def test_openai_speaks_the_responses_api(client: openai.OpenAI) -> None:
     assert final.output_text == whole.output_text
 
 
-def test_openai_is_told_of_errors_as_it_knows_them(client: openai.OpenAI) -> None:
+def test_openai_client_raises_its_own_errors(client: openai.OpenAI) -> None:
     messages = [{"role": "user", "content": "x"}]
     with pytest.raises(openai.NotFoundError, match="no model of that name"):
         client.chat.completions.create(model="gpt-9", messages=messages)  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def test_ctrl_c_and_a_key_from_the_environment() -> None:
         assert "my secret" not in text
 
 
-def test_sigterm_is_a_clean_end() -> None:
+def test_sigterm_ends_cleanly() -> None:
     status, out, _ = Command("--quiet", "--host", "::1", "--allow-host", "[::1]:9000").stop(signal.SIGTERM)
     assert (status, out.splitlines()[-1]) == (0, "Stopped.")
 
@@ -197,7 +197,7 @@ def test_sigterm_is_a_clean_end() -> None:
         (["--api-key-file", "missing"], 2, "missing"),
     ],
 )
-def test_what_cannot_be_served_is_said_before_anything_is_loaded(
+def test_wrong_settings_are_reported_before_loading(
     arguments: list[str], status: int, words: str, tmp_path: Path
 ) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TINA_AZR_API_KEY"}

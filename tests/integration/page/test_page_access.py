@@ -49,7 +49,7 @@ def test_every_control_has_a_name(chat: Chat) -> None:
         chat.page.keyboard.press("Escape")
 
 
-def test_screen_readers_hear_phases_and_the_answer_but_not_each_word(chat: Chat) -> None:
+def test_live_regions_announce_phases_and_the_answer_but_not_tokens(chat: Chat) -> None:
     chat.page.evaluate(
         """() => {
             window.heard = [];
@@ -64,7 +64,7 @@ def test_screen_readers_hear_phases_and_the_answer_but_not_each_word(chat: Chat)
     assert len(heard) == 3
 
 
-def test_the_whole_way_by_keyboard(chat: Chat) -> None:
+def test_everything_works_by_keyboard(chat: Chat) -> None:
     page = chat.page
     prompt = page.get_by_role("textbox", name="Message", exact=True)
     expect(prompt).to_be_focused()
@@ -175,7 +175,7 @@ def test_on_a_phone_the_list_is_a_drawer(chat: Chat) -> None:
     expect(drawer).to_be_hidden()
 
 
-def test_who_wants_no_motion_gets_none(chat: Chat) -> None:
+def test_reduced_motion_is_respected(chat: Chat) -> None:
     chat.page.emulate_media(reduced_motion="reduce")
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
@@ -205,7 +205,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_can_be_read(theme: str) -> None:
+def test_text_has_enough_contrast(theme: str) -> None:
     colours = themes()[theme]
     pairs = [(ink, paper) for ink in ("ink", "ink-soft", "ink-faint") for paper in ("paper", "raised", "sunken")]
     pairs += [(ink, paper) for ink in ("accent", "red", "amber") for paper in ("paper", "raised")]

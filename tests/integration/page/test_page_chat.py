@@ -37,7 +37,7 @@ def test_markdown_comes_as_elements_while_it_streams(chat: Chat) -> None:
     expect(answer.locator(".prose ol li")).to_have_count(2)
 
 
-def test_code_is_copied_as_it_is(chat: Chat) -> None:
+def test_code_is_copied_unchanged(chat: Chat) -> None:
     answer = chat.send("[code] squares, please")
     # Only the whole answer's programs can be run; before that, this button may be one for half of the code.
     expect(answer.get_by_role("button", name="Run in the sandbox")).to_be_visible()
@@ -46,7 +46,7 @@ def test_code_is_copied_as_it_is(chat: Chat) -> None:
     assert copied == "def f(n):\n    print('called with', n)\n    return [i * i for i in range(n)]"
 
 
-def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat, engine: PageEngine) -> None:
+def test_reasoning_is_open_while_generated_and_folds_at_the_answer(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     reasoning = answer.get_by_role("region", name="Reasoning")
@@ -63,7 +63,7 @@ def test_a_thought_is_open_while_it_comes_and_folds_at_the_answer(chat: Chat, en
     expect(reasoning).to_be_hidden()
 
 
-def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat, engine: PageEngine) -> None:
+def test_reasoning_opened_by_the_user_stays_open(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(600)
     answer = chat.send("[ponder]", wait=False)
     toggle = answer.locator(".thought-toggle")
@@ -75,14 +75,14 @@ def test_a_thought_that_the_user_opened_stays_open_at_the_answer(chat: Chat, eng
     expect(answer.get_by_role("region", name="Reasoning")).to_be_visible()
 
 
-def test_thoughts_that_are_not_asked_for_are_nowhere(chat: Chat) -> None:
+def test_reasoning_that_is_not_requested_is_not_shown(chat: Chat) -> None:
     chat.page.get_by_role("button", name="Reasoning", exact=True).click()
     answer = chat.send("[plain] hidden")
     expect(answer.locator(".thought-toggle")).to_be_disabled()
     assert SENTINEL not in chat.page.content()
 
 
-def test_stop_keeps_what_came_and_frees_the_slot(chat: Chat, engine: PageEngine) -> None:
+def test_stop_keeps_the_text_and_frees_the_slot(chat: Chat, engine: PageEngine) -> None:
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-5 ")
     chat.page.get_by_role("button", name="Stop").click()
@@ -96,7 +96,7 @@ def test_stop_keeps_what_came_and_frees_the_slot(chat: Chat, engine: PageEngine)
     assert engine.busy == 0
 
 
-def test_answer_now_closes_the_thought(chat: Chat) -> None:
+def test_answer_now_closes_the_reasoning(chat: Chat) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     expect(answer.get_by_role("region", name="Reasoning")).to_contain_text("step-5 ")
@@ -108,7 +108,7 @@ def test_answer_now_closes_the_thought(chat: Chat) -> None:
     assert tokens is not None and int(tokens[1]) <= HELD_AT
 
 
-def test_regenerating_adds_a_version_beside_the_old_one(chat: Chat) -> None:
+def test_regenerating_adds_a_version(chat: Chat) -> None:
     answer = chat.send("[seed] hello")
     first = answer.locator(".prose").inner_text()
     answer.get_by_role("button", name="Regenerate").click()
@@ -135,7 +135,7 @@ def test_editing_makes_a_branch_and_keeps_the_old_one(chat: Chat) -> None:
     expect(chat.page.locator(".user .bubble")).to_have_text(["the first question", "a second one"])
 
 
-def test_only_the_shown_branch_is_sent_and_never_a_thought(chat: Chat, engine: PageEngine) -> None:
+def test_only_the_shown_branch_is_sent_without_reasoning(chat: Chat, engine: PageEngine) -> None:
     chat.send("[plain] one")
     chat.page.get_by_role("button", name="Regenerate").click()
     chat.done(chat.page.locator(".assistant").last)
@@ -161,7 +161,7 @@ def test_settings_reach_the_request(chat: Chat, engine: PageEngine) -> None:
     assert request.messages[0].content == "Be brief."  # type: ignore[attr-defined]
 
 
-def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: PageEngine) -> None:
+def test_fixed_budget_is_sent(chat: Chat, engine: PageEngine) -> None:
     page = chat.page
     tokens = page.get_by_label("Budget in tokens")
     expect(tokens).to_be_hidden()
@@ -175,7 +175,7 @@ def test_a_fixed_budget_is_given_where_it_is_chosen(chat: Chat, engine: PageEngi
     assert request.budget_tokens == 123  # type: ignore[attr-defined]
 
 
-def test_a_number_that_was_right_for_another_model_does_not_keep_the_button_from_sending(chat: Chat) -> None:
+def test_setting_of_another_model_does_not_block_sending(chat: Chat) -> None:
     chat.page.evaluate("localStorage['tina-azr.settings'] = JSON.stringify({budget_tokens: 1e9})")
     chat.reload()
     chat.page.get_by_role("textbox", name="Message", exact=True).fill("[plain] hello")
@@ -183,7 +183,7 @@ def test_a_number_that_was_right_for_another_model_does_not_keep_the_button_from
     chat.done(chat.page.locator(".assistant"))
 
 
-def test_a_run_goes_on_while_another_conversation_is_shown(chat: Chat, engine: PageEngine) -> None:
+def test_answer_continues_while_another_conversation_is_shown(chat: Chat, engine: PageEngine) -> None:
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text("word-3 ")
     chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
@@ -202,7 +202,7 @@ def scroll(page: Page) -> tuple[int, int]:
     return int(top), int(end)
 
 
-def test_new_text_is_followed_until_the_reader_scrolls_up(chat: Chat, engine: PageEngine) -> None:
+def test_view_follows_new_text_until_the_user_scrolls_up(chat: Chat, engine: PageEngine) -> None:
     chat.page.set_viewport_size({"width": 500, "height": 500})
     answer = chat.send("[slow]", wait=False)
     expect(answer.locator(".prose")).to_contain_text(f"word-{HELD_AT - 1}")
@@ -219,7 +219,7 @@ def test_new_text_is_followed_until_the_reader_scrolls_up(chat: Chat, engine: Pa
     expect(chat.page.get_by_role("button", name="Latest")).to_be_hidden()
 
 
-def test_much_that_comes_at_once_is_followed(chat: Chat) -> None:
+def test_view_follows_a_large_chunk(chat: Chat) -> None:
     chat.page.set_viewport_size({"width": 500, "height": 500})
     chat.send("[code] squares")
     # As a rendered table does, it comes after the view has moved, and before the page hears of that.
@@ -240,7 +240,7 @@ def test_much_that_comes_at_once_is_followed(chat: Chat) -> None:
     assert end - top < 100
 
 
-def test_much_that_comes_as_the_reader_asks_for_the_latest_is_followed(chat: Chat) -> None:
+def test_view_follows_a_chunk_during_jump_to_latest(chat: Chat) -> None:
     page = chat.page
     page.set_viewport_size({"width": 500, "height": 300})
     chat.send("[hostile] squares")

@@ -22,7 +22,7 @@ def port() -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
-def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserContext, port: int) -> None:
+def test_lost_server_is_reported_and_reconnected(context: BrowserContext, port: int) -> None:
     with running(page_engine(), port=port) as server:
         chat = Chat(context.new_page(), server.url).open()
         chat.send("[plain] one")
@@ -44,7 +44,7 @@ def test_a_server_that_goes_away_is_missed_and_welcomed_back(context: BrowserCon
         chat.check()
 
 
-def test_what_is_sent_before_the_server_has_answered_goes_when_it_does(context: BrowserContext, url: str) -> None:
+def test_message_sent_before_the_server_is_up_is_sent_later(context: BrowserContext, url: str) -> None:
     chat = Chat(context.new_page(), url)
     held: list[Route] = []
     chat.page.route("**/v1/tina/info", lambda route: held.append(route))
@@ -60,7 +60,7 @@ def test_what_is_sent_before_the_server_has_answered_goes_when_it_does(context: 
     chat.check()
 
 
-def test_what_waits_for_the_server_does_not_send_the_draft_of_another_conversation(chat: Chat) -> None:
+def test_waiting_message_does_not_send_another_draft(chat: Chat) -> None:
     rows = chat.page.locator(".conversation .open")
     chat.send("[plain] first")
     chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
@@ -87,7 +87,7 @@ def test_what_waits_for_the_server_does_not_send_the_draft_of_another_conversati
     expect(field).to_have_value("[plain] third")
 
 
-def test_a_full_server_is_asked_again_when_it_says(context: BrowserContext) -> None:
+def test_full_server_is_retried_after_retry_after(context: BrowserContext) -> None:
     engine = page_engine()
     with running(engine, queue=1, choices=1) as server:
         chat = Chat(context.new_page(), server.url).open()
@@ -137,7 +137,7 @@ def test_a_page_that_cannot_start_says_so(browser: Browser, url: str, missing: s
     context.close()
 
 
-def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserContext) -> None:
+def test_key_dialog_appears_once_per_tab(context: BrowserContext) -> None:
     with running(page_engine(), key="secret") as server:
         chat = Chat(context.new_page(), server.url)
         chat.expected.append("status of 401")
@@ -164,7 +164,7 @@ def test_the_key_is_asked_for_once_and_forgotten_with_the_tab(context: BrowserCo
         expect(asked).to_be_hidden()
 
 
-def test_a_model_that_fails_is_said_to_have_failed(chat: Chat) -> None:
+def test_failed_model_is_reported(chat: Chat) -> None:
     answer = chat.send("fail now")
     expect(answer.get_by_role("alert")).to_have_text("the script says so")
     expect(answer.get_by_role("button", name="Regenerate")).to_be_visible()
@@ -180,7 +180,7 @@ def test_a_refused_request_shows_the_reason(chat: Chat) -> None:
     expect(chat.page.locator("#toast")).to_be_hidden()  # to be read once is enough
 
 
-def test_what_fails_in_a_conversation_that_is_not_open_is_told(chat: Chat) -> None:
+def test_failure_in_a_background_conversation_is_reported(chat: Chat) -> None:
     chat.expected.append("status of 400")
     held: list[Route] = []
     chat.page.route("**/v1/chat/completions", lambda route: held.append(route))

@@ -31,7 +31,7 @@ def import_file(chat: Chat, path: Path) -> None:
     chooser.value.set_files(path)
 
 
-def test_a_reload_finds_the_conversation_and_its_branches(chat: Chat) -> None:
+def test_reload_restores_the_conversation_and_its_branches(chat: Chat) -> None:
     answer = chat.send("[plain] remember this")
     answer.get_by_role("button", name="Regenerate").click()
     chat.done(chat.page.locator(".assistant").last)
@@ -43,7 +43,7 @@ def test_a_reload_finds_the_conversation_and_its_branches(chat: Chat) -> None:
     expect(rows(chat)).to_have_text(["[plain] remember this"])
 
 
-def test_what_was_being_written_when_the_page_closed_is_kept_and_said(chat: Chat) -> None:
+def test_answer_cut_by_closing_the_page_is_kept_and_marked(chat: Chat) -> None:
     answer = chat.send("[slow]", wait=False)
     # Kept every two seconds, and once more when the page goes.
     expect(answer.locator(".prose")).to_contain_text("word-20 ")
@@ -64,7 +64,7 @@ def test_conversations_are_listed_newest_first_and_opened(chat: Chat) -> None:
     expect(chat.page.locator(".user .bubble")).to_have_text("[plain] second")
 
 
-def test_search_looks_into_the_answers(chat: Chat) -> None:
+def test_search_includes_answers(chat: Chat) -> None:
     chat.send("[code] a")
     chat.page.get_by_role("navigation").get_by_role("button", name="New chat").click()
     chat.send("[plain] b")
@@ -74,7 +74,7 @@ def test_search_looks_into_the_answers(chat: Chat) -> None:
     expect(chat.page.locator("#conversations")).to_have_text("Nothing found.")
 
 
-def test_a_new_name_stays(chat: Chat) -> None:
+def test_renamed_conversation_keeps_its_name(chat: Chat) -> None:
     chat.send("[plain] a")
     chat.page.locator(".conversation").hover()
     chat.page.get_by_role("button", name="Rename").click()
@@ -100,7 +100,7 @@ def test_deleting_asks_first_and_is_final(chat: Chat) -> None:
     expect(chat.page.locator("#conversations")).to_contain_text("kept in this browser")
 
 
-def test_what_is_deleted_as_the_page_goes_is_deleted(chat: Chat) -> None:
+def test_deletion_while_the_page_closes_is_kept(chat: Chat) -> None:
     chat.send("[plain] a")
     chat.page.evaluate(
         """async (url) => {
@@ -116,7 +116,7 @@ def test_what_is_deleted_as_the_page_goes_is_deleted(chat: Chat) -> None:
     expect(chat.page.locator("#conversations")).to_contain_text("kept in this browser")
 
 
-def test_what_is_exported_can_be_imported_elsewhere(chat: Chat, browser: Browser, tmp_path: Path) -> None:
+def test_export_can_be_imported_in_another_browser(chat: Chat, browser: Browser, tmp_path: Path) -> None:
     chat.send("[plain] carried over")
     file = tmp_path / "chats.json"
     value = export_all(chat, file)
@@ -134,7 +134,7 @@ def test_what_is_exported_can_be_imported_elsewhere(chat: Chat, browser: Browser
         other.check()
 
 
-def test_a_file_that_is_no_export_is_refused_with_its_reason(chat: Chat, tmp_path: Path) -> None:
+def test_invalid_import_is_refused_with_its_reason(chat: Chat, tmp_path: Path) -> None:
     turn = {"id": "a", "parent": "b", "role": "user", "content": "x", "created": 1}
     one = {"id": "c", "title": "t", "created": 1, "updated": 1, "turns": [turn], "chosen": {}}
     good = {"format": "tina-azr conversations", "version": 1, "conversations": [one]}
@@ -188,7 +188,7 @@ def test_two_tabs_show_the_same_history(chat: Chat) -> None:
     other.check()
 
 
-def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat, engine: PageEngine) -> None:
+def test_answer_in_another_tab_is_shown_as_in_progress(chat: Chat, engine: PageEngine) -> None:
     other = Chat(chat.page.context.new_page(), chat.url).open()
     answer = chat.send("[slow]", wait=False)
     rows(other).click()
@@ -206,7 +206,7 @@ def test_what_one_tab_writes_another_one_shows_as_being_written(chat: Chat, engi
     other.check()
 
 
-def test_a_row_stays_what_it_is_while_another_tab_writes(chat: Chat, engine: PageEngine) -> None:
+def test_list_row_is_stable_while_another_tab_writes(chat: Chat, engine: PageEngine) -> None:
     other = Chat(chat.page.context.new_page(), chat.url).open()
     chat.send("[slow]", wait=False)
     rows(other).click()
@@ -218,7 +218,7 @@ def test_a_row_stays_what_it_is_while_another_tab_writes(chat: Chat, engine: Pag
     other.check()
 
 
-def test_what_a_tab_was_writing_when_it_crashed_is_said_in_another_one(chat: Chat) -> None:
+def test_answer_of_a_crashed_tab_is_marked_in_another_tab(chat: Chat) -> None:
     other = Chat(chat.page.context.new_page(), chat.url).open()
     chat.send("[slow]", wait=False)
     rows(other).click()
@@ -234,7 +234,7 @@ def test_what_a_tab_was_writing_when_it_crashed_is_said_in_another_one(chat: Cha
     other.check()
 
 
-def test_what_was_cut_off_is_said_once_where_nothing_can_be_kept(chat: Chat) -> None:
+def test_cut_answer_is_reported_once_without_storage(chat: Chat) -> None:
     chat.send("[slow]", wait=False)
     expect(chat.page.locator(".assistant .prose")).to_contain_text("word-1 ")
     with pytest.raises(Error, match="crash"):

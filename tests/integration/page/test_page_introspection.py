@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from scripted_server import running
 
 
-def test_the_bar_shows_forecast_budget_wall_and_grows(chat: Chat) -> None:
+def test_bar_shows_forecast_budget_and_think_limit(chat: Chat) -> None:
     answer = chat.send("think long", wait=False)
     bar = answer.get_by_role("meter", name="Think tokens")
     expect(bar).to_have_attribute("aria-valuetext", re.compile(r"think tokens? of a budget of 32, think limit 48"))
@@ -24,7 +24,7 @@ def test_the_bar_shows_forecast_budget_wall_and_grows(chat: Chat) -> None:
     expect(answer.locator(".thought-reason")).to_have_text("closed at the think limit")
 
 
-def test_confidence_before_and_after_with_what_calibration_says(chat: Chat, engine: PageEngine) -> None:
+def test_confidence_before_and_after_with_its_calibration(chat: Chat, engine: PageEngine) -> None:
     chat.fixed_budget(2_000)
     answer = chat.send("[ponder]", wait=False)
     chip = answer.locator(".confidence")
@@ -36,7 +36,7 @@ def test_confidence_before_and_after_with_what_calibration_says(chat: Chat, engi
     expect(answer.locator(".chip").first).to_have_text("Plan: outline, 50 %")
 
 
-def test_the_details_say_everything(chat: Chat) -> None:
+def test_details_show_all_signals(chat: Chat) -> None:
     answer = chat.send("[plain] hello")
     details = answer.get_by_role("button", name="Details")
     details.click()
@@ -65,7 +65,7 @@ def test_an_answer_below_the_set_confidence_has_a_banner(chat: Chat) -> None:
     expect(chat.page.locator("[data-kind=abstain]")).to_have_count(1)
 
 
-def test_a_budget_that_is_too_small_is_warned_of(chat: Chat) -> None:
+def test_too_small_budget_shows_a_warning(chat: Chat) -> None:
     chat.fixed_budget(3)
     answer = chat.send("hello")
     expect(answer.get_by_role("note")).to_have_text("3 think tokens are far below what this prompt needs")
@@ -89,7 +89,7 @@ def test_labels_of_the_bar_never_overlap(chat: Chat) -> None:
         assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
-def test_without_heads_there_is_a_bar_and_no_claim(browser: Browser) -> None:
+def test_without_heads_there_is_a_bar_without_forecast(browser: Browser) -> None:
     with running(page_engine(heads=False)) as server, browser.new_context() as context:
         chat = Chat(context.new_page(), server.url).open()
         expect(chat.page.locator("#lead")).to_contain_text("no heads for introspection")
@@ -119,7 +119,7 @@ def test_a_program_runs_in_the_sandbox(chat: Chat) -> None:
     expect(run.get_by_role("region", name="Error")).to_contain_text("TypeError")
 
 
-def test_what_the_sandbox_said_stays_with_the_answer(chat: Chat) -> None:
+def test_sandbox_verdict_is_stored_with_the_answer(chat: Chat) -> None:
     chat.page.get_by_role("button", name="Find an input").click()
     chat.done(chat.page.locator(".assistant"))
     chat.page.get_by_role("button", name="Check in the sandbox").click()

@@ -27,7 +27,7 @@ def chat(context: BrowserContext, sandbox: Sandbox) -> Iterator[Chat]:
         chat.check()
 
 
-def test_the_page_works_whole(chat: Chat) -> None:
+def test_page_works_over_plain_http(chat: Chat) -> None:
     answer = chat.send("[code] squares")
     answer.get_by_role("button", name="Run in the sandbox").click()
     answer.get_by_label("Call").fill("f(3)")
@@ -43,7 +43,7 @@ def test_the_page_works_whole(chat: Chat) -> None:
     expect(field).to_have_value("def f(n):\n    print('called with', n)\n    return [i * i for i in range(n)]")
 
 
-def test_another_tab_is_seen_to_write_and_to_be_gone(chat: Chat) -> None:
+def test_activity_and_crash_of_another_tab_are_noticed(chat: Chat) -> None:
     chat.fixed_budget(2_000)
     chat.send("[ponder]", wait=False)
     other = chat.page.context.new_page()

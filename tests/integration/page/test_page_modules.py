@@ -17,7 +17,7 @@ def call(chat: Chat, module: str, expression: str, *given: object) -> Any:
     return chat.page.evaluate(f"async (a) => {{ {load}; return {expression}; }}", list(given))
 
 
-def test_the_examples_are_what_the_embedded_model_was_asked_in_training(chat: Chat) -> None:
+def test_examples_have_the_prompt_format_of_training(chat: Chat) -> None:
     shown = call(chat, "examples", "m.EXAMPLES.compact.map((each) => each.prompt)")
     deduction = Task(key="", mode="deduction", program="def f(x):\n    x = x * 3\n    x = x + 5\n    return x", input="4")
     abduction = Task(key="", mode="abduction", program="def f(x):\n    x = x - 6\n    x = abs(x)\n    return x", output="14")
@@ -30,7 +30,7 @@ def test_the_examples_are_what_the_embedded_model_was_asked_in_training(chat: Ch
     ]
 
 
-def test_events_are_read_whole_wherever_the_stream_is_cut(chat: Chat) -> None:
+def test_events_are_parsed_wherever_the_stream_is_split(chat: Chat) -> None:
     text = ': ping\n\ndata: {"a": "é🐎"}\r\n\r\ndata:one\ndata: two\r\rdata: [DONE]\n\n'
     expression = """await (async () => {
         const bytes = new TextEncoder().encode(a[0]);
@@ -49,7 +49,7 @@ def test_events_are_read_whole_wherever_the_stream_is_cut(chat: Chat) -> None:
     assert call(chat, "sse", expression, text) == [['{"a": "é🐎"}', "one\ntwo", "[DONE]"]]
 
 
-def test_what_can_be_checked_is_read_from_prompt_and_answer(chat: Chat) -> None:
+def test_checks_are_found_in_prompt_and_answer(chat: Chat) -> None:
     program = "def f(x):\n    return x + 1"
     prompt = f"Predict.\n```python\n{program}\n```\n```input\n3\n```\n"
     claim = call(chat, "checks", "m.claimOf(a[0], a[1])", prompt, "So:\n```output\n4\n```")
@@ -59,7 +59,7 @@ def test_what_can_be_checked_is_read_from_prompt_and_answer(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("style", PromptStyle)
-def test_a_program_is_tried_on_the_pairs_of_the_prompt(chat: Chat, style: PromptStyle) -> None:
+def test_program_runs_on_the_examples_of_the_prompt(chat: Chat, style: PromptStyle) -> None:
     pairs = (Example(input="1, 'a -> b'", output="2"), Example(input="3, b'c'", output="[True, None, 1e3]"))
     prompt = MODES["induction"].solve_prompt(style, Task(key="", mode="induction", program="", message="add", visible=pairs))
     assert call(chat, "checks", "m.trialOf(a[0], a[1])", prompt, "def f(x, y):\n    return x")["cases"] == [
@@ -78,13 +78,13 @@ def test_a_program_is_tried_on_the_pairs_of_the_prompt(chat: Chat, style: Prompt
         "```message\nadd\n```\nFrom x -> y it is not far.\n",
     ],
 )
-def test_an_arrow_in_prose_is_no_call(chat: Chat, prompt: str) -> None:
+def test_arrow_in_prose_is_not_a_call(chat: Chat, prompt: str) -> None:
     assert call(chat, "checks", "m.trialOf(a[0], a[1])", prompt, "def f(x):\n    return x")["cases"] == [
         {"call": None, "expected": None}
     ]
 
 
-def test_titles_say_what_a_prompt_is_about(chat: Chat) -> None:
+def test_titles_summarise_the_prompt(chat: Chat) -> None:
     assert call(chat, "tree", "m.titleOf(a[0])", "Predict the output.\n```python\ndef f(x):\n    return x\n```\n") == (
         "Predict the output. def f(x): return x"
     )

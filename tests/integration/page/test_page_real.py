@@ -47,7 +47,7 @@ def test_an_example_is_answered_in_its_form_and_judged(context: BrowserContext, 
     chat.check()
 
 
-def test_a_fixed_budget_is_one_that_the_model_has(context: BrowserContext, real_url: str) -> None:
+def test_fixed_budget_is_limited_by_the_model(context: BrowserContext, real_url: str) -> None:
     chat = Chat(context.new_page(), real_url).open()
     chat.set_temperature("0")
     chat.page.get_by_label("Think budget").select_option("fixed")

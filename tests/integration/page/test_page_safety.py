@@ -17,7 +17,7 @@ def test_markup_in_an_answer_stays_text(chat: Chat) -> None:
     assert prose.locator("script, img, iframe, style, [onerror]").count() == 0
 
 
-def test_links_open_elsewhere_and_tell_nobody(chat: Chat) -> None:
+def test_links_open_a_new_tab_without_referrer(chat: Chat) -> None:
     answer = chat.send("[hostile] try")
     link = answer.get_by_role("link", name="a link")
     expect(link).to_have_attribute("target", "_blank")
@@ -43,7 +43,7 @@ def test_markup_while_it_streams_stays_text(chat: Chat, engine: PageEngine) -> N
     assert chat.page.evaluate("window.pwned === undefined")
 
 
-def test_markup_in_a_message_and_in_a_thought_stays_text(chat: Chat) -> None:
+def test_markup_in_a_message_and_in_reasoning_stays_text(chat: Chat) -> None:
     answer = chat.send("[plain] <script>window.pwned = 5</script> and </think>\n```html\n<b>bold</b>\n```\n")
     bubble = chat.page.locator(".bubble")
     expect(bubble).to_contain_text("<script>window.pwned = 5</script> and </think>")

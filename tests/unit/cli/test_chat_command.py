@@ -51,19 +51,19 @@ def call(*arguments: str, text: str | bytes | None = None) -> Result:
     return CliRunner().invoke(cli, ["chat", *arguments], input=text)
 
 
-def test_a_prompt_is_answered_with_the_answer_alone(engine: Any) -> None:
+def test_only_the_answer_is_printed(engine: Any) -> None:
     engine.pieces = ("\n\n1", "7\n", "[/b]\x1b[2J")
     result = call("--model", "m", "-p", "8 + 9?")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "17\n[/b]\\x1b[2J\n", "")
     assert [message.content for message in engine.requests[0].messages] == ["8 + 9?"]
 
 
-def test_an_answer_that_ends_its_line_gets_no_second_end(engine: Any) -> None:
+def test_answer_with_a_newline_gets_no_second_newline(engine: Any) -> None:
     engine.pieces = ("17\n",)
     assert call("--model", "m", "-p", "8 + 9?").stdout == "17\n"
 
 
-def test_standard_input_is_the_prompt_where_none_is_given(engine: Any) -> None:
+def test_prompt_defaults_to_standard_input(engine: Any) -> None:
     assert call("--model", "m", text="8 + 9?\n").stdout == "17\n"
     assert engine.requests[0].messages[0].content == "8 + 9?\n"
 
@@ -73,7 +73,7 @@ def test_prompts_are_joined_and_a_dash_is_standard_input(engine: Any) -> None:
     assert engine.requests[0].messages[0].content == "Review:\n\n+ line"
 
 
-def test_a_prompt_leaves_standard_input_alone(engine: Any) -> None:
+def test_given_prompt_does_not_read_standard_input(engine: Any) -> None:
     call("--model", "m", "-p", "Review:", text="not read")
     assert engine.requests[0].messages[0].content == "Review:"
 
@@ -85,13 +85,13 @@ def test_an_empty_prompt_is_refused_before_anything_is_loaded(engine: Any, argum
     assert "the prompt is empty" in result.stderr
 
 
-def test_bytes_that_are_no_text_are_refused(engine: Any) -> None:
+def test_input_that_is_not_utf8_is_refused(engine: Any) -> None:
     result = call(text=b"\xff\xfe")
     assert result.exit_code == 2
     assert "not UTF-8" in result.stderr
 
 
-def test_no_model_named_is_the_embedded_one_and_one_line_says_what_it_is(engine: Any) -> None:
+def test_default_model_is_the_embedded_one_with_a_note(engine: Any) -> None:
     result = call("-p", "8 + 9?")
     assert engine.opened == [("tiny", "auto", "float32")]
     assert result.stdout == "17\n"
@@ -112,7 +112,7 @@ def test_the_options_reach_the_request(engine: Any) -> None:
     assert engine.opened == [("m", "cpu", "bfloat16")]
 
 
-def test_what_is_not_given_is_left_to_the_engine_and_seeds_differ(engine: Any) -> None:
+def test_options_that_are_not_given_are_none_and_seeds_differ(engine: Any) -> None:
     for _ in range(4):
         call("--model", "m", "-p", "x")
     first = engine.requests[0]
@@ -151,7 +151,7 @@ def test_a_model_that_does_not_exist_is_an_error() -> None:
     assert "no model folder at ./none" in result.stderr
 
 
-def test_a_visible_thought_goes_to_standard_error(engine: Any) -> None:
+def test_visible_reasoning_goes_to_standard_error(engine: Any) -> None:
     result = call("--model", "m", "-p", "x", "--visible")
     assert (result.stdout, result.stderr) == ("17\n", "so it is\n")
 
@@ -176,27 +176,27 @@ def test_json_keeps_text_as_it_is(engine: Any) -> None:
     assert json.loads(call("--model", "m", "-p", "x", "--json").stdout)["answer"] == "\x1b[2J é"
 
 
-def test_no_answer_is_an_error_that_says_why(engine: Any, made_generation: Any) -> None:
+def test_missing_answer_is_an_error_with_its_reason(engine: Any, made_generation: Any) -> None:
     engine.ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     result = call("--model", "m", "-p", "x")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no answer: the reasoning was not finished after 3 tokens" in result.stderr
 
 
-def test_a_cut_answer_is_an_answer_with_a_word_on_standard_error(engine: Any, made_generation: Any) -> None:
+def test_cut_answer_is_printed_with_a_note_on_standard_error(engine: Any, made_generation: Any) -> None:
     engine.ending = made_generation(finish_reason=FinishReason.LENGTH)
     result = call("--model", "m", "-p", "x")
     assert (result.exit_code, result.stdout) == (0, "17\n")
     assert "cut off" in result.stderr
 
 
-def test_a_request_that_cannot_be_done_is_an_error(engine: Any) -> None:
+def test_failed_request_is_an_error(engine: Any) -> None:
     engine.refusal = "the prompt has 5000 tokens"
     result = call("--model", "m", "-p", "x")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: the prompt has 5000 tokens\n")
 
 
-def test_ctrl_c_stops_a_pipe_with_what_was_said(engine: Any) -> None:
+def test_ctrl_c_ends_a_pipe_with_the_text_so_far(engine: Any) -> None:
     engine.on_step = lambda number: os.kill(os.getpid(), signal.SIGINT) if number == 5 else None
     result = call("--model", "m", "-p", "x")
     assert (result.exit_code, result.stdout) == (130, "1\n")
@@ -231,7 +231,7 @@ def converse(engine: Any, *keys: str | type[BaseException], **options: Any) -> t
     return conversation.run(), file.getvalue(), conversation
 
 
-def test_a_conversation_goes_on_from_turn_to_turn(scripted_chat: Any) -> None:
+def test_conversation_keeps_earlier_turns(scripted_chat: Any) -> None:
     engine = scripted_chat()
     status, _, conversation = converse(engine, "8 + 9?", "sure?", EOFError)
     assert status == 0
@@ -239,13 +239,13 @@ def test_a_conversation_goes_on_from_turn_to_turn(scripted_chat: Any) -> None:
     assert len(conversation.chat.messages) == 4
 
 
-def test_reset_is_felt_by_the_next_request(scripted_chat: Any) -> None:
+def test_reset_clears_the_messages_of_the_next_request(scripted_chat: Any) -> None:
     engine = scripted_chat()
     converse(engine, "8 + 9?", "/reset", "/system be brief", "sure?", "/exit")
     assert [message.content for message in engine.requests[1].messages] == ["be brief", "sure?"]
 
 
-def test_the_example_is_asked(scripted_chat: Any) -> None:
+def test_example_is_sent_to_the_model(scripted_chat: Any) -> None:
     engine = scripted_chat()
     _, shown, _ = converse(engine, "/example", EOFError)
     assert engine.requests[0].messages[0].content.startswith("Predict the output.\n```python")
@@ -253,7 +253,7 @@ def test_the_example_is_asked(scripted_chat: Any) -> None:
     assert "started again" not in shown
 
 
-def test_the_example_begins_anew(scripted_chat: Any) -> None:
+def test_example_starts_a_new_conversation(scripted_chat: Any) -> None:
     engine = scripted_chat()
     _, shown, conversation = converse(engine, "8 + 9?", "/system be brief", "/example", EOFError)
     assert [message.role for message in engine.requests[1].messages] == ["system", "user"]
@@ -261,17 +261,17 @@ def test_the_example_begins_anew(scripted_chat: Any) -> None:
     assert len(conversation.chat.messages) == 2
 
 
-def test_ctrl_c_at_the_prompt_warns_and_a_second_one_leaves(scripted_chat: Any) -> None:
+def test_second_ctrl_c_at_the_prompt_exits(scripted_chat: Any) -> None:
     status, shown, _ = converse(scripted_chat(), KeyboardInterrupt, KeyboardInterrupt)
     assert status == 130
     assert "Ctrl-C again leaves" in shown
 
 
-def test_two_that_are_not_in_a_row_do_not_leave(scripted_chat: Any) -> None:
+def test_two_ctrl_c_with_a_line_between_do_not_exit(scripted_chat: Any) -> None:
     assert converse(scripted_chat(), KeyboardInterrupt, "/help", KeyboardInterrupt, EOFError)[0] == 0
 
 
-def test_ctrl_c_stops_the_answer_and_not_the_program(scripted_chat: Any) -> None:
+def test_ctrl_c_stops_the_answer_but_not_the_program(scripted_chat: Any) -> None:
     engine = scripted_chat(on_step=lambda number: os.kill(os.getpid(), signal.SIGINT) if number == 5 else None)
     status, shown, conversation = converse(engine, "8 + 9?", EOFError)
     assert status == 0
@@ -279,12 +279,12 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(scripted_chat: Any) -> None
     assert [message.content for message in conversation.chat.messages] == ["8 + 9?", "1"]
 
 
-def test_stopping_an_answer_and_one_more_ctrl_c_leaves(scripted_chat: Any) -> None:
+def test_ctrl_c_after_a_stopped_answer_exits(scripted_chat: Any) -> None:
     engine = scripted_chat(on_step=lambda number: os.kill(os.getpid(), signal.SIGINT) if number == 5 else None)
     assert converse(engine, "8 + 9?", KeyboardInterrupt)[0] == 130
 
 
-def test_ctrl_c_twice_during_an_answer_leaves(scripted_chat: Any) -> None:
+def test_second_ctrl_c_during_an_answer_exits(scripted_chat: Any) -> None:
     def press_twice(number: int) -> None:
         if number == 2:
             os.kill(os.getpid(), signal.SIGINT)
@@ -293,14 +293,14 @@ def test_ctrl_c_twice_during_an_answer_leaves(scripted_chat: Any) -> None:
     assert converse(scripted_chat(on_step=press_twice), "8 + 9?")[0] == 130
 
 
-def test_a_turn_without_an_answer_is_forgotten(scripted_chat: Any, made_generation: Any) -> None:
+def test_turn_without_an_answer_is_not_kept(scripted_chat: Any, made_generation: Any) -> None:
     ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     _, shown, conversation = converse(scripted_chat(ending=ending), "8 + 9?", EOFError)
     assert conversation.chat.messages == ()
     assert "not kept" in shown
 
 
-def test_a_request_that_cannot_be_done_does_not_end_the_conversation(scripted_chat: Any) -> None:
+def test_failed_request_does_not_end_the_conversation(scripted_chat: Any) -> None:
     status, shown, conversation = converse(scripted_chat(refusal="too [/b] long"), "x", EOFError)
     assert (status, conversation.chat.messages) == (0, ())
     assert "too [/b] long" in shown
@@ -314,13 +314,13 @@ def test_with_json_every_turn_is_an_object_on_standard_output(scripted_chat: Any
     assert [line.split()[0] for line in shown.splitlines()] == ["Thought", "plan"] * 2
 
 
-def test_with_plain_output_answers_alone_are_on_standard_output(scripted_chat: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_output_prints_only_answers_on_standard_output(scripted_chat: Any, capsys: pytest.CaptureFixture[str]) -> None:
     converse(scripted_chat(), "8 + 9?", EOFError, plain_output=True)
     assert capsys.readouterr().out == "17\n"
 
 
 @pytest.mark.parametrize("continued_at", [None, 4])
-def test_no_key_falls_between_two_prompts(
+def test_typeahead_between_prompts_is_kept(
     engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, continued_at: int | None
 ) -> None:
     ours, theirs = pty.openpty()
@@ -348,7 +348,7 @@ def test_no_key_falls_between_two_prompts(
     assert echoed[-1]
 
 
-def test_a_saved_conversation_is_gone_on_with(scripted_chat: Any, tmp_path: Path) -> None:
+def test_saved_conversation_can_be_continued(scripted_chat: Any, tmp_path: Path) -> None:
     converse(scripted_chat(), "8 + 9?", f"/save {tmp_path / 'c'}", EOFError)
     engine = scripted_chat()
     converse(engine, f"/load {tmp_path / 'c'}", "sure?", EOFError)

@@ -41,7 +41,7 @@ def show(engine: Any, *, terminal: bool = False, visible: bool = False, show_ans
     return screen, turn
 
 
-def test_a_hidden_thought_is_one_line_and_the_answer_follows(scripted_chat: Any) -> None:
+def test_hidden_reasoning_is_one_line_before_the_answer(scripted_chat: Any) -> None:
     screen, _ = show(scripted_chat(pieces=("\n\n1", "7\nor ", "so")))
     first, *answer, footer = screen.text.splitlines()
     assert re.fullmatch(r"Thought for \d+\.\d s, 3 tokens, closed by itself", first)
@@ -50,25 +50,25 @@ def test_a_hidden_thought_is_one_line_and_the_answer_follows(scripted_chat: Any)
     assert footer.endswith(" tokens/s")
 
 
-def test_while_it_thinks_a_terminal_counts_tokens_against_the_budget_in_a_line_that_goes(scripted_chat: Any) -> None:
+def test_live_line_counts_reasoning_tokens_against_the_budget(scripted_chat: Any) -> None:
     screen, _ = show(scripted_chat(), terminal=True)
     assert "thinking 0/52 tokens" in screen.raw
     assert screen.raw.rindex("thinking") < screen.raw.rindex("\x1b[2K") < screen.raw.index("Thought for")
 
 
-def test_what_is_no_terminal_gets_no_live_line(scripted_chat: Any) -> None:
+def test_output_that_is_not_a_terminal_gets_no_live_line(scripted_chat: Any) -> None:
     screen, _ = show(scripted_chat())
     assert "thinking" not in screen.raw
     assert "\x1b" not in screen.raw
 
 
-def test_a_visible_thought_is_shown_before_its_line(scripted_chat: Any) -> None:
+def test_visible_reasoning_is_shown_before_its_summary(scripted_chat: Any) -> None:
     screen, _ = show(scripted_chat(), visible=True)
     assert screen.text.splitlines()[0] == "so it is"
     assert screen.text.splitlines()[1].startswith("Thought for")
 
 
-def test_a_hidden_thought_never_reaches_the_screen(scripted_chat: Any) -> None:
+def test_hidden_reasoning_never_reaches_the_screen(scripted_chat: Any) -> None:
     for terminal in (False, True):
         screen, _ = show(scripted_chat(reasoning=("SECRET", "SECRET")), terminal=terminal)
         assert "SECRET" not in screen.raw
@@ -84,18 +84,18 @@ def test_model_text_is_neither_markup_nor_a_terminal_sequence(scripted_chat: Any
         assert harmful not in screen.raw
 
 
-def test_spaces_and_joiners_that_people_write_with_stay(scripted_chat: Any) -> None:
+def test_unicode_spaces_and_joiners_are_kept(scripted_chat: Any) -> None:
     said = "日本\u3000語, 5\u00a0%, \U0001f468\u200d\U0001f469, \u0645\u06cc\u200c\u062e"
     assert said in show(scripted_chat(pieces=(said,)))[0].text
 
 
-def test_an_answer_that_goes_elsewhere_is_not_shown(scripted_chat: Any) -> None:
+def test_answer_is_not_shown_with_show_answer_false(scripted_chat: Any) -> None:
     lines = show(scripted_chat(), show_answer=False)[0].text.splitlines()
     assert len(lines) == 2
     assert (lines[0].startswith("Thought for"), lines[1].startswith("plan verify")) == (True, True)
 
 
-def test_a_thought_without_an_answer_says_so(scripted_chat: Any, made_generation: Any) -> None:
+def test_reasoning_without_an_answer_is_reported(scripted_chat: Any, made_generation: Any) -> None:
     ending = made_generation("", think_stop=ThinkStop.UNFINISHED, finish_reason=FinishReason.LENGTH, confidence_after=None)
     lines = show(scripted_chat(ending=ending))[0].text.splitlines()
     assert lines[0].endswith("3 tokens, not finished; no answer")
@@ -117,7 +117,7 @@ def test_a_thought_without_an_answer_says_so(scripted_chat: Any, made_generation
         ),
     ],
 )
-def test_what_should_not_be_overlooked_has_a_line(
+def test_each_warning_has_a_line(
     scripted_chat: Any, made_generation: Any, changed: dict[str, Any], words: str
 ) -> None:
     assert words in show(scripted_chat(ending=made_generation(**changed)))[0].text

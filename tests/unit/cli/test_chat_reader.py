@@ -51,12 +51,12 @@ def test_ctrl_c_is_an_interrupt(keyboard: PipeInput) -> None:
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("/vis", ["/visible"]), ("/s", ["/system", "/save"]), ("say /s", []), ("vis", [])])
-def test_commands_are_completed_where_they_can_stand(typed: str, offered: list[str]) -> None:
+def test_commands_are_completed_at_the_start_of_a_line(typed: str, offered: list[str]) -> None:
     found = COMPLETER.get_completions(Document(typed), CompleteEvent(completion_requested=True))
     assert [completion.text for completion in found] == offered
 
 
-def test_what_was_typed_is_found_again_in_another_session(keyboard: PipeInput, tmp_path: Path) -> None:
+def test_history_is_available_in_the_next_session(keyboard: PipeInput, tmp_path: Path) -> None:
     for keys, line in (("8 + 9?\r", "8 + 9?"), ("\x1b[A\r", "8 + 9?")):  # the second: arrow up
         history, trouble = open_history(tmp_path / "state")
         assert trouble is None
@@ -64,7 +64,7 @@ def test_what_was_typed_is_found_again_in_another_session(keyboard: PipeInput, t
         assert open_reader(history, to_stderr=False)() == line
 
 
-def test_the_history_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_history(tmp_path: Path) -> None:
     (tmp_path / "chat_history").write_text("")
     (tmp_path / "chat_history").chmod(0o644)
     history, trouble = open_history(tmp_path)
@@ -73,7 +73,7 @@ def test_the_history_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "chat_history").stat().st_mode) == 0o600
 
 
-def test_a_history_that_cannot_be_kept_is_said_and_does_not_stop_the_chat(tmp_path: Path) -> None:
+def test_unwritable_history_is_reported_and_the_chat_works(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
     history, trouble = open_history(tmp_path / "state")
     assert isinstance(history, InMemoryHistory)

@@ -14,16 +14,16 @@ from tina_azr.errors import ConfigError
 CHAT = Chat(model="tiny").with_turn("8 + 9?", "17")
 
 
-def test_a_message_is_asked_as_it_was_typed() -> None:
+def test_message_is_sent_unchanged() -> None:
     assert read_line(CHAT, " two\nlines ").prompt == " two\nlines "
 
 
-def test_a_message_that_begins_with_a_slash_is_written_with_two() -> None:
+def test_two_slashes_send_a_message_that_begins_with_one() -> None:
     assert read_line(CHAT, "//etc/hosts").prompt == "/etc/hosts"
 
 
 @pytest.mark.parametrize("line", ["", "  \n"])
-def test_nothing_is_not_asked(line: str) -> None:
+def test_empty_line_sends_nothing(line: str) -> None:
     reply = read_line(CHAT, line)
     assert (reply.chat, reply.prompt, reply.text) == (CHAT, None, "")
 
@@ -39,7 +39,7 @@ def test_help_names_every_command() -> None:
     assert [name for name in COMMANDS if f"{name} " not in text] == []
 
 
-def test_reset_forgets_messages_and_keeps_the_rest() -> None:
+def test_reset_clears_messages_and_keeps_settings() -> None:
     chat = read_line(read_line(CHAT, "/system be brief").chat, "/reset").chat
     assert (chat.messages, chat.system) == ((), "be brief")
 
@@ -51,7 +51,7 @@ def test_the_system_message_is_set_shown_and_removed() -> None:
     assert read_line(chat, "/system none").chat.system is None
 
 
-def test_thoughts_are_shown_and_folded() -> None:
+def test_visible_and_hidden_switch_the_reasoning() -> None:
     shown = read_line(CHAT, "/visible").chat
     assert (CHAT.visible, shown.visible, read_line(shown, "/hidden").chat.visible) == (False, True, False)
 
@@ -66,7 +66,7 @@ def test_a_budget_is_a_number_or_a_quantile(text: str, tokens: int | None, quant
 
 
 @pytest.mark.parametrize("text", ["-1", "1e3", "1.5", "much", "99999999", "²", ""])
-def test_what_is_no_budget_is_refused(text: str) -> None:
+def test_invalid_budget_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="give a number of think tokens"):
         budget_of(text)
 
@@ -89,7 +89,7 @@ def test_a_request_holds_the_conversation_and_what_was_given_for_sampling() -> N
     assert (request.temperature, request.seed, request.visible) == (0.5, 7, True)
 
 
-def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
+def test_saved_conversation_loads_equal(tmp_path: Path) -> None:
     chat = read_line(read_line(CHAT, "/system sé breve").chat, "/budget high").chat
     assert "saved 1 turn" in read_line(chat, f"/save {tmp_path / 'a b.json'}").text
     reply = read_line(Chat(model="other"), f"/load {tmp_path / 'a b.json'}")
@@ -98,7 +98,7 @@ def test_what_is_saved_can_be_loaded(tmp_path: Path) -> None:
     assert "it was made with tiny" in reply.text
 
 
-def test_a_saved_conversation_can_be_saved_again_and_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_saving_again_leaves_no_temporary_file(tmp_path: Path) -> None:
     for chat in (CHAT, CHAT.with_turn("more?", "no")):
         read_line(chat, f"/save {tmp_path / 'chat'}")
     assert [path.name for path in tmp_path.iterdir()] == ["chat"]
@@ -121,7 +121,7 @@ def test_another_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "none/chat", "."])
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_unwritable_path_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     text = read_line(CHAT, f"/save {name}").text
     assert name in text
@@ -158,7 +158,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         ),
     ],
 )
-def test_a_file_that_is_no_conversation_changes_nothing(tmp_path: Path, text: str) -> None:
+def test_loading_an_invalid_file_changes_nothing(tmp_path: Path, text: str) -> None:
     file = tmp_path / "chat"
     file.write_text(text)
     reply = read_line(CHAT, f"/load {file}")
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_conversation_changes_nothing(tmp_path: Path, text: st
     assert f"{file} is not a saved conversation" in reply.text
 
 
-def test_a_saved_budget_that_nobody_can_have_is_refused(tmp_path: Path) -> None:
+def test_invalid_saved_budget_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "chat"
     read_line(CHAT, f"/save {file}")
     file.write_text(file.read_text().replace('"auto"', '"everything"'))
@@ -174,7 +174,7 @@ def test_a_saved_budget_that_nobody_can_have_is_refused(tmp_path: Path) -> None:
     assert (reply.chat, "budget 'everything'" in reply.text) == (CHAT, True)
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+def test_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     file = tmp_path / "chat"
     file.write_bytes(b"\xff\xfe\x00")
     assert "it is not UTF-8 text" in read_line(CHAT, f"/load {file}").text

@@ -19,14 +19,14 @@ def said(text: str, *, width: int = 40, terminal: bool = True) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def test_words_stay_whole_at_a_terminal_and_nothing_is_markup() -> None:
+def test_terminal_text_wraps_between_words_without_markup() -> None:
     assert said("the sandbox checks them; it solves them [/b] and learns") == [
         "the sandbox checks them; it solves them",
         "[/b] and learns",
     ]
 
 
-def test_what_is_no_terminal_gets_lines_as_they_are() -> None:
+def test_output_that_is_not_a_terminal_is_not_wrapped() -> None:
     text = "word " * 40 + "end"
     assert said(text, terminal=False) == [text]
 
@@ -83,7 +83,7 @@ def test_a_terminal_shows_what_is_being_loaded_until_it_is(shown: bool, seen: li
     assert ("\x1b[2K" in came) == shown  # the line is taken away again
 
 
-def test_the_words_of_what_is_waited_for_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_line_text_can_change(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     with open(ours, "rb", buffering=0) as screen, open(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
@@ -95,7 +95,7 @@ def test_the_words_of_what_is_waited_for_change(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("forced", ["", "1"])
-def test_nothing_is_said_of_loading_where_nobody_looks(
+def test_status_line_is_shown_only_at_a_terminal(
     forced: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", forced)

@@ -25,7 +25,7 @@ def test_this_installation_is_in_order() -> None:
     assert {"python", "cores", "memory", "torch", "native module", "model tiny", "model tiny-warm", "writing here"} <= set(found)
 
 
-def test_people_are_told_of_the_sandbox_in_words_and_programs_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_findings_have_labels_for_people_and_keys_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "CHECKS", (page._sandbox,))
     words = CliRunner().invoke(cli, ["doctor"]).stdout
     assert "good   sandbox built by      componentize-py 0.25.1\n" in words
@@ -39,13 +39,13 @@ def test_people_are_told_of_the_sandbox_in_words_and_programs_by_key(monkeypatch
     }
 
 
-def test_the_threads_are_those_that_sandbox_info_tells_of() -> None:
+def test_thread_count_matches_sandbox_info() -> None:
     _, found = findings()
     facts = json.loads(CliRunner().invoke(cli, ["sandbox", "info", "--json"]).stdout)
     assert found["sandbox workers"]["detail"] == str(facts["workers"])
 
 
-def test_a_fault_is_told_with_what_to_do_and_hides_no_other_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_fault_has_advice_and_other_checks_still_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tina_azr._native", None)  # what an import finds where the build is missing
     monkeypatch.setattr(page, "PACKAGE", tmp_path)
     monkeypatch.setattr(page, "MIN_DISK_GIB", 0)  # a full disk would be a note

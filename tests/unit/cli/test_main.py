@@ -45,14 +45,14 @@ def test_help_lists_every_command_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_a_command_teaches_itself(name: str) -> None:
+def test_every_command_has_examples_or_help(name: str) -> None:
     result = call(name, "--help")
     assert result.exit_code == 0
     assert f"tina-azr {name}" in result.output or f"cli {name}" in result.output
 
 
 @pytest.mark.parametrize("name", ["train", "chat", "observe", "serve", "calibrate", "doctor", "sandbox"])
-def test_a_command_that_may_fail_in_its_own_way_says_with_which_status(name: str) -> None:
+def test_help_documents_exit_statuses(name: str) -> None:
     assert "Exit status" in call(name, "--help").output
 
 
@@ -66,7 +66,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "No such command 'trian'. Did you mean 'train'?" in result.output
 
 
-def test_a_shell_that_completes_after_an_unknown_command_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell_completion_after_an_unknown_command_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_TINA_AZR_COMPLETE": "bash_complete", "COMP_WORDS": "tina-azr trian --", "COMP_CWORD": "2"}.items():
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(cli, prog_name="tina-azr")
@@ -75,18 +75,18 @@ def test_a_shell_that_completes_after_an_unknown_command_is_told_nothing(monkeyp
 
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize(("kind", "status", "text"), [("config", 2, "Error: bad key\n"), ("model", 1, "Error: no such folder\n")])
-def test_an_error_of_this_package_is_one_message_without_a_traceback(kind: str, status: int, text: str) -> None:
+def test_package_error_is_one_message_without_a_traceback(kind: str, status: int, text: str) -> None:
     result = call("fail", kind)
     assert (result.exit_code, result.stderr, result.stdout) == (status, text, "")
 
 
 @pytest.mark.usefixtures("failing")
-def test_ctrl_c_is_one_word_and_the_status_of_shells() -> None:
+def test_ctrl_c_prints_stopped_and_exits_with_130() -> None:
     result = call("fail", "ctrl-c")
     assert (result.exit_code, result.stderr, result.stdout) == (130, "\nStopped.\n", "")
 
 
-def test_ctrl_c_while_a_command_is_being_imported_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_an_import_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def import_module(name: str) -> ModuleType:
         raise KeyboardInterrupt
 
@@ -101,7 +101,7 @@ def test_debug_keeps_the_traceback() -> None:
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_fault_of_this_package_keeps_its_traceback() -> None:
+def test_bug_of_this_package_keeps_its_traceback() -> None:
     assert isinstance(call("fail", "fault").exception, ZeroDivisionError)
 
 

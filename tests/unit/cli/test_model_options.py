@@ -32,7 +32,7 @@ def test_a_device_of_another_form_is_refused() -> None:
         config("tiny", device="gpu")
 
 
-def test_heads_of_other_weights_are_a_word_and_no_python_warning(byte_model: Path, tmp_path: Path) -> None:
+def test_heads_of_other_weights_give_a_note_not_a_python_warning(byte_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(byte_model, folder)
     heads = build_heads(HeadShape(kind="linear", taps=(1,), hidden_size=32), seed=0)
@@ -44,7 +44,7 @@ def test_heads_of_other_weights_are_a_word_and_no_python_warning(byte_model: Pat
     assert "fitted to other weights" in said[0]
 
 
-def test_a_model_without_heads_is_opened_without_a_word(byte_model: Path) -> None:
+def test_model_without_heads_opens_without_a_note(byte_model: Path) -> None:
     said: list[str] = []
     engine = open_chat_engine(config(str(byte_model), dtype="bfloat16"), said.append)
     assert (engine.introspector, said) == (None, [])

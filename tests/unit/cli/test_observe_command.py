@@ -88,7 +88,7 @@ def test_the_panel_shows_forecast_and_outcome_side_by_side() -> None:
 
 @pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("further", [(), ("--json",)])
-def test_a_terminal_shows_how_far_the_answer_is(further: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_shows_progress_of_the_answer(further: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
     @contextmanager
@@ -120,7 +120,7 @@ def test_the_schema_needs_no_model(opened: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_records_are_appended_one_a_line(tmp_path: Path) -> None:
+def test_records_are_appended_one_per_line(tmp_path: Path) -> None:
     for _ in range(2):
         call("8 + 9?", "--model", "m", *BRIEF, "--jsonl-out", tmp_path / "records.jsonl")
     records = [Observation.model_validate_json(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
@@ -129,7 +129,7 @@ def test_records_are_appended_one_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_the_picture_is_a_png_beside_the_record(tmp_path: Path) -> None:
+def test_figure_is_written_as_png(tmp_path: Path) -> None:
     result = call("8 + 9?", "--model", "m", *BRIEF, "--json", "--png", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
     assert json.loads(result.stdout)["model"]
@@ -182,7 +182,7 @@ def test_a_dash_is_standard_input() -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_thoughts_are_kept_where_asked_for() -> None:
+def test_reasoning_is_kept_if_visible() -> None:
     assert observed_record().text.full is None
     shown_record = observed_record("--visible")
     assert shown_record.text.full is not None
@@ -202,7 +202,7 @@ def test_text_of_a_model_is_neither_markup_nor_a_terminal_sequence() -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_further_tags_are_counted_where_asked_for() -> None:
+def test_additional_tags_are_counted() -> None:
     assert observed_record().sections.tag_tokens == {}
     record = observed_record("--tag", "plan")
     assert record.sections.tag_tokens == {"plan": 0}
@@ -245,7 +245,7 @@ def test_many_layers_are_a_small_chart(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("letters", ["WIDE MAMMOTHS ", "W", "narrow words, and more of them. "])
-def test_no_line_of_text_leaves_the_picture(letters: str) -> None:
+def test_text_stays_inside_the_figure(letters: str) -> None:
     long = letters * (2_000 // len(letters))
     written = {
         "model": long,

@@ -35,7 +35,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     return lambda *arguments: CliRunner().invoke(cli, ["runs", *arguments], env={"COLUMNS": "80"})
 
 
-def test_the_list_says_how_each_run_stands(runs: Runs) -> None:
+def test_list_shows_the_state_of_each_run(runs: Runs) -> None:
     result = runs()
     assert result.exit_code == 0
     rows = [line.split() for line in result.output.splitlines()[1:]]
@@ -45,14 +45,14 @@ def test_the_list_says_how_each_run_stands(runs: Runs) -> None:
     ]
 
 
-def test_json_has_start_and_end_of_each(runs: Runs) -> None:
+def test_json_has_start_and_end_accuracy(runs: Runs) -> None:
     finished, killed = json.loads(runs("--json").output)
     assert (finished["name"], finished["state"], finished["seed"]) == ("finished", "finished", 3)
     assert (finished["start"]["accuracy"], finished["end"]["accuracy"]) == (0.45, 0.75)
     assert (killed["state"], killed["end"]) == ("interrupted", None)
 
 
-def test_a_single_evaluation_is_the_start_and_no_end(runs: Runs) -> None:
+def test_single_evaluation_is_only_the_start(runs: Runs) -> None:
     MetricsWriter(RunFolder.open(Path("runs/killed"))).on_heldout(_evaluation(0, 0.523))
     _, killed = json.loads(runs("--json").output)
     assert (killed["start"]["accuracy"], killed["end"]) == (0.523, None)
@@ -72,11 +72,11 @@ def test_one_run_as_json_is_its_report(runs: Runs) -> None:
     assert report["checkpoints"] == []
 
 
-def test_a_run_that_can_go_on_says_how(runs: Runs) -> None:
+def test_resumable_run_shows_its_resume_command(runs: Runs) -> None:
     assert "continue it with: tina-azr train --resume runs/killed" in runs("killed").output
 
 
-def test_a_run_that_is_written_to_names_its_process_and_no_resume_that_would_fail(runs: Runs) -> None:
+def test_running_run_names_its_process_and_no_resume_command(runs: Runs) -> None:
     with RunFolder.open(Path("runs/killed")).locked():
         output = runs("killed").output
     assert "running at step 0 of 60" in output
@@ -84,7 +84,7 @@ def test_a_run_that_is_written_to_names_its_process_and_no_resume_that_would_fai
     assert "tina-azr train --resume" not in output
 
 
-def test_a_run_of_another_version_is_shown_all_the_same(runs: Runs) -> None:
+def test_run_of_another_version_is_shown(runs: Runs) -> None:
     with Path("runs/killed/config.yaml").open("a") as config:
         config.write("\nfuture: 1\n")
     result = runs("killed")

@@ -37,7 +37,7 @@ def test_a_value_goes_to_stdout_after_what_was_printed(program: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "f 4\n[16]\n")
 
 
-def test_what_was_printed_cannot_talk_to_the_terminal_and_ends_its_line() -> None:
+def test_control_characters_of_a_program_are_escaped() -> None:
     source = "print('\\x1b[31mred', end='')"
     assert call("run", "-", text=source).stdout == "\\x1b[31mred\nNone\n"
     assert json.loads(call("run", "-", "--json", text=source).stdout)["stdout"] == "\x1b[31mred"
@@ -57,7 +57,7 @@ def test_json_is_one_object_with_the_documented_keys(program: Path) -> None:
     assert answer["fuel"] > 0 < answer["memory_bytes"]
 
 
-def test_a_program_that_fails_is_told_by_the_same_object_and_the_exit_status(program: Path) -> None:
+def test_failed_program_gives_the_same_json_and_exit_status_1(program: Path) -> None:
     result = call("run", program, "--call", "f([])", "--json")
     answer = json.loads(result.stdout)
     assert (result.exit_code, set(answer), answer["outcome"]) == (1, KEYS, "exception")
@@ -126,7 +126,7 @@ def test_ctrl_c_does_not_wait_for_the_program(tmp_path: Path, command: str) -> N
     assert (process.returncode, out, said[-10:]) == (130, "", "\nStopped.\n")
 
 
-def test_who_runs_out_of_fuel_is_told_of_the_flag_and_a_program_is_not() -> None:
+def test_fuel_error_names_the_flag_only_for_people() -> None:
     used = "used all of its 1000 fuel"
     assert f"fuel: {used}; --fuel N gives it more\n" in call("run", "-", "--fuel", "1000", text="while True: pass").stderr
     assert json.loads(call("run", "-", "--fuel", "1000", "--json", text="while True: pass").stdout)["error"] == used
@@ -139,7 +139,7 @@ def test_check_needs_determinism_as_well() -> None:
     assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (1, "nondeterministic")
 
 
-def test_without_a_call_the_program_alone_is_run() -> None:
+def test_without_a_call_only_the_program_runs() -> None:
     assert call("run", "-", text="print(3)").stdout == "3\nNone\n"
 
 
@@ -149,7 +149,7 @@ def test_a_missing_file_and_impossible_limits_are_usage_errors(program: Path) ->
     assert call("run", program, "--policy", "lax").exit_code == 2
 
 
-def test_the_least_memory_is_said_in_mb_and_is_enough(program: Path) -> None:
+def test_minimum_memory_is_given_in_mb_and_works(program: Path) -> None:
     assert "64<=x<=4096" in call("run", "--help").stdout
     result = call("run", program, "--memory-mb", "63")
     assert result.exit_code == 2
@@ -159,7 +159,7 @@ def test_the_least_memory_is_said_in_mb_and_is_enough(program: Path) -> None:
     assert call("run", program, "--memory-mb", "64", "--call", "f(4)").exit_code == 0
 
 
-def test_a_program_that_is_no_text_is_a_usage_error(tmp_path: Path) -> None:
+def test_program_that_is_not_utf8_is_a_usage_error(tmp_path: Path) -> None:
     file = tmp_path / "program.py"
     file.write_bytes(b"x = '\xff'")
     result = call("run", file)
@@ -188,7 +188,7 @@ def test_bench_compares_with_recorded_outputs(tmp_path: Path, monkeypatch: pytes
     assert {name: others[name] for name in OTHERS} == dict.fromkeys(OTHERS, (2, 0.5))
 
 
-def test_peers_survive_what_a_program_does_to_them(tmp_path: Path) -> None:
+def test_peers_survive_hostile_programs(tmp_path: Path) -> None:
     programs = [
         "import sys; sys.exit()",
         "return 1 / 0",
@@ -206,7 +206,7 @@ def test_peers_survive_what_a_program_does_to_them(tmp_path: Path) -> None:
     assert answer["disagreements"] == {"ended: rejected": 2, "ended: exception": 2, "ended: not_literal": 1}
 
 
-def test_files_that_peers_write_do_not_lie_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_leave_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     row = {"snippet": "def f(a): return open('litter', 'w').write(a)", "input": "'abc'", "output": "3"}
     Path("tasks.jsonl").write_text(json.dumps(row))
@@ -216,7 +216,7 @@ def test_files_that_peers_write_do_not_lie_about(tmp_path: Path, monkeypatch: py
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.jsonl"]
 
 
-def test_a_record_that_is_no_literal_agrees_with_nothing(tmp_path: Path) -> None:
+def test_record_that_is_not_a_literal_never_agrees(tmp_path: Path) -> None:
     file = tmp_path / "tasks.jsonl"
     rows = [{"snippet": "def f(a): return a", "input": given, "output": output} for given, output in (("1", "1"), ("len", "<cut"))]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -229,18 +229,18 @@ def test_bench_without_a_corpus_runs_the_seed_tasks() -> None:
     assert list(answer["others"]) == ["prepared calls", "two threads"]
 
 
-def test_the_subprocess_peer_says_that_it_ran_a_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subprocess_peer_reports_that_it_ran_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_peers, "SUBPROCESS_LIMIT", 3)
     result = call("bench", "--limit", "10", "--rounds", "1", "--peers")
     assert "subprocess ran only 3 of the 10 programs" in result.stdout
     assert "share" in result.stdout
 
 
-def test_without_peers_there_is_nothing_to_have_a_share_of() -> None:
+def test_without_peers_there_is_no_share_column() -> None:
     assert "share" not in call("bench", "--limit", "3", "--rounds", "1").stdout
 
 
-def test_a_short_look_at_a_corpus_is_drawn_evenly() -> None:
+def test_limited_corpus_is_drawn_evenly() -> None:
     rows = [benchmark.Row("", str(number), None) for number in range(10)]
     assert [row.call for row in benchmark.evenly(rows, 4)] == ["0", "2", "5", "7"]
     assert benchmark.evenly(rows, 99) == rows
@@ -257,7 +257,7 @@ def test_a_short_look_at_a_corpus_is_drawn_evenly() -> None:
     ],
     ids=["no input", "no object", "not UTF-8", "not JSON", "an output is missing"],
 )
-def test_a_corpus_that_is_none_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+def test_malformed_corpus_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_bytes(b"\n" + line + b"\n")
     result = call("bench", "--corpus", file)
@@ -284,7 +284,7 @@ def test_info_names_engine_and_images() -> None:
     assert facts["image"] != facts["second_image"]
 
 
-def test_info_for_people_is_in_words() -> None:
+def test_info_for_people_has_labels() -> None:
     facts, lines = Sandbox().info(), call("info").stdout.splitlines()
     assert [line[:13].strip() for line in lines] == [
         *("engine", "Python", "built by", "interpreter", "image", "second image", "image size", "cache", "cache size", "threads"),
@@ -294,5 +294,5 @@ def test_info_for_people_is_in_words() -> None:
 
 
 @pytest.mark.parametrize("way", list(Way))
-def test_every_way_of_running_has_words(way: Way) -> None:
+def test_every_way_of_running_has_a_label(way: Way) -> None:
     assert FACTS["way"](way.value)[1].endswith("each program")

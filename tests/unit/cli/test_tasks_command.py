@@ -111,14 +111,14 @@ def test_the_list_has_a_line_for_each_task(tasks: Tasks) -> None:
     assert "2 of 2 tasks (1 deduction, 1 induction)" in " ".join(lines[3:])
 
 
-def test_a_narrow_terminal_cuts_the_program_alone(tasks: Tasks) -> None:
+def test_narrow_terminal_cuts_only_the_program(tasks: Tasks) -> None:
     lines = [line.rstrip() for line in tasks(columns=60).output.splitlines()]
     assert lines[0] == "key           mode       step  solved  program"
     assert lines[2] == "a1a1a1a1a1a1  deduction     3    50 %  def f(x): / x = [x][…"
     assert len(lines) == 4
 
 
-def test_the_list_can_be_narrowed_and_ordered(tasks: Tasks) -> None:
+def test_list_can_be_filtered_and_sorted(tasks: Tasks) -> None:
     assert [task["mode"] for task in json.loads(tasks("--mode", "induction", "--json").output)] == ["induction"]
     assert [task["mode"] for task in json.loads(tasks("--sort", "oldest", "--json").output)] == ["deduction", "induction"]
     assert len(json.loads(tasks("--limit", "1", "--json").output)) == 1
@@ -171,7 +171,7 @@ def test_one_task_shows_program_history_and_rollouts(tasks: Tasks) -> None:
         assert part in output
 
 
-def test_full_keeps_the_lines_of_a_thought(tasks: Tasks) -> None:
+def test_full_keeps_the_lines_of_the_reasoning(tasks: Tasks) -> None:
     assert "  1 + 1\n" in "\n".join(line.rstrip() for line in tasks("a1a1", "--full").output.splitlines()) + "\n"
 
 
@@ -182,7 +182,7 @@ def test_one_task_as_json_has_its_rollouts(tasks: Tasks) -> None:
     assert [line["kind"] for line in task["rollouts"]] == ["proposal", "task"]
 
 
-def test_a_task_cannot_talk_to_the_terminal(tasks: Tasks) -> None:
+def test_control_characters_of_a_task_are_escaped(tasks: Tasks) -> None:
     output = tasks("b2").output
     assert "\x1b[2J" not in output
     assert "twice\\x1b[2J the input" in output

@@ -71,7 +71,7 @@ def _status(run: str = "runs/first") -> tuple[RunState, str]:
     return status.state, status.message
 
 
-def test_it_says_in_three_lines_what_it_is_doing(train: Train) -> None:
+def test_start_message_has_three_lines(train: Train) -> None:
     result = train("--name", "first", "--seed", "3")
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[:3] == [
@@ -81,7 +81,7 @@ def test_it_says_in_three_lines_what_it_is_doing(train: Train) -> None:
     ]
 
 
-def test_it_ends_with_start_against_end(train: Train) -> None:
+def test_end_message_compares_start_and_end(train: Train) -> None:
     output = train("--name", "first").output
     assert "steps 1-3  45.0 ±2.0  75.0 ±2.0  +30.0 ±2.8" in output
     assert _status() == (RunState.FINISHED, "")
@@ -101,14 +101,14 @@ def test_minutes_may_be_whole(train: Train) -> None:
     assert train("--name", "first", "--minutes", "2").exit_code == 0
 
 
-def test_a_stop_by_hand_says_the_exact_command_and_exits_as_shells_do(train: Train) -> None:
+def test_ctrl_c_prints_the_resume_command_and_exits_with_130(train: Train) -> None:
     result = train("--name", "first", ending=EndReason.STOPPED)
     assert result.exit_code == 130
     assert result.output.splitlines()[-1] == "Stopped after step 5; saved. Resume with: tina-azr train --resume runs/first"
     assert _status()[0] is RunState.INTERRUPTED
 
 
-def test_a_second_ctrl_c_says_what_there_is_to_go_on_from(train: Train) -> None:
+def test_second_ctrl_c_names_the_checkpoint_to_resume_from(train: Train) -> None:
     result = train("--name", "first", ending=KeyboardInterrupt())
     assert result.exit_code == 130
     assert result.output.splitlines()[-1] == (
@@ -118,14 +118,14 @@ def test_a_second_ctrl_c_says_what_there_is_to_go_on_from(train: Train) -> None:
     assert _status()[0] is RunState.INTERRUPTED
 
 
-def test_time_over_says_how_to_go_further(train: Train) -> None:
+def test_time_limit_prints_how_to_continue(train: Train) -> None:
     output = train("--name", "first", ending=EndReason.TIME).output
     assert output.splitlines()[-1] == (
         "The time was over at step 5 of 60. Go further with: tina-azr train --resume runs/first --minutes 30"
     )
 
 
-def test_time_that_went_into_evaluations_is_said_to_have_gone_there(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_spent_in_evaluations_is_reported(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Loop, "heldout_seconds", 31.0)
     output = train("--name", "first", "--minutes", "1", ending=EndReason.TIME).output
     why = (
@@ -140,7 +140,7 @@ def test_time_that_went_into_evaluations_is_said_to_have_gone_there(train: Train
     assert shown.splitlines()[-1] == f"continue it with: {command}"
 
 
-def test_more_time_is_more_than_the_run_has_had(tmp_path: Path) -> None:
+def test_suggested_minutes_exceed_those_used(tmp_path: Path) -> None:
     # An evaluation is not cut short: it may take longer than the run was given.
     config = load_config(overrides=["run.max_minutes=1"])
     assert resume_command(RunFolder(tmp_path), config, 290.0, time_over=True).endswith(" --minutes 10")
@@ -153,25 +153,25 @@ def test_an_error_is_recorded_with_the_run(train: Train) -> None:
     assert _status() == (RunState.FAILED, "the sandbox is out of breath")
 
 
-def test_a_fault_of_ours_is_recorded_and_keeps_its_traceback(train: Train) -> None:
+def test_bug_is_recorded_and_keeps_its_traceback(train: Train) -> None:
     result = train("--name", "first", ending=ZeroDivisionError())
     assert isinstance(result.exception, ZeroDivisionError)
     assert _status()[0] is RunState.FAILED
 
 
-def test_a_run_in_which_nothing_happened_leaves_no_folder(train: Train) -> None:
+def test_run_without_any_step_leaves_no_folder(train: Train) -> None:
     result = train("--name", "first", ending=ModelError("no such model"))
     assert result.exit_code == 1
     assert not Path("runs/first").exists()
 
 
-def test_json_is_alone_on_standard_output(train: Train) -> None:
+def test_only_json_is_on_standard_output(train: Train) -> None:
     report = json.loads(train("--name", "first", "--json").stdout)
     assert report["rows"][0]["label"] == "steps 1-3"
     assert report["status"]["state"] == "finished"
 
 
-def test_an_interrupted_run_goes_on_with_its_own_configuration(train: Train) -> None:
+def test_interrupted_run_resumes_with_its_configuration(train: Train) -> None:
     train("--name", "first", "--set", "learning.lr=1e-4", ending=EndReason.STOPPED)
     result = train("--resume", "first", "--steps", "80")
     assert result.exit_code == 0, result.output
@@ -192,7 +192,7 @@ def test_a_checkpoint_of_step_0_is_a_checkpoint(train: Train, monkeypatch: pytes
         assert output.splitlines()[1].endswith(f"every 10 steps. {said}")
 
 
-def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) -> None:
+def test_dry_run_checks_the_requested_checkpoint(tmp_path: Path) -> None:
     for step in (0, 10):
         (tmp_path / "checkpoints" / f"step-{step}").mkdir(parents=True)
     for asked, looked_at in ((0, 0), (10, 10), (None, 10)):
@@ -200,7 +200,7 @@ def test_a_dry_run_looks_at_the_checkpoint_that_was_asked_for(tmp_path: Path) ->
         assert dry_run._model_folder(plan) == tmp_path / "checkpoints" / f"step-{looked_at}" / "model"
 
 
-def test_a_dry_run_shows_settings_as_they_may_be_typed_back() -> None:
+def test_dry_run_prints_settings_in_input_form() -> None:
     config = load_config(overrides=["run.max_minutes=null", "introspection.heads=[]", "tasks.modes=[deduction]"])
     said = list(dry_run._changes(config))
     assert "run.max_minutes = null (default 15.0)" in said
@@ -209,7 +209,7 @@ def test_a_dry_run_shows_settings_as_they_may_be_typed_back() -> None:
     assert load_config(overrides=[line.partition(" (default")[0].replace(" = ", "=") for line in said]) == config
 
 
-def test_a_goal_of_steps_alone_is_named_without_minutes(tmp_path: Path) -> None:
+def test_goal_with_steps_only_names_no_minutes(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", load_config(overrides=["run.steps=1", "run.max_minutes=null"]))
     run.write_status(run.read_status().changed(state=RunState.FINISHED, step=1))
     with pytest.raises(RunError, match=r"has reached its goal of 1 step\. To train"):
@@ -217,7 +217,7 @@ def test_a_goal_of_steps_alone_is_named_without_minutes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", [RunState.FINISHED, RunState.INTERRUPTED])
-def test_a_goal_that_lies_behind_a_run_is_refused(tmp_path: Path, state: RunState) -> None:
+def test_goal_below_the_current_step_is_refused(tmp_path: Path, state: RunState) -> None:
     run = RunFolder.create(tmp_path / "run", load_config(overrides=["run.steps=4"]))
     run.write_status(run.read_status().changed(state=state, step=2))
     for steps in (1, 2):
@@ -234,7 +234,7 @@ def test_a_bare_resume_takes_the_run_that_was_last_written_to(train: Train) -> N
     assert plan_resume("latest", (), path=None, from_step=None).path == Path("runs/first")
 
 
-def test_two_runs_of_one_second_get_different_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_in_one_second_get_different_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = plan_new(None, (), path=None)
     RunFolder.create(first.path, first.config)
@@ -248,7 +248,7 @@ def test_a_resume_may_not_name_two_runs(train: Train) -> None:
         plan_resume("runs/first", (), path=Path("runs/other"), from_step=None)
 
 
-def test_a_wrong_flag_is_answered_without_torch(tmp_path: Path) -> None:
+def test_wrong_flag_is_refused_without_importing_torch(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom tina_azr.cli.main import cli\n"
         "try:\n    cli(['train', '--set', 'run.steps=x'])\n"

@@ -55,7 +55,7 @@ def all_checks(folder: Path) -> list[Problem]:
     ]
 
 
-def test_the_embedded_model_is_good(folder: Path) -> None:
+def test_embedded_model_passes_all_checks(folder: Path) -> None:
     assert checks.read_shape(folder) == SHAPE
     assert all_checks(folder) == []
 
@@ -69,7 +69,7 @@ def test_the_embedded_model_is_good(folder: Path) -> None:
         ('{"model_type": "llama"}', "the model is of type 'llama'. Only the Qwen3 architecture is supported."),
     ],
 )
-def test_a_folder_without_a_qwen3_is_told(text: str | None, expected: str, folder: Path) -> None:
+def test_folder_without_a_qwen3_model_is_reported(text: str | None, expected: str, folder: Path) -> None:
     (folder / "config.json").unlink()
     if text is not None:
         (folder / "config.json").write_text(text)
@@ -78,7 +78,7 @@ def test_a_folder_without_a_qwen3_is_told(text: str | None, expected: str, folde
     assert said(problems).startswith(f"{folder / 'config.json'}: {expected}")
 
 
-def test_every_number_that_is_none_is_named(folder: Path) -> None:
+def test_every_invalid_number_of_the_config_is_reported(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.update(num_hidden_layers="3", vocab_size=0))
     problems = checks.read_shape(folder)
     assert isinstance(problems, list)
@@ -86,12 +86,12 @@ def test_every_number_that_is_none_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("tag", ["<think>", "</think>", "<|im_end|>"])
-def test_a_tag_that_is_not_one_token_is_told(tag: str, folder: Path) -> None:
+def test_tag_of_several_tokens_is_reported(tag: str, folder: Path) -> None:
     edit(folder / "tokenizer.json", lambda t: t.update(added_tokens=[a for a in t["added_tokens"] if a["content"] != tag]))
     assert f"{tag} is " in said(checks.check_tokenizer(folder, 576))
 
 
-def test_a_tokenizer_larger_than_the_model_is_told(folder: Path) -> None:
+def test_tokenizer_larger_than_the_model_is_reported(folder: Path) -> None:
     assert "the tokenizer has 521 tokens, the model 500" in said(checks.check_tokenizer(folder, 500))
 
 
@@ -103,18 +103,18 @@ def test_a_tokenizer_larger_than_the_model_is_told(folder: Path) -> None:
         ([2, "x"], "the stop id 'x' is not one of"),
     ],
 )
-def test_a_wrong_stop_id_is_told(ids: list[Any], expected: str, folder: Path) -> None:
+def test_wrong_stop_id_is_reported(ids: list[Any], expected: str, folder: Path) -> None:
     edit(folder / "generation_config.json", lambda c: c.update(eos_token_id=ids))
     assert expected in said(checks.check_tokenizer(folder, 576))
 
 
-def test_stop_ids_without_the_end_of_a_turn_are_told(folder: Path) -> None:
+def test_stop_ids_without_the_end_of_turn_are_reported(folder: Path) -> None:
     for name in ("generation_config.json", "config.json"):
         edit(folder / name, lambda c: c.update(eos_token_id=0))
     assert "no stop id is <|im_end|> (2), with which the template ends a turn" in said(checks.check_tokenizer(folder, 576))
 
 
-def test_a_template_that_ends_turns_otherwise_is_told(folder: Path) -> None:
+def test_template_with_another_end_of_turn_is_reported(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace("<|im_end|>", "<|im_start|>"))
     assert "a turn ends with '<|im_start|>', which is not a stop id: answers would not end" in said(
@@ -122,25 +122,25 @@ def test_a_template_that_ends_turns_otherwise_is_told(folder: Path) -> None:
     )
 
 
-def test_a_template_that_keeps_old_thoughts_is_told(folder: Path) -> None:
+def test_template_that_keeps_old_reasoning_is_reported(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace(".split('</think>')[-1]", ""))
     assert "reasoning of earlier turns stays in the prompt" in said(checks.check_tokenizer(folder, 576))
 
 
-def test_a_template_that_opens_no_thought_is_told(folder: Path) -> None:
+def test_template_that_does_not_open_reasoning_is_reported(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace("assistant\\n<think>\\n", "assistant\\n"))
     assert "does not open the reasoning" in said(checks.check_tokenizer(folder, 576))
 
 
-def test_a_template_that_loses_answers_is_told(folder: Path) -> None:
+def test_template_that_loses_answers_is_reported(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace(".split('</think>')[-1]", ".split('</think>')[0][:1]"))
     assert "the answer of an earlier turn is missing" in said(checks.check_tokenizer(folder, 576))
 
 
-def test_a_tag_that_is_only_an_unknown_word_is_told(folder: Path) -> None:
+def test_tag_that_is_an_unknown_token_is_reported(folder: Path) -> None:
     unknown = Tokenizer(models.WordLevel({"?": 0, "<|im_end|>": 1}, unk_token="?"))
     unknown.save(str(folder / "tokenizer.json"))
     edit(folder / "generation_config.json", lambda c: c.update(eos_token_id=1))
@@ -150,13 +150,13 @@ def test_a_tag_that_is_only_an_unknown_word_is_told(folder: Path) -> None:
     assert "</think> becomes the single id 0, which is '?'" in found
 
 
-def test_a_missing_tokenizer_is_told(folder: Path) -> None:
+def test_missing_tokenizer_is_reported(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     assert "has no tokenizer.json" in said(checks.check_tokenizer(folder, 576))
 
 
 @pytest.mark.parametrize("taps", [[3], [-1, 0], [1, 0], [1, 1], []])
-def test_taps_outside_the_model_are_told(taps: list[int]) -> None:
+def test_taps_outside_the_model_are_reported(taps: list[int]) -> None:
     expected = (
         f"introspection.taps: {taps} does not fit a model of 3 decoder layers. Give rising layer numbers from 0 to 2, or null"
     )
@@ -164,11 +164,11 @@ def test_taps_outside_the_model_are_told(taps: list[int]) -> None:
 
 
 @pytest.mark.parametrize("taps", [None, [0], [0, 1, 2]])
-def test_taps_inside_the_model_are_good(taps: list[int] | None) -> None:
+def test_taps_inside_the_model_pass(taps: list[int] | None) -> None:
     assert checks.check_taps(taps, 3, "introspection.taps") == []
 
 
-def test_budget_bounds_are_told() -> None:
+def test_budget_out_of_bounds_is_reported() -> None:
     def check(**given: Any) -> list[Problem]:
         values = {"slack": 0.5, "min_think_tokens": 0, "max_think_tokens": 4_096, **given}
         return checks.check_budget(**values, positions=1_024, where="introspection")
@@ -180,14 +180,14 @@ def test_budget_bounds_are_told() -> None:
     assert "205 is more than a fifth of the model's 1024 positions. Set it to at most 204" in said(check(min_think_tokens=205))
 
 
-def test_prompt_and_completion_have_to_fit() -> None:
+def test_prompt_and_completion_must_fit_the_context() -> None:
     assert checks.check_context_length(prompt_tokens=1_000, completion_tokens=24, positions=1_024, where="x") == []
     assert "do not fit the model's 1024 positions" in said(
         checks.check_context_length(prompt_tokens=1_000, completion_tokens=25, positions=1_024, where="x")
     )
 
 
-def test_names_of_further_tags_are_told() -> None:
+def test_invalid_names_of_additional_tags_are_reported() -> None:
     assert checks.check_tags(["plan", "exec"], "x") == []
     assert "`<plan>` cannot name a tag" in said(checks.check_tags(["<plan>"], "x"))
     assert "think tokens are always counted" in said(checks.check_tags(["think"], "x"))
@@ -199,7 +199,7 @@ def write_heads(folder: Path, **shape: Any) -> None:
     (folder / "heads.json").write_text(json.dumps(facts))
 
 
-def test_heads_of_another_model_are_told(folder: Path) -> None:
+def test_heads_of_another_model_are_reported(folder: Path) -> None:
     write_heads(folder)
     assert checks.check_heads(folder, SHAPE) == []
     write_heads(folder, taps=[1, 3])
@@ -220,14 +220,14 @@ def fitted(folder: Path, **digests: str) -> Path:
     return path
 
 
-def test_a_calibration_of_this_model_is_good(folder: Path) -> None:
+def test_calibration_of_this_model_passes(folder: Path) -> None:
     write_heads(folder)
     path = fitted(folder)
     assert checks.check_calibration(folder, None) == checks.check_calibration(folder, path) == []
 
 
 @pytest.mark.parametrize("part", ["policy", "heads", "tokenizer"])
-def test_a_calibration_of_another_policy_heads_or_tokenizer_is_told(part: str, folder: Path) -> None:
+def test_calibration_of_another_policy_heads_or_tokenizer_is_reported(part: str, folder: Path) -> None:
     write_heads(folder)
     path = fitted(folder, **{f"{part}_digest": "other"})
     expected = f"{path}: The calibration was fitted to {part} other, but runs with "
@@ -235,12 +235,12 @@ def test_a_calibration_of_another_policy_heads_or_tokenizer_is_told(part: str, f
     assert said(checks.check_calibration(folder, None)).endswith(". Fit it again with `tina-azr calibrate`.")
 
 
-def test_a_calibration_without_its_heads_is_told(folder: Path) -> None:
+def test_calibration_without_its_heads_is_reported(folder: Path) -> None:
     fitted(folder)
     assert "it was fitted to heads h1, but there are none in" in said(checks.check_calibration(folder, None))
 
 
-def test_a_calibration_that_is_missing_or_cannot_be_read_is_told(folder: Path) -> None:
+def test_missing_or_unreadable_calibration_is_reported(folder: Path) -> None:
     assert checks.check_calibration(folder, None) == []
     assert "there is no such calibration" in said(checks.check_calibration(folder, folder / "mine.json"))
     (folder / "mine.json").write_text('{"slack": -1, "budget_clip": 0}')

@@ -61,7 +61,7 @@ def texts(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("heads", [True, False])
-def test_events_come_in_the_order_of_a_completion(make_engine: Make, heads: bool) -> None:
+def test_events_are_in_the_order_of_a_completion(make_engine: Make, heads: bool) -> None:
     (events,) = told(make_engine(heads=heads), ask(logprobs=True))
     kinds = [type(event).__name__ for event in events]
     order = list(dict.fromkeys(kinds))
@@ -70,7 +70,7 @@ def test_events_come_in_the_order_of_a_completion(make_engine: Make, heads: bool
     assert [kinds.count(name) for name in ("Started", "ReasoningEnded", "Finished")] == [1, 1, 1]
 
 
-def test_the_thoughts_end_tells_confidence_before_the_answer(make_engine: Make) -> None:
+def test_reasoning_ended_has_the_confidence_before_the_answer(make_engine: Make) -> None:
     (events,) = told(make_engine(), ask())
     (ended,) = [event for event in events if isinstance(event, ReasoningEnded)]
     (generation,) = finished(events)
@@ -82,7 +82,7 @@ def test_the_thoughts_end_tells_confidence_before_the_answer(make_engine: Make) 
     )
 
 
-def test_think_tokens_are_counted_up(make_engine: Make) -> None:
+def test_think_tokens_rise_by_one(make_engine: Make) -> None:
     (events,) = told(make_engine(), ask())
     counts = [event.think_tokens for event in events if isinstance(event, Thinking)]
     (generation,) = finished(events)
@@ -94,7 +94,7 @@ def test_think_tokens_are_counted_up(make_engine: Make) -> None:
 
 
 @pytest.mark.parametrize("stop", [(), ("e",), ("q", "zz", "\n")])
-def test_streamed_text_joined_is_the_answer(make_engine: Make, stop: tuple[str, ...]) -> None:
+def test_streamed_text_joins_to_the_answer(make_engine: Make, stop: tuple[str, ...]) -> None:
     requests = [ask("x" * number, seed=number, n=4, max_tokens=150, stop=stop) for number in range(1, 9)]
     for events in told(make_engine(slots=32), *requests):
         for generation in finished(events):
@@ -103,7 +103,7 @@ def test_streamed_text_joined_is_the_answer(make_engine: Make, stop: tuple[str, 
             assert not any(text in generation.answer for text in stop)
 
 
-def test_logprobs_come_for_every_answer_token_where_asked_for(make_engine: Make) -> None:
+def test_logprobs_of_every_answer_token_if_requested(make_engine: Make) -> None:
     (events,), (plain,) = (told(make_engine(), ask(logprobs=asked)) for asked in (True, False))
     (generation,) = finished(events)
     streamed = [item for event in events if isinstance(event, Answering) for item in event.logprobs]
@@ -115,7 +115,7 @@ def test_logprobs_come_for_every_answer_token_where_asked_for(make_engine: Make)
 # Thoughts.
 
 
-def test_thoughts_are_visible_only_if_asked_for_and_allowed(make_engine: Make) -> None:
+def test_reasoning_is_visible_only_if_requested_and_allowed(make_engine: Make) -> None:
     seen = {}
     for allowed in (True, False):
         for wanted in (True, False):
@@ -128,7 +128,7 @@ def test_thoughts_are_visible_only_if_asked_for_and_allowed(make_engine: Make) -
     assert seen[True, False] is seen[False, True] is seen[False, False] is None
 
 
-def test_a_visible_thought_is_what_was_thought(policy: Policy, make_engine: Make) -> None:
+def test_visible_reasoning_is_the_decoded_text(policy: Policy, make_engine: Make) -> None:
     (events,) = told(make_engine(allow_visible=True), ask(visible=True, seed=4))
     (generation,) = finished(events)
     ids = generation.completion.ids_T[: generation.think_tokens].tolist()
@@ -137,7 +137,7 @@ def test_a_visible_thought_is_what_was_thought(policy: Policy, make_engine: Make
     assert joined.strip("\n") == generation.reasoning
 
 
-def test_neighbours_of_different_visibility_get_what_is_theirs(make_engine: Make) -> None:
+def test_concurrent_requests_keep_their_own_visibility(make_engine: Make) -> None:
     open_events, hidden_events = told(make_engine(allow_visible=True), ask(visible=True, seed=4), ask(visible=False, seed=4))
     (shown,), (hidden,) = finished(open_events), finished(hidden_events)
     assert shown.completion.ids_T.tolist() == hidden.completion.ids_T.tolist()
@@ -146,7 +146,7 @@ def test_neighbours_of_different_visibility_get_what_is_theirs(make_engine: Make
     assert shown.answer == hidden.answer
 
 
-def test_nothing_that_is_told_of_a_hidden_thought_holds_a_part_of_it(policy: Policy, make_engine: Make) -> None:
+def test_no_event_holds_hidden_reasoning(policy: Policy, make_engine: Make) -> None:
     """Thousands of random tokens: every letter that a client sees is in the answer's own tokens."""
     requests = [ask("x" * number, seed=number, n=8, max_tokens=120, logprobs=True) for number in range(1, 9)]
     for events in told(make_engine(slots=64), *requests):
@@ -172,7 +172,7 @@ def test_no_answer_holds_a_think_tag(policy: Policy, make_engine: Make) -> None:
 # Ends.
 
 
-def test_a_stop_string_ends_one_completion_and_not_its_siblings(make_engine: Make) -> None:
+def test_stop_string_ends_only_its_completion(make_engine: Make) -> None:
     engine = make_engine()
     free = finished(told(engine, ask(n=4, seed=8))[0])
     wanted = next(letter for letter in free[0].answer[3:] if letter.isascii() and letter not in free[1].answer)
@@ -183,14 +183,14 @@ def test_a_stop_string_ends_one_completion_and_not_its_siblings(make_engine: Mak
     assert stopped[1].finish_reason is FinishReason.LENGTH
 
 
-def test_a_stop_string_never_matches_inside_the_thought(policy: Policy, make_engine: Make) -> None:
+def test_stop_string_never_matches_inside_the_reasoning(policy: Policy, make_engine: Make) -> None:
     (events,) = told(make_engine(), ask(seed=1, stop=("o",)))
     (generation,) = finished(events)
     assert "so" in policy.tokenizer.decode(generation.completion.ids_T[: generation.completion.think_tokens].tolist())
     assert generation.think_stop is ThinkStop.THINK_LIMIT
 
 
-def test_answer_now_closes_the_thought_at_the_next_token(policy: Policy, make_engine: Make) -> None:
+def test_answer_now_closes_the_reasoning_at_the_next_token(policy: Policy, make_engine: Make) -> None:
     engine, events = make_engine(), []
     ticket = engine.submit(ask(budget_tokens=50, max_tokens=150), events.append)
     for _ in range(5):
@@ -204,7 +204,7 @@ def test_answer_now_closes_the_thought_at_the_next_token(policy: Policy, make_en
     assert not engine.answer_now(ticket)
 
 
-def test_answer_now_means_those_that_think_and_not_those_that_wait(make_engine: Make) -> None:
+def test_answer_now_affects_reasoning_but_not_waiting_completions(make_engine: Make) -> None:
     engine, events = make_engine(slots=2), []
     ticket = engine.submit(ask(n=3, budget_tokens=12), events.append)
     for _ in range(4):
@@ -218,7 +218,7 @@ def test_answer_now_means_those_that_think_and_not_those_that_wait(make_engine: 
     assert causes == [ThinkStop.ANSWER_NOW, ThinkStop.ANSWER_NOW, ThinkStop.THINK_LIMIT]
 
 
-def test_cancel_ends_a_request_with_what_there_is(make_engine: Make) -> None:
+def test_cancel_ends_a_request_with_its_text_so_far(make_engine: Make) -> None:
     engine, events, others = make_engine(slots=3), [], []
     ticket = engine.submit(ask(n=4), events.append)
     engine.submit(ask("other"), others.append)
@@ -236,7 +236,7 @@ def test_cancel_ends_a_request_with_what_there_is(make_engine: Make) -> None:
     assert finished(others)[0].finish_reason is FinishReason.LENGTH
 
 
-def test_leaving_a_stream_cancels_what_is_left(make_engine: Make) -> None:
+def test_closing_a_stream_cancels_the_request(make_engine: Make) -> None:
     engine = make_engine()
     stream = engine.stream(ask(n=2))
     assert isinstance(next(stream), Started)
@@ -246,7 +246,7 @@ def test_leaving_a_stream_cancels_what_is_left(make_engine: Make) -> None:
     assert not engine.step()
 
 
-def test_a_stream_is_the_generation(make_engine: Make) -> None:
+def test_stream_equals_the_generation(make_engine: Make) -> None:
     events = list(make_engine().stream(ask(n=2, seed=3)))
     expected = make_engine().generate([ask(n=2, seed=3)])[0]
     assert [each.answer for each in finished(events)] == [each.answer for each in expected]

@@ -36,7 +36,7 @@ def sampled_thought(generation: Generation) -> int:
 
 
 @pytest.mark.parametrize("heads", [True, False])
-def test_no_completion_thinks_beyond_its_wall(make_engine: Make, heads: bool) -> None:
+def test_no_completion_exceeds_its_think_limit(make_engine: Make, heads: bool) -> None:
     engine = make_engine(heads=heads, slots=64, budget={"max_think_tokens": 25})
     asked = [ask("x" * number, seed=number, n=8, budget_tokens=number if number % 2 else None) for number in range(1, 13)]
     for generations in engine.generate(asked):
@@ -45,7 +45,7 @@ def test_no_completion_thinks_beyond_its_wall(make_engine: Make, heads: bool) ->
             assert each.think_stop is not ThinkStop.UNFINISHED
 
 
-def test_at_the_wall_the_closing_ids_are_forced_and_the_answer_has_its_reserve(policy: Policy, make_engine: Make) -> None:
+def test_closing_ids_are_forced_at_the_think_limit(policy: Policy, make_engine: Make) -> None:
     engine = make_engine(budget={"answer_reserve": 30, "max_think_tokens": 200})
     generation = one(engine, ask(max_tokens=80, budget_tokens=200, seed=1))
     closing = policy.closing_ids
@@ -59,7 +59,7 @@ def test_at_the_wall_the_closing_ids_are_forced_and_the_answer_has_its_reserve(p
 
 
 @pytest.mark.parametrize("tags", [("think",), ("<plan>",), ("plan", "plan")])
-def test_an_engine_refuses_the_tags_that_the_configs_check_refuses(make_engine: Make, tags: tuple[str, ...]) -> None:
+def test_engine_refuses_the_tags_that_the_config_check_refuses(make_engine: Make, tags: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"introspection\.tags"):
         make_engine(tags=tags)
 
@@ -82,19 +82,19 @@ def test_a_request_may_choose_a_quantile_or_a_number(make_engine: Make) -> None:
     assert (number.decision.source, number.decision.budget, number.decision.think_limit) == (BudgetSource.REQUESTED, 33, 50)
 
 
-def test_without_heads_the_default_is_all_that_there_is(make_engine: Make) -> None:
+def test_without_heads_the_default_budget_is_used(make_engine: Make) -> None:
     generation = one(make_engine(heads=False, budget={"max_think_tokens": 40}), ask(max_tokens=200))
     assert (generation.decision.source, generation.decision.budget) == (BudgetSource.DEFAULT, 40)
     assert (generation.forecast, generation.confidence_after) == (None, None)
 
 
-def test_a_budget_of_zero_answers_without_a_thought(policy: Policy, make_engine: Make) -> None:
+def test_budget_of_zero_answers_without_reasoning(policy: Policy, make_engine: Make) -> None:
     generation = one(make_engine(), ask(budget_tokens=0))
     assert generation.completion.ids_T[: len(policy.closing_ids)].tolist() == list(policy.closing_ids)
     assert sampled_thought(generation) == 0
 
 
-def test_learned_slack_of_a_calibration_moves_the_wall(policy: Policy, introspector: Introspector, make_engine: Make) -> None:
+def test_slack_of_a_calibration_moves_the_think_limit(policy: Policy, introspector: Introspector, make_engine: Make) -> None:
     engine = make_engine(budget={"slack_quantile": None})
     before = one(engine, ask(max_tokens=300)).decision
     introspector.calibration = introspector.calibration.model_copy(update={"slack": 0.25})
@@ -103,7 +103,7 @@ def test_learned_slack_of_a_calibration_moves_the_wall(policy: Policy, introspec
     assert after.think_limit == np.ceil(after.budget * 1.25)
 
 
-def test_the_stop_plan_is_obeyed_only_when_that_is_asked_for(introspector: Introspector, make_engine: Make) -> None:
+def test_stop_plan_is_obeyed_only_if_the_setting_is_on(introspector: Introspector, make_engine: Make) -> None:
     with torch.no_grad():
         introspector.heads.outputs[0].plan.bias[list(Plan).index(Plan.STOP)] = 50.0  # type: ignore[index, union-attr]
     free, obeying = make_engine(), make_engine(obey_stop_plan=True)
@@ -125,7 +125,7 @@ def test_a_prepared_request_is_the_same_request(policy: Policy, make_engine: Mak
 
 
 @pytest.mark.parametrize("heads", [True, False])
-def test_heads_never_touch_the_callers_sampling(policy: Policy, make_engine: Make, heads: bool) -> None:
+def test_heads_never_change_sampling_parameters(policy: Policy, make_engine: Make, heads: bool) -> None:
     """The same ids as from the decode engine itself with the caller's numbers and the decided wall."""
     sampling: dict[str, Any] = {"max_tokens": 70, "temperature": 0.8, "top_p": 0.9, "top_k": 40, "min_p": 0.01}
     generations = make_engine(heads=heads).generate([ask(seed=5, n=3, budget_tokens=20, **sampling)])[0]
@@ -153,7 +153,7 @@ def test_an_answer_of_low_confidence_is_flagged(make_engine: Make) -> None:
     assert not one(make_engine(heads=False, abstain_below=0.99), ask()).abstain
 
 
-def test_reasons_to_doubt_the_heads_are_warned_of(policy: Policy, introspector: Introspector) -> None:
+def test_notes_about_the_heads_become_warnings(policy: Policy, introspector: Introspector) -> None:
     with pytest.warns(IntrospectionWarning, match="fitted to other weights"):
         engine = IntrospectiveEngine(policy, introspector=introspector, notes=["the heads were fitted to other weights"])
     assert engine.notes == ("the heads were fitted to other weights",)
@@ -162,7 +162,7 @@ def test_reasons_to_doubt_the_heads_are_warned_of(policy: Policy, introspector: 
 # Seeds and groups.
 
 
-def test_seeds_reproduce_in_any_company(make_engine: Make) -> None:
+def test_seed_reproduces_whatever_else_runs(make_engine: Make) -> None:
     wanted = ask("this one", seed=11, n=2, temperature=1.0)
     alone = make_engine().generate([wanted])[0]
     crowd = make_engine(slots=5).generate([ask("a", seed=1, n=3), ask("bcd" * 9, seed=2), wanted, ask("e", seed=3)])[2]
@@ -199,7 +199,7 @@ def test_completions_of_one_request_share_a_forecast_and_differ(make_engine: Mak
         ({"budget_tokens": -1}, "budget_tokens"),
     ],
 )
-def test_a_request_that_cannot_be_done_is_refused_before_it_joins_the_others(
+def test_invalid_request_is_refused_at_submission(
     make_engine: Make, fields: dict[str, Any], match: str
 ) -> None:
     engine = make_engine()
@@ -208,7 +208,7 @@ def test_a_request_that_cannot_be_done_is_refused_before_it_joins_the_others(
     assert not engine.step()
 
 
-def test_a_model_that_gives_no_numbers_fails_its_requests_and_says_so(policy: Policy, make_engine: Make) -> None:
+def test_nan_logits_fail_the_running_requests(policy: Policy, make_engine: Make) -> None:
     engine = make_engine()
     events: list[Event] = []
     with torch.no_grad():
@@ -228,7 +228,7 @@ def test_a_model_that_gives_no_numbers_fails_its_requests_and_says_so(policy: Po
     assert engine.running == 0
 
 
-def test_states_that_are_no_numbers_fail_the_request_too(policy: Policy, make_engine: Make) -> None:
+def test_nan_states_fail_the_request(policy: Policy, make_engine: Make) -> None:
     engine, events = make_engine(), []
     with torch.no_grad():
         policy.module.model.layers[0].mlp.down_proj.weight.fill_(float("nan"))
@@ -239,7 +239,7 @@ def test_states_that_are_no_numbers_fail_the_request_too(policy: Policy, make_en
     assert "not finite" in events[0].message
 
 
-def test_release_gives_memory_back_between_requests_only(make_engine: Make) -> None:
+def test_release_frees_memory_only_between_requests(make_engine: Make) -> None:
     engine = make_engine()
     ticket = engine.submit(ask(), lambda event: None)
     engine.step()

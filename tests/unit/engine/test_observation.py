@@ -89,7 +89,7 @@ def test_the_schema_requires_every_field_and_allows_no_other(observe: Observe, v
         {"activations": {"layer_last_token_norms": [None], "attn_entropies_last_token": []}},
     ],
 )
-def test_the_schema_refuses_what_a_record_cannot_be(
+def test_schema_refuses_invalid_records(
     observe: Observe, validator: Draft202012Validator, change: dict[str, Any]
 ) -> None:
     assert not validator.is_valid({**as_json(observe()), **change})
@@ -101,7 +101,7 @@ def test_the_fields_are_those_of_mainline_and_ours(observe: Observe) -> None:
     assert {part: names - set(record[part]) for part, names in REFERENCE.items() if part and names - set(record[part])} == {}
 
 
-def test_with_linked_heads_no_field_is_empty_but_what_is_hidden(observe: Observe) -> None:
+def test_with_linked_heads_only_hidden_fields_are_empty(observe: Observe) -> None:
     record = as_json(observe(visible=True))
     absent = {key for key, value in record.items() if value is None}
     # The random model is closed by force; nothing was calibrated.
@@ -126,7 +126,7 @@ def test_numbers_agree_with_one_another(observe: Observe) -> None:
     assert (record.decode.temperature, record.decode.seed, record.decode.max_new_tokens) == (0.7, 3, 200)
 
 
-def test_a_hidden_thought_is_nowhere_in_the_record(observe: Observe) -> None:
+def test_record_has_no_hidden_reasoning(observe: Observe) -> None:
     shown, hidden = observe(visible=True, seed=1), observe(seed=1)
     assert shown.text.full is not None
     thought = shown.text.full.partition("</think>")[0]
@@ -140,12 +140,12 @@ def test_the_prompt_is_only_previewed(observe: Observe) -> None:
     assert observe().io.prompt_preview == "8 + 9?"
 
 
-def test_a_record_read_from_its_json_is_the_record(observe: Observe) -> None:
+def test_record_survives_a_json_round_trip(observe: Observe) -> None:
     record = observe()
     assert Observation.model_validate_json(record.model_dump_json()) == record
 
 
-def test_numbers_that_json_does_not_have_are_refused(observe: Observe) -> None:
+def test_nan_and_infinity_are_refused(observe: Observe) -> None:
     record = observe()
     with pytest.raises(ValidationError, match="finite"):
         Observation.model_validate({**record.model_dump(), "cE": float("nan")})

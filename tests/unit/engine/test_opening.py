@@ -35,7 +35,7 @@ def folder(byte_model: Path, tmp_path: Path) -> Path:
     return copied
 
 
-def test_heads_beside_a_policy_are_read(folder: Path) -> None:
+def test_heads_in_the_policy_folder_are_loaded(folder: Path) -> None:
     engine = open_engine(str(folder), device="cpu")
     assert engine.introspector is not None
     assert engine.introspector.taps == (0, 1)
@@ -60,7 +60,7 @@ def test_heads_of_other_weights_are_used_with_a_warning(folder: Path) -> None:
     assert engine.introspector is not None
 
 
-def test_heads_that_have_learned_from_nothing_are_warned_of(folder: Path) -> None:
+def test_untrained_heads_cause_a_warning(folder: Path) -> None:
     policy = load_policy(str(folder), device="cpu")
     facts = HeadFacts(policy_digest=weights_digest(policy.module), labels=0, step=0)
     save_heads(build_heads(SHAPE, seed=0), facts, folder)
@@ -69,14 +69,14 @@ def test_heads_that_have_learned_from_nothing_are_warned_of(folder: Path) -> Non
     assert "have not been trained yet" in notes[0]
 
 
-def test_adapters_that_nothing_has_trained_are_warned_of(folder: Path) -> None:
+def test_untrained_adapters_cause_a_warning(folder: Path) -> None:
     with pytest.warns(IntrospectionWarning, match="nothing trains them yet"):
         engine = open_engine(str(folder), device="cpu", settings=EngineSettings(adapter_rank=4))
     assert engine.modulator is not None
     assert engine.modulator.activity() == 0.0
 
 
-def test_a_calibration_of_other_heads_is_warned_of(folder: Path) -> None:
+def test_calibration_of_other_heads_causes_a_warning(folder: Path) -> None:
     fitted = Calibration.identity().model_copy(update={"date": datetime.date(2026, 1, 1), "heads_digest": "feedfacefeedface"})
     fitted.save(folder / CALIBRATION)
     _, notes = find_introspector(load_policy(str(folder), device="cpu"))
@@ -84,7 +84,7 @@ def test_a_calibration_of_other_heads_is_warned_of(folder: Path) -> None:
     assert "heads" in notes[0]
 
 
-def test_a_run_that_has_gone_on_since_it_was_calibrated_says_so(folder: Path, tmp_path: Path) -> None:
+def test_newer_checkpoint_than_the_calibration_causes_a_warning(folder: Path, tmp_path: Path) -> None:
     for step in (10, 20):
         shutil.copytree(folder, tmp_path / "checkpoints" / f"step-{step}" / "model")
     Calibration.identity().save(tmp_path / "checkpoints" / "step-10" / "model" / CALIBRATION)
@@ -93,7 +93,7 @@ def test_a_run_that_has_gone_on_since_it_was_calibrated_says_so(folder: Path, tm
     assert "are not calibrated, but those of step-10 are" in notes[0]
 
 
-def test_a_calibration_of_a_later_checkpoint_says_nothing_of_this_one(folder: Path, tmp_path: Path) -> None:
+def test_calibration_of_a_later_checkpoint_causes_no_warning(folder: Path, tmp_path: Path) -> None:
     for step in (5, 10, 20):
         shutil.copytree(folder, tmp_path / "checkpoints" / f"step-{step}" / "model")
     for step in (5, 20):
@@ -114,13 +114,13 @@ def test_heads_of_another_model_are_refused(folder: Path, shape: HeadShape) -> N
         open_engine(str(folder), device="cpu")
 
 
-def test_damaged_heads_stop_the_engine_and_do_not_vanish(folder: Path) -> None:
+def test_damaged_heads_are_an_error(folder: Path) -> None:
     (folder / "heads.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match=r"heads\.safetensors"):
         open_engine(str(folder), device="cpu")
 
 
-def test_a_run_folder_is_its_newest_checkpoint(tmp_path: Path) -> None:
+def test_run_folder_opens_its_newest_checkpoint(tmp_path: Path) -> None:
     for step in (2, 10, 9):
         (tmp_path / "checkpoints" / f"step-{step}" / "model").mkdir(parents=True)
     (tmp_path / "checkpoints" / "step-11").mkdir()
@@ -128,7 +128,7 @@ def test_a_run_folder_is_its_newest_checkpoint(tmp_path: Path) -> None:
     assert model_folder("tiny") == "tiny"
 
 
-def test_a_run_may_be_named_by_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_opens_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("first", "tiny", "here"):
         Path("runs", name, "checkpoints", "step-3", "model").mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_a_run_may_be_named_by_one_word(tmp_path: Path, monkeypatch: pytest.Monk
     }
 
 
-def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+def test_run_without_a_checkpoint_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ModelError, match="a run without a checkpoint yet"):
         model_folder(str(tmp_path))
@@ -155,13 +155,13 @@ def advise(folder: Path, **advice: object) -> None:
     (folder / "generation_config.json").write_text(json.dumps(advice))
 
 
-def test_sampling_defaults_are_the_models_advice(folder: Path) -> None:
+def test_sampling_defaults_come_from_generation_config(folder: Path) -> None:
     advise(folder, do_sample=True, temperature=0.6, top_p=0.95, top_k=20)
     resolved = resolve(EngineSettings(), load_policy(str(folder), device="cpu"))
     assert (resolved.temperature, resolved.top_p, resolved.top_k, resolved.min_p) == (0.6, 0.95, 20, 0.0)
 
 
-def test_settings_go_before_advice_and_a_request_before_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_overrides_settings_and_settings_override_generation_config(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     advise(folder, temperature=0.6, top_p=0.95, top_k=20)
     engine = open_engine(str(folder), device="cpu", settings=EngineSettings(temperature=0.9, top_k=7))
     seen: list[SamplingParams] = []
@@ -172,7 +172,7 @@ def test_settings_go_before_advice_and_a_request_before_settings(folder: Path, m
     assert (params.temperature, params.top_p, params.top_k, params.min_p) == (0.9, 0.95, 3, 0.2)
 
 
-def test_advice_for_greedy_decoding_is_no_advice_for_sampling(folder: Path) -> None:
+def test_greedy_generation_config_is_ignored(folder: Path) -> None:
     advise(folder, do_sample=False, temperature=0.1)
     assert resolve(EngineSettings(), load_policy(str(folder), device="cpu")).temperature == 1.0
 

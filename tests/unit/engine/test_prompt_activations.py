@@ -30,7 +30,7 @@ def hooks_left(module: nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
-def test_norms_are_those_of_the_layers_outputs(policy: "Policy") -> None:
+def test_norms_equal_those_of_the_layer_outputs(policy: "Policy") -> None:
     # The last of transformers' hidden states is behind the final norm, so only the layers before the last can be compared there.
     states = policy.module(torch.tensor([PROMPT]), output_hidden_states=True).hidden_states
     found = read_activations(policy, PROMPT)
@@ -38,7 +38,7 @@ def test_norms_are_those_of_the_layers_outputs(policy: "Policy") -> None:
     assert len(found.layer_norms_L) == policy.module.config.num_hidden_layers
 
 
-def test_entropies_are_those_of_the_eager_attention_weights(policy: "Policy") -> None:
+def test_entropies_equal_those_of_eager_attention(policy: "Policy") -> None:
     found = read_activations(policy, PROMPT)
     policy.module.set_attn_implementation("eager")
     weights = policy.module(torch.tensor([PROMPT]), output_attentions=True).attentions
@@ -47,7 +47,7 @@ def test_entropies_are_those_of_the_eager_attention_weights(policy: "Policy") ->
     assert max(expected) - min(expected) > 0.01
 
 
-def test_one_token_can_only_look_at_itself_and_even_attention_is_log_t(policy: "Policy") -> None:
+def test_entropy_is_zero_for_one_token_and_log_t_if_uniform(policy: "Policy") -> None:
     assert read_activations(policy, PROMPT[:1]).attention_entropies_L == pytest.approx((0.0, 0.0), abs=1e-6)
     with torch.no_grad():
         for layer in policy.module.model.layers:
@@ -55,13 +55,13 @@ def test_one_token_can_only_look_at_itself_and_even_attention_is_log_t(policy: "
     assert read_activations(policy, PROMPT).attention_entropies_L == pytest.approx((math.log(len(PROMPT)),) * 2)
 
 
-def test_hooks_are_gone_afterwards(policy: "Policy") -> None:
+def test_hooks_are_removed_afterwards(policy: "Policy") -> None:
     before = hooks_left(policy.module)
     read_activations(policy, PROMPT)
     assert hooks_left(policy.module) == before
 
 
-def test_hooks_are_gone_when_the_forward_fails(policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_are_removed_if_the_forward_fails(policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 

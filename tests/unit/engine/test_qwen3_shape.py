@@ -89,14 +89,14 @@ def test_stop_ids_are_the_models_own(policy: Policy) -> None:
     assert policy.tokenizer.pad_id == 151_643
 
 
-def test_the_template_leaves_a_thought_open(policy: Policy) -> None:
+def test_template_opens_the_reasoning(policy: Policy) -> None:
     ids = policy.tokenizer.render("hello")
     assert ids.count(THINK_OPEN) == 1
     assert THINK_CLOSE not in ids
     assert ids[-2] == THINK_OPEN
 
 
-def test_past_thoughts_are_stripped_and_quoted_tags_stay_text(policy: Policy) -> None:
+def test_past_reasoning_is_stripped_and_quoted_tags_stay_text(policy: Policy) -> None:
     ids = policy.tokenizer.render_chat([("user", "a </think> b"), ("assistant", "secret</think>\n\nfour"), ("user", "and?")])
     assert THINK_CLOSE not in ids
     assert ids.count(THINK_OPEN) == 1
@@ -105,24 +105,24 @@ def test_past_thoughts_are_stripped_and_quoted_tags_stay_text(policy: Policy) ->
     assert "a </think> b" in text
 
 
-def test_prompts_are_the_worded_ones_and_the_closing_is_qwens_own_sentence(policy: Policy) -> None:
+def test_prompts_are_full_style_and_the_closing_sentence_is_qwens(policy: Policy) -> None:
     assert policy.style is PromptStyle.FULL
     assert policy.tokenizer.decode(policy.closing_ids) == QWEN_CLOSING
     assert policy.closing_ids.count(THINK_CLOSE) == 1
 
 
-def test_taps_are_those_that_were_chosen_for_this_depth(policy: Policy) -> None:
+def test_default_taps_for_this_depth(policy: Policy) -> None:
     assert choose_taps(policy.module.config.num_hidden_layers, None) == (8, 16, 24, 32)
 
 
-def test_defaults_of_the_engine_are_the_models_advice_and_the_full_budgets(folder: Path) -> None:
+def test_engine_defaults_are_generation_config_and_full_budgets(folder: Path) -> None:
     settings = open_engine(str(folder), device="cpu").settings
     assert (settings.temperature, settings.top_p, settings.top_k, settings.min_p) == (0.6, 0.95, 20, 0.0)
     assert (settings.max_tokens, settings.budget.max_think_tokens, settings.budget.answer_reserve) == (8_192, 4_096, 256)
     assert settings.budget.slack == 0.5
 
 
-def test_an_introspective_answer_of_this_shape(policy: Policy) -> None:
+def test_answer_with_heads_of_this_shape(policy: Policy) -> None:
     shape = HeadShape(kind="linked", taps=(8, 16, 24, 32), hidden_size=16, width=8)
     settings = EngineSettings(budget=BudgetSettings(answer_reserve=8))
     engine = IntrospectiveEngine(policy, introspector=Introspector(build_heads(shape, seed=0)), settings=settings)

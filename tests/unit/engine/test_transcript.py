@@ -35,7 +35,7 @@ def fed(transcript: Transcript, ids: Sequence[int], forced: Sequence[int] = ()) 
     return "".join(reasoning for reasoning, _ in sent), "".join(answer for _, answer in sent) + transcript.finish()
 
 
-def test_thought_and_answer_are_told_apart_by_id() -> None:
+def test_reasoning_and_answer_are_split_by_token_id() -> None:
     transcript = new(visible=True)
     reasoning, answer = fed(transcript, [*letters("\nI say </think> and go on\n"), CLOSE, *letters("\n\n4 < 5\n"), END])
     assert (reasoning, answer) == ("\nI say </think> and go on\n", "4 < 5")
@@ -44,7 +44,7 @@ def test_thought_and_answer_are_told_apart_by_id() -> None:
     assert (transcript.closed, transcript.leak) == (True, False)
 
 
-def test_a_hidden_thought_leaves_nowhere() -> None:
+def test_hidden_reasoning_is_never_returned() -> None:
     transcript = new()
     assert fed(transcript, [*letters(SENTINEL), CLOSE, *letters("4"), END]) == ("", "4")
     assert transcript.reasoning is None
@@ -56,19 +56,19 @@ def test_tokens_are_counted_without_tags_and_stops() -> None:
     assert (transcript.think_tokens, transcript.answer_tokens) == (3, 2)
 
 
-def test_a_tag_in_the_answer_is_a_leak_and_what_it_opens_stays_inside() -> None:
+def test_tag_in_the_answer_is_a_leak_and_its_text_is_not_sent() -> None:
     transcript = new()
     _, answer = fed(transcript, [CLOSE, *letters("4"), OPEN, *letters(SENTINEL), CLOSE, *letters("5"), END])
     assert answer == "45"
     assert transcript.leak
 
 
-def test_what_is_opened_and_never_closed_stays_inside() -> None:
+def test_text_after_an_unclosed_tag_is_not_sent() -> None:
     transcript = new()
     assert fed(transcript, [CLOSE, *letters("4"), OPEN, *letters(SENTINEL), END])[1] == "4"
 
 
-def test_a_thought_that_never_closed_is_no_answer() -> None:
+def test_unclosed_reasoning_gives_no_answer() -> None:
     transcript = new(visible=True)
     assert fed(transcript, [*letters("hm"), END]) == ("hm", "")
     assert (transcript.answer, transcript.reasoning) == ("", "hm")
@@ -89,14 +89,14 @@ def decision(budget: int = 5) -> BudgetDecision:
         (3, (), True, ThinkStop.CLOSED),
     ],
 )
-def test_why_a_thought_ended(tokens: int, forced: Sequence[int], asked: bool, cause: ThinkStop) -> None:
+def test_think_stop_reasons(tokens: int, forced: Sequence[int], asked: bool, cause: ThinkStop) -> None:
     transcript = new()
     transcript.answer_now_requested = asked
     fed(transcript, [*letters("x" * tokens), CLOSE, *letters("4"), END], forced)
     assert transcript.think_stop(decision()) is cause
 
 
-def test_extras_are_those_that_heads_were_trained_on() -> None:
+def test_extras_equal_the_training_features() -> None:
     transcript = new()
     logprobs = np.array([-0.5, -2.0, -1.0, 0.0], dtype=np.float32)
     forced = np.array([False, False, False, True])
@@ -106,7 +106,7 @@ def test_extras_are_those_that_heads_were_trained_on() -> None:
     assert np.array_equal(transcript.extras(), reasoning_extras(logprobs, forced))
 
 
-def test_logprobs_are_kept_of_the_answer_alone() -> None:
+def test_only_logprobs_of_the_answer_are_kept() -> None:
     transcript = new(keep_logprobs=True)
     fed(transcript, [*letters(SENTINEL), CLOSE, *letters("4"), END])
     assert transcript.logprobs == [(letters("4")[0], "4", -1.0)]
@@ -153,12 +153,12 @@ def answer_of(pieces: Sequence[str], stop: Sequence[str]) -> str:
         (["four\n", "five\n"], [], "four\nfive"),
     ],
 )
-def test_a_stop_string_ends_the_answer_across_token_borders(pieces: list[str], stop: list[str], answer: str) -> None:
+def test_stop_string_matches_across_token_borders(pieces: list[str], stop: list[str], answer: str) -> None:
     assert answer_of(pieces, stop) == answer
 
 
 @given(text=st.text("ab\n", max_size=24), stop=st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3), data=st.data())
-def test_how_the_text_is_cut_into_tokens_makes_no_difference(text: str, stop: list[str], data: st.DataObject) -> None:
+def test_tokenization_does_not_change_the_answer(text: str, stop: list[str], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)))))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert answer_of(pieces, stop) == answer_of([text], stop)
@@ -192,7 +192,7 @@ def random_streams(count: int) -> Iterator[tuple[list[int], list[int]]]:
         yield [*ids, END], kept
 
 
-def test_ten_thousand_hidden_thoughts_stay_hidden_and_answers_are_whole() -> None:
+def test_hidden_reasoning_stays_hidden_in_ten_thousand_completions() -> None:
     for ids, kept in random_streams(10_000):
         transcript = new()
         reasoning, answer = fed(transcript, ids)

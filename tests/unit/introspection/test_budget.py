@@ -22,7 +22,7 @@ def decide(
     return decide_budget(quantiles, max_tokens=max_tokens, closing_tokens=closing, settings=BudgetSettings(**given), **request)
 
 
-def test_the_forecasts_tail_is_the_wall_of_a_predicted_budget() -> None:
+def test_predicted_think_limit_is_the_upper_quantile() -> None:
     assert decide() == BudgetDecision(budget=200, think_limit=260, source=BudgetSource.PREDICTED)
 
 
@@ -32,7 +32,7 @@ def test_learned_slack_stays_within_its_bounds() -> None:
     assert decide({**FORECAST, 0.95: 200.0}, slack_min=0.0).think_limit == 200
 
 
-def test_slack_is_the_setting_where_the_forecast_does_not_say() -> None:
+def test_slack_is_the_setting_without_an_upper_quantile() -> None:
     assert decide(slack_quantile=None).think_limit == 300
     assert decide({0.8: 200.0}).think_limit == 300
 
@@ -47,28 +47,28 @@ def test_a_requested_number_is_kept_with_the_constant_slack() -> None:
     assert decide(None, budget_tokens=5).budget == 5
 
 
-def test_the_wall_is_rounded_up_and_not_further() -> None:
+def test_think_limit_is_rounded_up_by_less_than_one() -> None:
     assert decide(budget_tokens=101).think_limit == 152
     assert decide(budget_tokens=100, slack=0.1).think_limit == 110
 
 
-def test_without_heads_the_budget_is_the_most_there_is() -> None:
+def test_without_heads_the_budget_is_max_think_tokens() -> None:
     assert decide(None) == BudgetDecision(budget=4_096, think_limit=6_144, source=BudgetSource.DEFAULT)
     assert "no heads" in str(decide(None, budget_quantile=0.5).warning)
 
 
-def test_nothing_is_thought_where_nothing_is_asked_for() -> None:
+def test_budget_of_zero_gives_a_think_limit_of_zero() -> None:
     assert decide(budget_tokens=0, min_think_tokens=10) == BudgetDecision(budget=0, think_limit=0, source=BudgetSource.REQUESTED)
 
 
-def test_budgets_are_held_between_least_and_most() -> None:
+def test_budgets_are_clamped_to_min_and_max() -> None:
     assert decide(None, budget_tokens=3, min_think_tokens=10).budget == 10
     assert decide(budget_tokens=9_999).budget == 4_096
     assert decide({0.5: 0.2, 0.8: 0.3, 0.95: 0.4}).budget == 1
     assert decide({0.5: 9e9, 0.8: 9e9, 0.95: math.inf}).budget == 4_096
 
 
-def test_the_clip_holds_for_predictions_alone() -> None:
+def test_budget_clip_applies_only_to_predictions() -> None:
     assert decide(budget_clip=150).budget == 150
     assert decide(budget_clip=150, budget_tokens=180).budget == 180
 
@@ -85,27 +85,27 @@ def test_a_small_request_is_raised_warned_about_or_kept() -> None:
     assert decide(budget_tokens=15).warning is None
 
 
-def test_settings_that_hold_a_prediction_far_below_what_is_needed_are_told_of() -> None:
+def test_settings_far_below_the_prediction_cause_a_warning() -> None:
     far = decide({0.5: 40_000.0, 0.8: 60_000.0, 0.95: 90_000.0})
     assert far.budget == 4_096
     assert str(far.warning).startswith("The settings allow 4096 think tokens, below 15% of the 40000 that are predicted")
     assert decide({0.5: 20_000.0, 0.8: 60_000.0, 0.95: 90_000.0}).warning is None
 
 
-def test_a_request_beyond_the_most_is_lowered_and_told_so() -> None:
+def test_request_above_the_maximum_is_lowered_with_a_warning() -> None:
     assert decide(budget_tokens=4_096).warning is None
     lowered = decide(budget_tokens=5_000)
     assert (lowered.budget, lowered.source) == (4_096, BudgetSource.REQUESTED)
     assert lowered.warning == "5000 think tokens were asked for; 4096 is the most here: it was lowered to that."
 
 
-def test_few_tokens_are_shared_by_thought_and_answer() -> None:
+def test_few_tokens_are_split_between_reasoning_and_answer() -> None:
     shared = decide(max_tokens=100, answer_reserve=128, closing=3)
     assert (shared.budget, shared.think_limit) == (47, 47)
     assert "of 100 tokens in all, 50 are kept for the answer and 3 for closing" in str(shared.warning)
 
 
-def test_an_answer_keeps_its_room() -> None:
+def test_answer_reserve_is_kept() -> None:
     cut = decide(max_tokens=400, answer_reserve=150, closing=24)
     assert (cut.budget, cut.think_limit) == (200, 226)
     assert cut.warning == (
@@ -177,7 +177,7 @@ FORECASTS = st.none() | st.lists(st.floats(0, 1e6), min_size=3, max_size=3).map(
 
 
 @given(FORECASTS, st.none() | TOKENS, TOKENS, st.integers(0, 40), SETTINGS)
-def test_wall_and_budget_hold_their_promises(
+def test_budget_and_think_limit_stay_within_bounds(
     quantiles: dict[float, float] | None, tokens: int | None, max_tokens: int, closing: int, settings: BudgetSettings
 ) -> None:
     found = decide_budget(quantiles, budget_tokens=tokens, max_tokens=max_tokens, closing_tokens=closing, settings=settings)
@@ -189,7 +189,7 @@ def test_wall_and_budget_hold_their_promises(
 
 
 @given(FORECASTS, TOKENS, TOKENS, TOKENS, SETTINGS)
-def test_more_is_never_less(
+def test_larger_request_never_gives_a_smaller_budget(
     quantiles: dict[float, float] | None, one: int, other: int, max_tokens: int, settings: BudgetSettings
 ) -> None:
     low, high = (
@@ -201,7 +201,7 @@ def test_more_is_never_less(
 
 
 @given(FORECASTS.filter(bool), TOKENS, SETTINGS)
-def test_a_higher_quantile_is_never_less(quantiles: dict[float, float], max_tokens: int, settings: BudgetSettings) -> None:
+def test_higher_quantile_never_gives_a_smaller_budget(quantiles: dict[float, float], max_tokens: int, settings: BudgetSettings) -> None:
     found = [
         decide_budget(quantiles, budget_quantile=q, max_tokens=max_tokens, closing_tokens=3, settings=settings)
         for q in (0.5, 0.8, 0.95)

@@ -66,7 +66,7 @@ def test_the_digest_names_the_content_and_not_the_layout(full: Calibration, tmp_
     assert len(full.digest) == 16 and int(full.digest, 16)
 
 
-def test_temperature_by_hand(full: Calibration) -> None:
+def test_temperature_against_a_worked_example(full: Calibration) -> None:
     # The odds 9 at temperature 2 are 3.
     assert full.apply_confidence(0.9) == pytest.approx(0.75)
     assert full.apply_confidence(0.9, "deduction") == pytest.approx(0.75)
@@ -74,12 +74,12 @@ def test_temperature_by_hand(full: Calibration) -> None:
     assert full.apply_confidence(1.0) == 1.0
 
 
-def test_a_mode_with_its_own_map_is_served_by_it(full: Calibration) -> None:
+def test_mode_with_its_own_map_uses_it(full: Calibration) -> None:
     expected = 1 / (1 + np.exp(-(np.log(9) / 1.5 - 0.5)))
     assert full.apply_confidence(0.9, "induction") == pytest.approx(expected)
 
 
-def test_isotonic_is_straight_between_its_knots_and_flat_beyond(full: Calibration) -> None:
+def test_isotonic_map_is_linear_between_knots_and_constant_outside(full: Calibration) -> None:
     found = [full.apply_confidence(p, moment="cE") for p in (0.0, 0.2, 0.5, 0.8, 1.0)]
     assert found == pytest.approx([0.1, 0.1, 0.4, 0.7, 0.7])
 
@@ -126,7 +126,7 @@ def test_a_plan_below_its_threshold_is_not_chosen(full: Calibration) -> None:
     assert full.choose_plan(dict(zip(Plan, (0.01, 0.02, 0.02, 0.95), strict=True))) is Plan.STOP
 
 
-def test_where_no_plan_reaches_its_threshold_the_model_thinks() -> None:
+def test_without_a_plan_above_its_threshold_stop_is_not_chosen() -> None:
     strict = Calibration(plan_thresholds=dict.fromkeys(Plan, 0.9))
     assert strict.choose_plan(dict(zip(Plan, (0.1, 0.2, 0.15, 0.55), strict=True))) is Plan.VERIFY
 
@@ -178,7 +178,7 @@ def test_mismatches_are_whole_sentences(full: Calibration) -> None:
         ('{"plan_thresholds": {"stop": 1.5}}', "`plan_thresholds.stop` is 1.5, but must be less than or equal to 1"),
     ],
 )
-def test_a_bad_file_is_refused_with_its_name_the_key_and_what_would_be_right(text: str, said: str, tmp_path: Path) -> None:
+def test_bad_file_error_names_file_key_and_valid_values(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -195,13 +195,13 @@ def test_every_problem_of_a_file_is_listed(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_quantiles_in_the_file_rise(full: Calibration, tmp_path: Path) -> None:
+def test_quantiles_in_the_file_must_rise(full: Calibration, tmp_path: Path) -> None:
     full.model_copy(update={"budget": full.budget[::-1]}).save(tmp_path / "c.json")
     with pytest.raises(ConfigError, match="`budget`: the quantiles must rise"):
         Calibration.load(tmp_path / "c.json")
 
 
-def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
+def test_missing_file_and_binary_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such calibration"):
         Calibration.load(tmp_path / "none.json")
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -46,13 +46,13 @@ def hard_labels(seed: int, tasks: int, *, mode_temperatures: dict[str, float]) -
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 4.0, 60.0])
-def test_a_known_temperature_is_found_again(temperature: float) -> None:
+def test_known_temperature_is_recovered(temperature: float) -> None:
     # 60 and .05 lie where a clamped parameter would be stuck.
     p, y = soft_labels(0, 200, temperature=temperature)
     assert fit_temperature(p, y) == pytest.approx(temperature, rel=1e-6)
 
 
-def test_the_temperature_is_the_minimum_that_a_general_optimiser_finds() -> None:
+def test_temperature_matches_a_general_optimiser() -> None:
     labels = hard_labels(1, 60, mode_temperatures={"deduction": 2.5})
     logits = np.log(labels.p_N / (1 - labels.p_N))
     best = scipy.optimize.minimize_scalar(
@@ -63,12 +63,12 @@ def test_the_temperature_is_the_minimum_that_a_general_optimiser_finds() -> None
     assert fit_temperature(labels.p_N, labels.y_N) == pytest.approx(np.exp(best.x), rel=1e-5)
 
 
-def test_temperature_and_bias_are_found_again() -> None:
+def test_known_temperature_and_bias_are_recovered() -> None:
     p, y = soft_labels(2, 300, temperature=2.0, bias=-1.5)
     assert fit_platt(p, y) == pytest.approx((2.0, -1.5))
 
 
-def test_platt_is_logistic_regression() -> None:
+def test_platt_matches_logistic_regression() -> None:
     labels = hard_labels(3, 60, mode_temperatures={"deduction": 2.5})
     logits = np.log(labels.p_N / (1 - labels.p_N))
     model = LogisticRegression(C=np.inf, tol=1e-10).fit(logits[:, None], labels.y_N)
@@ -76,7 +76,7 @@ def test_platt_is_logistic_regression() -> None:
     assert (1 / temperature, bias) == pytest.approx((model.coef_[0, 0], model.intercept_[0]), abs=1e-4)
 
 
-def test_isotonic_is_scikit_learns_but_for_certainty() -> None:
+def test_isotonic_matches_scikit_learn_except_near_0_and_1() -> None:
     labels = hard_labels(4, 150, mode_temperatures={"deduction": 2.0})
     n = labels.p_N.size
     theirs = IsotonicRegression(y_min=1 / (n + 2), y_max=1 - 1 / (n + 2), out_of_bounds="clip").fit(labels.p_N, labels.y_N)
@@ -85,7 +85,7 @@ def test_isotonic_is_scikit_learns_but_for_certainty() -> None:
     assert ours.apply(anywhere) == pytest.approx(theirs.predict(anywhere))
 
 
-def test_isotonic_by_hand() -> None:
+def test_isotonic_against_a_worked_example() -> None:
     p, y = np.array([0.1, 0.2, 0.3, 0.4, 0.4]), np.array([0.2, 0.6, 0.4, 1.0, 0.8])
     found = np.array(fit_isotonic(p, y, minimum=5))
     assert found == pytest.approx(np.array([(0.1, 0.2), (0.2, 0.5), (0.3, 0.5), (0.4, 6 / 7)]))
@@ -108,7 +108,7 @@ def test_labels_of_one_kind_are_refused(value: float, kind: str) -> None:
         fit_temperature(np.linspace(0.1, 0.9, 100), np.full(100, value))
 
 
-def test_confidences_that_say_the_opposite_are_refused() -> None:
+def test_anticorrelated_confidences_are_refused() -> None:
     p, y = soft_labels(6, 100, temperature=2.0)
     with pytest.raises(ScoreError, match="do not rise with the labels"):
         fit_temperature(p, 1 - y)
@@ -116,7 +116,7 @@ def test_confidences_that_say_the_opposite_are_refused() -> None:
         fit_platt(p, 1 - y)
 
 
-def test_confidences_without_a_fault_are_refused() -> None:
+def test_perfectly_separating_confidences_are_refused() -> None:
     p = np.linspace(0.01, 0.99, 100)
     with pytest.raises(ScoreError, match="without a fault"):
         fit_temperature(p, (p > 0.5).astype(float))
@@ -124,7 +124,7 @@ def test_confidences_without_a_fault_are_refused() -> None:
         fit_platt(p, (p > 0.5).astype(float))
 
 
-def test_certain_confidences_can_be_fitted() -> None:
+def test_confidences_of_0_and_1_can_be_fitted() -> None:
     p = np.array([0.0, 1.0] * 50)
     y = np.tile([0.25, 0.75], 50)
     found = fit_temperature(p, y)
@@ -144,7 +144,7 @@ def test_a_mode_with_enough_labels_gets_a_map_of_its_own() -> None:
     assert both.by_mode["deduction"].temperature < both.pooled.temperature < both.by_mode["abduction"].temperature
 
 
-def test_a_mode_that_is_always_solved_shares_the_pooled_map() -> None:
+def test_mode_with_one_kind_of_label_uses_the_pooled_map() -> None:
     labels = hard_labels(8, 100, mode_temperatures={"abduction": 2.0, "deduction": 2.0})
     solved = np.where(labels.mode_N == "deduction", 1.0, labels.y_N)
     fitted = fit_confidence(ConfidenceLabels(p_N=labels.p_N, y_N=solved, mode_N=labels.mode_N, group_N=labels.group_N), draws=20)
@@ -152,7 +152,7 @@ def test_a_mode_that_is_always_solved_shares_the_pooled_map() -> None:
 
 
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
-def test_calibration_repairs_what_is_overconfident(method: str) -> None:
+def test_calibration_corrects_overconfidence(method: str) -> None:
     labels = hard_labels(9, 300, mode_temperatures={"deduction": 3.0})
     fitted = fit_confidence(labels, method=method, draws=50)  # type: ignore[arg-type]
     change = fitted.scores["ece"]
@@ -167,7 +167,7 @@ def test_calibration_repairs_what_is_overconfident(method: str) -> None:
     )
 
 
-def test_what_is_reported_was_fitted_without_the_task() -> None:
+def test_reported_scores_are_cross_fitted() -> None:
     # Confidences that say nothing. Fitted to the labels that it is scored on, least squares can only do better than the base rate.
     random = np.random.default_rng(11)
     labels = ConfidenceLabels(
@@ -208,14 +208,14 @@ def test_unequal_lengths_are_refused() -> None:
         ConfidenceLabels(p_N=np.ones(2), y_N=np.ones(2), mode_N=np.array(["a"]), group_N=np.arange(2))
 
 
-def test_the_conformal_factor_by_hand() -> None:
+def test_conformal_factor_against_a_worked_example() -> None:
     # Ratios .1, .2, ..., 9.9: rank ceil(100 q) of 99.
     lengths = np.arange(1.0, 100)
     forecast = np.full(99, 10.0)
     assert [conformal_factor(forecast, lengths, q) for q in (0.5, 0.8, 0.95)] == pytest.approx([5.0, 8.0, 9.5])
 
 
-def test_corrected_quantiles_cover_what_they_promise() -> None:
+def test_corrected_quantiles_have_their_coverage() -> None:
     random = np.random.default_rng(14)
 
     def thoughts(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +233,7 @@ def test_corrected_quantiles_cover_what_they_promise() -> None:
         assert entry.coverage.before.value == pytest.approx(np.mean(length <= scale))
 
 
-def test_labels_of_which_one_task_alone_is_right_cannot_be_scored() -> None:
+def test_labels_with_one_correct_task_cannot_be_scored() -> None:
     p, _ = soft_labels(15, 120, temperature=2.0)
     y = (np.arange(120) == np.argsort(p)[90]).astype(float)
     labels = ConfidenceLabels(p_N=p, y_N=y, mode_N=np.full(120, "deduction"), group_N=np.arange(120))
@@ -241,18 +241,18 @@ def test_labels_of_which_one_task_alone_is_right_cannot_be_scored() -> None:
         fit_confidence(labels, method="platt")
 
 
-def test_confidences_that_are_all_the_same_are_called_so() -> None:
+def test_constant_confidences_are_refused() -> None:
     with pytest.raises(ScoreError, match="all confidences are the same"):
         fit_platt(np.full(100, 0.5), np.tile([0.0, 1.0], 50))
 
 
-def test_budgets_are_scored_where_all_but_one_task_are_answered_without_a_thought() -> None:
+def test_budgets_are_scored_if_only_one_task_has_reasoning() -> None:
     lengths, forecast = np.array([0.0] * 59 + [3.0]), np.full(60, 2.0)
     (fitted,) = fit_budget({0.5: forecast}, lengths, np.arange(60), draws=20)
     assert (fitted.factor, fitted.coverage.after.value) == (1.5, pytest.approx(59 / 60))
 
 
-def test_empty_thoughts_give_a_positive_factor() -> None:
+def test_empty_reasoning_gives_a_positive_factor() -> None:
     lengths = np.array([0.0] * 90 + [3.0] * 10)
     assert conformal_factor(np.zeros(100), lengths, 0.5) == 3.0
 

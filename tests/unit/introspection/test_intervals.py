@@ -12,7 +12,7 @@ def mean(x: np.ndarray) -> float:
     return float(np.mean(x))
 
 
-def test_an_interval_is_that_of_scipy() -> None:
+def test_interval_matches_scipy() -> None:
     x = np.random.default_rng(0).normal(3, 2, 300)
     found = interval(mean, [x], seed=1, draws=4_000)
     theirs = scipy.stats.bootstrap((x,), np.mean, n_resamples=4_000, method="percentile", rng=np.random.default_rng(2))
@@ -21,7 +21,7 @@ def test_an_interval_is_that_of_scipy() -> None:
     assert (found.low, found.high) == pytest.approx(theirs.confidence_interval, abs=0.03)
 
 
-def test_rollouts_of_one_task_are_drawn_together() -> None:
+def test_rollouts_of_one_task_are_resampled_together() -> None:
     tasks = np.random.default_rng(3).normal(size=40)
     x, groups = np.repeat(tasks, 16), np.repeat(np.arange(40), 16)
     alone = interval(mean, [tasks], seed=4)
@@ -40,7 +40,7 @@ def test_the_names_and_order_of_groups_do_not_matter() -> None:
     assert (numbered.low, numbered.high) == pytest.approx((named.low, named.high))
 
 
-def test_groups_of_uneven_size_are_drawn_whole() -> None:
+def test_groups_of_uneven_size_are_resampled_whole() -> None:
     sizes: set[int] = set()
 
     def size(x: np.ndarray) -> float:
@@ -54,20 +54,20 @@ def test_groups_of_uneven_size_are_drawn_whole() -> None:
     assert max(sizes) == 12
 
 
-def test_a_seed_repeats_and_another_does_not() -> None:
+def test_same_seed_repeats_the_interval() -> None:
     x = np.random.default_rng(7).normal(size=50)
     assert interval(mean, [x], seed=8) == interval(mean, [x], seed=8)
     assert interval(mean, [x], seed=8) != interval(mean, [x], seed=9)
 
 
-def test_draws_without_an_answer_are_left_out() -> None:
+def test_undetermined_draws_are_omitted() -> None:
     found = interval(auroc, [np.array([0.1, 0.6, 0.7]), np.array([0, 0, 1])], seed=0, draws=200)
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
     undecided = interval(auroc, [np.array([0.1, 0.6]), np.array([1, 1])], seed=0, draws=20)
     assert np.isnan([undecided.value, undecided.low, undecided.high]).all()
 
 
-def test_what_cannot_be_drawn_is_refused() -> None:
+def test_invalid_bootstrap_input_is_refused() -> None:
     with pytest.raises(ScoreError, match="equally long"):
         interval(mean, [np.ones(3)], seed=0, groups=[1, 2])
     with pytest.raises(ScoreError, match="0 draws"):

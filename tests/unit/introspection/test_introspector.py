@@ -36,7 +36,7 @@ def test_quantiles_are_think_tokens_and_rise() -> None:
         assert list(forecast.budget_quantiles.values()) == pytest.approx(row) == sorted(row)
 
 
-def test_a_head_gone_wild_forecasts_a_number_all_the_same() -> None:
+def test_extreme_head_outputs_give_finite_forecasts() -> None:
     reader = introspector("tap")
     with torch.no_grad():
         reader.heads.outputs.quantiles.bias.copy_(torch.tensor([500.0, -800.0, 900.0]))  # type: ignore[union-attr]
@@ -44,7 +44,7 @@ def test_a_head_gone_wild_forecasts_a_number_all_the_same() -> None:
         assert all(np.isfinite(tokens) and tokens >= 0 for tokens in forecast.budget_quantiles.values())
 
 
-def test_diagnostics_by_layer_come_from_linked_heads_alone() -> None:
+def test_only_linked_heads_give_diagnostics_by_layer() -> None:
     linked, plain = introspector().forecasts(STATES)[0], introspector("tap").forecasts(STATES)[0]
     assert linked.alpha_L is not None
     assert sum(linked.alpha_L) == pytest.approx(1.0)
@@ -53,7 +53,7 @@ def test_diagnostics_by_layer_come_from_linked_heads_alone() -> None:
     assert (plain.alpha_L, plain.plan_by_layer_L, plain.layers_L) == (None, None, (1, 4, 7))
 
 
-def test_a_calibration_stands_between_heads_and_forecast() -> None:
+def test_forecasts_are_calibrated() -> None:
     raw, clipped = introspector().forecasts(STATES)[0], introspector(budget_clip=10).forecasts(STATES)[0]
     assert max(raw.budget_quantiles.values()) > 10
     assert max(clipped.budget_quantiles.values()) == 10
@@ -70,7 +70,7 @@ def test_heads_are_read_as_they_are_trained_in_place() -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_states_that_are_no_numbers_are_refused(wrong: float) -> None:
+def test_states_that_are_not_finite_are_refused(wrong: float) -> None:
     states = STATES.copy()
     states[2, 1, 3] = wrong
     reader = introspector()
@@ -80,7 +80,7 @@ def test_states_that_are_no_numbers_are_refused(wrong: float) -> None:
         reader.close_confidences(STATES, np.full((5, 3), wrong, dtype=np.float32))
 
 
-def test_facts_about_a_thought() -> None:
+def test_reasoning_features() -> None:
     forced = np.array([False, False, True])
     length, mean, closed = reasoning_extras(np.array([-1.0, -3.0, 0.0], dtype=np.float32), forced).tolist()
     assert length == pytest.approx(np.log1p(2) / 10)
@@ -88,7 +88,7 @@ def test_facts_about_a_thought() -> None:
     assert reasoning_extras(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.bool_)).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_facts_are_about_the_thought_and_not_the_answer() -> None:
+def test_reasoning_features_ignore_the_answer() -> None:
     completion = Completion(
         ids_T=np.arange(5),
         logprobs_T=np.array([-1.0, -3.0, -0.1, -9.0, -9.0], dtype=np.float32),

@@ -29,38 +29,38 @@ def attempts(p: np.ndarray, share: np.ndarray, group: int) -> tuple[np.ndarray, 
     return np.repeat(p, group), np.concatenate([np.arange(group) < round(group * s) for s in share]).astype(float)
 
 
-def test_brier_by_hand() -> None:
+def test_brier_against_worked_examples() -> None:
     assert brier([1, 0.5, 0.2], [1, 0, 0]) == pytest.approx((0 + 0.25 + 0.04) / 3)
     assert brier([0.75], [0.5]) == pytest.approx((0.0625 + 0.5625) / 2)
 
 
-def test_brier_and_log_loss_are_scikit_learns() -> None:
+def test_brier_and_log_loss_match_scikit_learn() -> None:
     p, y = drawn(0)
     assert brier(p, y) == pytest.approx(sklearn.metrics.brier_score_loss(y, p))
     assert log_loss(p, y) == pytest.approx(sklearn.metrics.log_loss(y, p))
 
 
-def test_log_loss_says_what_a_wrong_certainty_costs() -> None:
+def test_log_loss_of_a_wrong_certain_forecast_is_infinite() -> None:
     assert log_loss([1.0, 0.0], [1, 0]) == 0
     assert log_loss([1.0], [0]) == np.inf
     assert log_loss([0.0], [0.125]) == np.inf
 
 
 @pytest.mark.parametrize("score", [brier, log_loss, auroc, lambda p, y: ece(p, y, binning="width")])
-def test_a_share_scores_as_its_attempts_would(score: object) -> None:
+def test_fractional_label_scores_like_its_rollouts(score: object) -> None:
     random = np.random.default_rng(3)
     p, share = random.integers(1, 10, 60) / 10, random.integers(0, 9, 60) / 8
     assert callable(score)
     assert score(p, share) == pytest.approx(score(*attempts(p, share, 8)))
 
 
-def test_auroc_by_hand() -> None:
+def test_auroc_against_worked_examples() -> None:
     assert auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]) == 0.75
     assert auroc([0.5, 0.5], [0, 1]) == 0.5
     assert auroc([2.0, 1.0], [0.75, 0.25]) == pytest.approx(0.75**2 + 0.75 * 0.25)
 
 
-def test_auroc_is_scikit_learns() -> None:
+def test_auroc_matches_scikit_learn() -> None:
     p, y = drawn(1)
     assert auroc(p, y) == pytest.approx(sklearn.metrics.roc_auc_score(y, p))
     share = np.random.default_rng(2).random(p.size)
@@ -70,16 +70,16 @@ def test_auroc_is_scikit_learns() -> None:
     assert auroc(p, share) == pytest.approx(doubled)
 
 
-def test_auroc_of_one_kind_of_label_is_undecided() -> None:
+def test_auroc_of_one_kind_of_label_is_nan() -> None:
     assert np.isnan(auroc([0.1, 0.9], [1, 1]))
 
 
 @pytest.mark.parametrize("binning", ["mass", "width"])
-def test_ece_is_the_gap_of_probabilities_and_not_of_predicted_classes(binning: str) -> None:
+def test_ece_compares_probabilities_not_predicted_classes(binning: str) -> None:
     assert ece([0.1] * 10, [0] * 10, binning=binning) == pytest.approx(0.1)  # type: ignore[arg-type]
 
 
-def test_ece_counts_certainty() -> None:
+def test_ece_includes_forecasts_of_0_and_1() -> None:
     assert ece([1.0, 1.0], [0, 0], binning="width") == 1
     assert reliability_curve([1.0, 0.0], [1, 0], binning="width").count.tolist() == [1, 1]
     assert reliability_curve([1.0, 0.99], [1, 0], binning="width").count.tolist() == [2]
@@ -97,7 +97,7 @@ def test_bins_of_equal_mass_are_equal_and_keep_ties_together() -> None:
     assert reliability_curve(tied[shuffled], labels[shuffled]).outcome == pytest.approx(curve.outcome)
 
 
-def test_reliability_curve_is_scikit_learns() -> None:
+def test_reliability_curve_matches_scikit_learn() -> None:
     from sklearn.calibration import calibration_curve
 
     p = np.random.default_rng(5).random(500)
@@ -108,14 +108,14 @@ def test_reliability_curve_is_scikit_learns() -> None:
     assert curve.forecast == pytest.approx(forecast)
 
 
-def test_spearman_is_scipys() -> None:
+def test_spearman_matches_scipy() -> None:
     a, b = drawn(7)
     assert spearman(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
     assert spearman([1, 2, 3], [10, 30, 20]) == 0.5
     assert np.isnan(spearman([1, 1], [1, 2]))
 
 
-def test_coverage_counts_what_lies_at_or_below_its_forecast() -> None:
+def test_coverage_counts_values_at_or_below_the_forecast() -> None:
     assert quantile_coverage([10.0, 10, 10, 10], [6.0, 10, 12, 20]) == 0.5
 
 
@@ -130,7 +130,7 @@ def test_coverage_counts_what_lies_at_or_below_its_forecast() -> None:
         ([np.nan], [1], "not finite"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(p: list[float], y: list[float], said: str) -> None:
+def test_invalid_scores_input_is_refused(p: list[float], y: list[float], said: str) -> None:
     with pytest.raises(ScoreError, match=said):
         brier(p, y)
 

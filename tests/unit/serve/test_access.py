@@ -31,7 +31,7 @@ def port_of(client: httpx.Client) -> int:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
-def test_the_names_of_this_machine_are_answered_to(client: httpx.Client, name: str) -> None:
+def test_names_of_this_machine_are_accepted(client: httpx.Client, name: str) -> None:
     assert client.get("/health", headers={"Host": f"{name}:{port_of(client)}"}).status_code == 200
 
 
@@ -50,17 +50,17 @@ def test_the_names_of_this_machine_are_answered_to(client: httpx.Client, name: s
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/health", "/metrics", "/v1/models", "/static/index.html"])
-def test_another_host_is_refused_everywhere(client: httpx.Client, host: str, path: str) -> None:
+def test_foreign_host_is_refused_on_every_path(client: httpx.Client, host: str, path: str) -> None:
     response = client.get(path, headers={"Host": host.format(port=port_of(client))})
     assert (response.status_code, error_of(response)["code"]) == (403, "bad_host")
 
 
-def test_two_hosts_are_refused(client: httpx.Client) -> None:
+def test_two_host_headers_are_refused(client: httpx.Client) -> None:
     lines = f"GET /health HTTP/1.1\r\nHost: localhost:{port_of(client)}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     assert raw(port_of(client), lines.encode()).startswith(b"HTTP/1.1 4")
 
 
-def test_a_host_that_was_allowed_is_answered_to() -> None:
+def test_allowed_host_is_accepted() -> None:
     with running(ScriptedChatEngine(), hosts=["box.example", "tunnel.example:9000"]) as server:
         seen = {
             host: server.get("/health", headers={"Host": host}).status_code
@@ -75,7 +75,7 @@ def test_a_host_that_was_allowed_is_answered_to() -> None:
     }
 
 
-def test_the_server_listens_on_ipv6_too() -> None:
+def test_server_listens_on_ipv6() -> None:
     with running(ScriptedChatEngine(), host="::1") as server:
         assert server.url.startswith("http://[::1]:")
         assert server.get("/health", headers={"Origin": server.url}).status_code == 200
@@ -90,24 +90,24 @@ def test_a_page_of_another_origin_is_refused(client: httpx.Client, origin: str) 
     assert "access-control-allow-origin" not in response.headers
 
 
-def test_the_own_page_may_ask(client: httpx.Client) -> None:
+def test_own_page_is_accepted(client: httpx.Client) -> None:
     headers = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
     assert client.post("/v1/chat/completions", json=ASK, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_request_from_another_site_is_refused_without_an_origin_too(client: httpx.Client, site: str) -> None:
+def test_cross_site_request_without_origin_is_refused(client: httpx.Client, site: str) -> None:
     response = client.get("/v1/models", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"})
     assert (response.status_code, error_of(response)["code"]) == (403, "cross_site")
 
 
-def test_a_link_on_another_site_may_lead_to_the_page(client: httpx.Client) -> None:
+def test_link_from_another_site_opens_the_page(client: httpx.Client) -> None:
     assert client.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code == 200
     assert client.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_a_post_that_a_form_could_send_is_refused(client: httpx.Client, media: str) -> None:
+def test_form_content_types_are_refused(client: httpx.Client, media: str) -> None:
     response = client.post("/v1/chat/completions", content=json.dumps(ASK), headers={"Content-Type": media})
     assert (response.status_code, error_of(response)["code"]) == (415, "unsupported_media_type")
 
@@ -130,27 +130,27 @@ def test_a_wrong_key_is_refused(locked: RunningServer, header: str | None, path:
     assert KEY not in response.text
 
 
-def test_a_key_of_other_letters_than_ascii_is_wrong_and_no_fault(locked: RunningServer) -> None:
+def test_non_ascii_key_is_refused_without_a_server_error(locked: RunningServer) -> None:
     assert locked.get("/v1/models", headers={"Authorization": "Bearer žluť".encode()}).status_code == 401
 
 
-def test_the_key_opens(locked: RunningServer) -> None:
+def test_right_key_is_accepted(locked: RunningServer) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     assert locked.get("/v1/models", headers=headers).status_code == 200
     assert locked.post("/v1/chat/completions", ASK, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/static/index.html"])
-def test_the_page_and_the_probes_need_no_key(locked: RunningServer, path: str) -> None:
+def test_page_and_health_probes_need_no_key(locked: RunningServer, path: str) -> None:
     assert locked.get(path).status_code == 200
 
 
-def test_a_body_that_is_too_long_is_refused(client: httpx.Client) -> None:
+def test_too_long_body_is_refused(client: httpx.Client) -> None:
     response = client.post("/v1/chat/completions", content=b" " * 20_001, headers={"Content-Type": "application/json"})
     assert (response.status_code, error_of(response)["code"]) == (413, "body_too_long")
 
 
-def test_a_body_of_unknown_length_is_refused_while_it_is_read(client: httpx.Client) -> None:
+def test_chunked_body_is_refused_once_it_is_too_long(client: httpx.Client) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -167,12 +167,12 @@ def test_a_body_of_unknown_length_is_refused_while_it_is_read(client: httpx.Clie
     assert sent < 20_000_000
 
 
-def test_a_body_length_that_is_none_is_refused(client: httpx.Client) -> None:
+def test_invalid_content_length_is_refused(client: httpx.Client) -> None:
     head = f"POST /v1/responses HTTP/1.1\r\nHost: localhost:{port_of(client)}\r\nContent-Type: application/json\r\n"
     assert raw(port_of(client), f"{head}Content-Length: -5\r\n\r\n".encode()).startswith(b"HTTP/1.1 4")
 
 
-def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+def test_missing_body_times_out() -> None:
     with running(ScriptedChatEngine(), read_seconds=0.2) as server:
         port = httpx.URL(server.url).port
         assert port is not None
@@ -180,14 +180,14 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         assert raw(port, f"{head}Content-Length: 50\r\n\r\n{{".encode()).startswith(b"HTTP/1.1 408")
 
 
-def test_headers_that_are_too_long_are_refused(client: httpx.Client) -> None:
+def test_too_long_headers_are_refused(client: httpx.Client) -> None:
     # Hardly longer than is taken: of much longer ones the server may read a part first, and HTTP's parser refuses that part, by 400.
     lines = f"GET /health HTTP/1.1\r\nHost: localhost:{port_of(client)}\r\nX-Long: {'a' * HEADER_BYTES}\r\n\r\n"
     assert raw(port_of(client), lines.encode()).startswith(b"HTTP/1.1 431")
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/models", "/nothing", "/static/../app.py"])
-def test_every_response_carries_the_headers_that_lock_a_page(client: httpx.Client, path: str) -> None:
+def test_every_response_has_security_headers(client: httpx.Client, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy

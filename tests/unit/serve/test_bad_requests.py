@@ -19,7 +19,7 @@ def chat(**fields: Any) -> dict[str, Any]:
     ["", "{", "nothing", "[1,", '{"messages": NaN', "\x00", '{"a": ' * 3_000, "'single'"],
     ids=lambda body: body[:12] or "empty",
 )
-def test_what_is_not_json_is_refused(client: httpx.Client, body: str) -> None:
+def test_malformed_json_is_refused(client: httpx.Client, body: str) -> None:
     response = client.post("/v1/chat/completions", content=body.encode(), headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert response.json()["error"]["type"] == "invalid_request_error"
@@ -87,7 +87,7 @@ def test_what_is_not_json_is_refused(client: httpx.Client, body: str) -> None:
     ],
     ids=lambda value: json.dumps(value)[:60] if not isinstance(value, str) else value,
 )
-def test_a_wrong_value_is_refused_by_its_name(client: httpx.Client, body: object, param: str | None) -> None:
+def test_wrong_value_is_refused_and_its_field_named(client: httpx.Client, body: object, param: str | None) -> None:
     response = client.post("/v1/chat/completions", json=body)
     error = response.json()["error"]
     assert (response.status_code, error["type"]) == (400, "invalid_request_error")
@@ -97,19 +97,19 @@ def test_a_wrong_value_is_refused_by_its_name(client: httpx.Client, body: object
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize("field", ["temperature", "top_p", "min_p", "max_tokens", "thinking_budget"])
-def test_numbers_are_finite(client: httpx.Client, field: str, number: str) -> None:
+def test_numbers_that_are_not_finite_are_refused(client: httpx.Client, field: str, number: str) -> None:
     body = f'{{"messages": [{json.dumps(USER)}], "{field}": {number}}}'
     response = client.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
 
 
-def test_half_a_character_is_refused(client: httpx.Client) -> None:
+def test_lone_surrogate_is_refused(client: httpx.Client) -> None:
     body = '{"messages": [{"role": "user", "content": "\\ud800"}]}'
     response = client.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "messages.0.content")
 
 
-def test_a_model_that_is_not_here_is_not_found(client: httpx.Client) -> None:
+def test_unknown_model_is_not_found(client: httpx.Client) -> None:
     for path, body in (("/v1/chat/completions", chat(model="gpt-9")), ("/v1/responses", {"input": "x", "model": "gpt-9"})):
         response = client.post(path, json=body)
         assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
@@ -140,14 +140,14 @@ def test_a_wrong_value_of_the_responses_api_is_refused(client: httpx.Client, bod
     assert response.json()["error"]["param"].startswith(param)
 
 
-def test_what_the_engine_refuses_is_the_requests_fault(client: httpx.Client) -> None:
+def test_engine_refusal_is_a_bad_request(client: httpx.Client) -> None:
     response = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "a " * 4_200}]})
     error = response.json()["error"]
     assert (response.status_code, error["param"]) == (400, "messages")
     assert "the context holds 4096" in error["message"]
 
 
-def test_a_stream_that_is_refused_is_no_stream(client: httpx.Client) -> None:
+def test_refused_stream_is_a_plain_error(client: httpx.Client) -> None:
     response = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "a " * 4_200}], "stream": True})
     assert response.status_code == 400
     assert response.headers["content-type"] == "application/json"
@@ -166,7 +166,7 @@ def test_a_stream_that_is_refused_is_no_stream(client: httpx.Client) -> None:
     ],
     ids=lambda body: json.dumps(body)[:60],
 )
-def test_a_refusal_does_not_repeat_what_it_refuses(client: httpx.Client, body: object) -> None:
+def test_error_does_not_quote_the_request(client: httpx.Client, body: object) -> None:
     response = client.post("/v1/chat/completions", json=body)
     assert 400 <= response.status_code < 500
     assert SECRET not in response.text
@@ -182,13 +182,13 @@ def test_a_refusal_does_not_repeat_what_it_refuses(client: httpx.Client, body: o
         ("GET", "/redoc", 404),
     ],
 )
-def test_what_is_not_there_is_refused_in_the_same_shape(client: httpx.Client, method: str, path: str, status: int) -> None:
+def test_unknown_path_has_the_same_error_format(client: httpx.Client, method: str, path: str, status: int) -> None:
     response = client.request(method, path, json={} if method == "POST" else None)
     assert response.status_code == status
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_fields_that_nobody_here_knows_are_tolerated(client: httpx.Client) -> None:
+def test_unknown_fields_are_ignored(client: httpx.Client) -> None:
     extra = {
         "user": "me",
         "metadata": {"a": "b"},

@@ -57,7 +57,7 @@ def open_client(open_server: RunningServer) -> Any:
         yield http
 
 
-def test_a_response_has_openais_shape(client: httpx.Client) -> None:
+def test_response_has_openais_format(client: httpx.Client) -> None:
     body = ask(client)
     (choice,) = body["choices"]
     assert body["id"].startswith("chatcmpl-")
@@ -70,7 +70,7 @@ def test_a_response_has_openais_shape(client: httpx.Client) -> None:
     assert (choice["index"], choice["finish_reason"], choice["logprobs"]) == (0, "stop", None)
 
 
-def test_usage_counts_every_token_and_says_which_were_thought(client: httpx.Client) -> None:
+def test_usage_counts_all_tokens_and_the_reasoning_tokens(client: httpx.Client) -> None:
     body = ask(client)
     timing = body["tina"]["timing"]
     assert body["usage"] == {
@@ -82,7 +82,7 @@ def test_usage_counts_every_token_and_says_which_were_thought(client: httpx.Clie
     assert (timing["prompt_tokens"], timing["think_tokens"], timing["answer_tokens"]) == (5, 25, 12)
 
 
-def test_the_tina_object_says_what_the_model_knows_of_itself(client: httpx.Client) -> None:
+def test_tina_object_has_forecast_budget_and_confidence(client: httpx.Client) -> None:
     tina = ask(client)["tina"]
     assert tina["plan"]["choice"] == "outline"
     assert sum(tina["plan"]["probabilities"].values()) == pytest.approx(1)
@@ -101,7 +101,7 @@ def test_the_tina_object_says_what_the_model_knows_of_itself(client: httpx.Clien
     assert 0 < tina["timing"]["time_to_first_token"] <= tina["timing"]["seconds"]
 
 
-def test_without_heads_there_is_no_forecast_and_no_number_in_its_place() -> None:
+def test_without_heads_the_forecast_is_null() -> None:
     with running(ScriptedChatEngine(heads=False)) as server, server.client() as client:
         tina = ask(client)["tina"]
     assert (tina["plan"], tina["c0"], tina["cE"], tina["budget"]["predicted"]) == (None, None, None, None)
@@ -109,7 +109,7 @@ def test_without_heads_there_is_no_forecast_and_no_number_in_its_place() -> None
     assert tina["calibration"] == {"digest": None, "n": None, "ece": None, "date": None}
 
 
-def test_a_stream_says_what_the_whole_response_says(client: httpx.Client) -> None:
+def test_stream_equals_the_whole_response(client: httpx.Client) -> None:
     whole, chunks = ask(client), stream(client)
     assert said(chunks) == whole["choices"][0]["message"]["content"]
     final = chunks[-1]
@@ -120,7 +120,7 @@ def test_a_stream_says_what_the_whole_response_says(client: httpx.Client) -> Non
     }
 
 
-def test_a_stream_opens_with_the_forecast_and_marks_the_end_of_the_thought(client: httpx.Client) -> None:
+def test_stream_begins_with_forecast_and_marks_end_of_reasoning(client: httpx.Client) -> None:
     chunks = stream(client)
     first = chunks[0]
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -136,20 +136,20 @@ def test_a_stream_opens_with_the_forecast_and_marks_the_end_of_the_thought(clien
     assert min(contents) > chunks.index(ended)
 
 
-def test_all_chunks_bear_the_requests_id_and_none_is_without_a_choice(client: httpx.Client) -> None:
+def test_all_chunks_have_the_request_id_and_a_choice(client: httpx.Client) -> None:
     chunks = stream(client)
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert all(len(chunk["choices"]) == 1 and chunk["object"] == "chat.completion.chunk" for chunk in chunks)
     assert not any("usage" in chunk for chunk in chunks)
 
 
-def test_usage_comes_in_a_chunk_of_its_own_where_it_was_asked_for(client: httpx.Client) -> None:
+def test_usage_chunk_is_sent_if_requested(client: httpx.Client) -> None:
     *chunks, last = stream(client, stream_options={"include_usage": True})
     assert all(chunk["usage"] is None for chunk in chunks)
     assert (last["choices"], last["usage"]) == ([], ask(client)["usage"])
 
 
-def test_how_long_a_hidden_thought_is_is_said_at_most_ten_times_a_second() -> None:
+def test_hidden_reasoning_is_counted_at_most_ten_times_a_second() -> None:
     with running(ScriptedChatEngine(seconds_per_step=0.002)) as server, server.client() as client:
         chunks = stream(client, "think long", max_tokens=120, thinking_budget=400)
     counts = [chunk["tina"]["used"] for chunk in chunks if set(chunk.get("tina", {})) == {"used"}]
@@ -158,7 +158,7 @@ def test_how_long_a_hidden_thought_is_is_said_at_most_ten_times_a_second() -> No
     assert 1 <= len(counts) <= seconds / 0.1 + 1
 
 
-def test_thoughts_are_hidden_whatever_is_asked_where_they_are_not_allowed(client: httpx.Client) -> None:
+def test_reasoning_is_hidden_if_the_server_does_not_allow_it(client: httpx.Client) -> None:
     for fields in ({}, {"include_reasoning": True}, {"reasoning": {"visible": True}}):
         assert SENTINEL not in json.dumps(ask(client, **fields))
         assert SENTINEL not in json.dumps(stream(client, **fields))
@@ -167,13 +167,13 @@ def test_thoughts_are_hidden_whatever_is_asked_where_they_are_not_allowed(client
 @pytest.mark.parametrize(
     "fields", [{}, {"reasoning": {"visible": False}}, {"include_reasoning": True, "reasoning": {"exclude": True}}]
 )
-def test_thoughts_that_are_allowed_are_hidden_until_they_are_asked_for(open_client: httpx.Client, fields: dict[str, Any]) -> None:
+def test_allowed_reasoning_is_hidden_unless_requested(open_client: httpx.Client, fields: dict[str, Any]) -> None:
     assert SENTINEL not in json.dumps(ask(open_client, **fields))
     assert SENTINEL not in json.dumps(stream(open_client, **fields))
 
 
 @pytest.mark.parametrize("fields", [{"include_reasoning": True}, {"reasoning": {"visible": True}}])
-def test_a_visible_thought_has_both_names_and_is_no_content(open_client: httpx.Client, fields: dict[str, Any]) -> None:
+def test_visible_reasoning_has_both_names_and_is_not_content(open_client: httpx.Client, fields: dict[str, Any]) -> None:
     message = ask(open_client, **fields)["choices"][0]["message"]
     chunks = stream(open_client, **fields)
     assert (
@@ -192,7 +192,7 @@ def test_low_confidence_is_marked(open_client: httpx.Client) -> None:
     assert ask(open_client, "sure")["tina"]["abstain"] is False
 
 
-def test_several_completions_share_a_prompt_and_each_speaks_for_itself(client: httpx.Client) -> None:
+def test_completions_of_one_prompt_have_their_own_tina_object(client: httpx.Client) -> None:
     body = ask(client, n=3)
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
     assert all(f"choice {choice['index']}." in choice["message"]["content"] for choice in body["choices"])
@@ -204,7 +204,7 @@ def test_several_completions_share_a_prompt_and_each_speaks_for_itself(client: h
     assert [chunk["choices"][0]["index"] for chunk in chunks if chunk["choices"][0]["delta"].get("role")] == [0, 1, 2]
 
 
-def test_a_seed_repeats_and_no_seed_does_not(client: httpx.Client, plain: RunningServer) -> None:
+def test_same_seed_repeats_the_answer_and_no_seed_does_not(client: httpx.Client, plain: RunningServer) -> None:
     assert ask(client)["choices"] == ask(client)["choices"]
     answers = {ask(client, seed=None)["choices"][0]["message"]["content"] for _ in range(8)}
     assert len(answers) > 1
@@ -217,7 +217,7 @@ def test_an_answer_ends_before_a_stop_string_whole_or_streamed(client: httpx.Cli
     assert body["choices"][0]["finish_reason"] == "stop"
 
 
-def test_logprobs_have_openais_shape(client: httpx.Client) -> None:
+def test_logprobs_have_openais_format(client: httpx.Client) -> None:
     (choice,) = ask(client, logprobs=True)["choices"]
     tokens = choice["logprobs"]["content"]
     assert choice["logprobs"]["refusal"] is None
@@ -230,14 +230,14 @@ def test_logprobs_have_openais_shape(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_a_limit_ends_with_length_and_the_thought_is_never_the_answer(client: httpx.Client, name: str) -> None:
+def test_token_limit_ends_with_length_and_no_reasoning_in_content(client: httpx.Client, name: str) -> None:
     body = ask(client, **{name: 10})
     (choice,) = body["choices"]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("length", "")
     assert (body["tina"]["think_stop"], body["tina"]["cE"], body["usage"]["completion_tokens"]) == ("unfinished", None, 10)
 
 
-def test_the_newer_limit_wins_and_both_are_cut_to_the_context() -> None:
+def test_newer_limit_field_wins_and_both_are_lowered_to_the_context() -> None:
     engine = ScriptedChatEngine()
     with running(engine) as server, server.client() as client:
         ask(client, max_tokens=500, max_completion_tokens=40)
@@ -273,7 +273,7 @@ BUDGETS: list[tuple[dict[str, Any], int | None, float | None]] = [
     ("fields", "tokens", "quantile"), BUDGETS, ids=lambda value: json.dumps(value) if isinstance(value, dict) else ""
 )
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
-def test_the_budget_fields_of_other_servers_are_ours(
+def test_budget_fields_of_other_servers_are_accepted(
     client: httpx.Client, plain: RunningServer, path: str, fields: dict[str, Any], tokens: int | None, quantile: float | None
 ) -> None:
     body = {**chat(), "input": "hello", **fields}
@@ -282,7 +282,7 @@ def test_the_budget_fields_of_other_servers_are_ours(
     assert (budget["budget"], budget["source"]) == (expected, "predicted" if tokens is None else "requested")
 
 
-def test_a_budget_that_is_far_too_small_is_warned_about(client: httpx.Client) -> None:
+def test_far_too_small_budget_gets_a_warning(client: httpx.Client) -> None:
     assert "far below" in ask(client, thinking_budget=3)["tina"]["budget"]["warning"]
 
 
@@ -308,7 +308,7 @@ def test_every_part_of_the_conversation_reaches_the_engine_as_text() -> None:
     assert (request.temperature, request.top_p, request.top_k, request.min_p) == (0, 0.5, 0, 0.1)
 
 
-def test_a_failure_is_a_server_error_whole_and_said_in_the_stream(client: httpx.Client) -> None:
+def test_engine_failure_is_a_server_error_also_in_a_stream(client: httpx.Client) -> None:
     response = client.post("/v1/chat/completions", json=chat("fail now"))
     assert (response.status_code, response.json()["error"]["type"]) == (500, "server_error")
     assert stream(client, "fail now")[-1]["error"]["type"] == "server_error"

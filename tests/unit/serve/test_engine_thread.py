@@ -57,7 +57,7 @@ class Client:
 @pytest.mark.parametrize(
     "fields", [{"stream": True}, {"stream": False}, {"stream": True, "n": 4}], ids=["stream", "whole", "several"]
 )
-def test_a_client_that_leaves_frees_its_slots(fields: dict[str, Any]) -> None:
+def test_disconnected_client_frees_its_slots(fields: dict[str, Any]) -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine) as server:
         client = Client(server, **fields)
@@ -73,7 +73,7 @@ def test_a_client_that_leaves_frees_its_slots(fields: dict[str, Any]) -> None:
     assert f'tina_completions_total{{reason="cancelled"}} {fields.get("n", 1)}.0' in metrics
 
 
-def test_a_client_that_leaves_the_queue_is_forgotten_too() -> None:
+def test_client_that_disconnects_in_the_queue_is_removed() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW, slots=1)
     with running(engine) as server:
         first = Client(server, stream=True)
@@ -90,7 +90,7 @@ def test_a_client_that_leaves_the_queue_is_forgotten_too() -> None:
     assert "tina_time_to_first_token_seconds_count 1.0" in metrics, "the second never had a token"
 
 
-def test_a_full_queue_says_when_to_come_back() -> None:
+def test_full_queue_sends_retry_after() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine, queue=3, choices=3) as server:
         clients = [Client(server, stream=True), Client(server, stream=True, n=2)]
@@ -106,7 +106,7 @@ def test_a_full_queue_says_when_to_come_back() -> None:
         clients[0].leave()
 
 
-def test_requests_join_those_that_run() -> None:
+def test_new_requests_join_running_ones() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine) as server:
         first = Client(server, stream=True)
@@ -133,7 +133,7 @@ class SlowReader(ScriptedChatEngine):
         return super().prepare(request)
 
 
-def test_a_prompt_that_takes_long_to_read_holds_up_no_answer_that_runs() -> None:
+def test_slow_tokenization_does_not_stall_running_requests() -> None:
     engine = SlowReader()
     with running(engine) as server, ThreadPoolExecutor(1) as pool:
         first = Client(server, stream=True)
@@ -149,7 +149,7 @@ def test_a_prompt_that_takes_long_to_read_holds_up_no_answer_that_runs() -> None
         first.leave()
 
 
-def test_the_prompts_of_clients_that_have_left_are_not_read() -> None:
+def test_prompts_of_disconnected_clients_are_not_tokenized() -> None:
     engine = SlowReader()
     with running(engine) as server:
         first = Client(server, messages=[{"role": "user", "content": "read long"}])
@@ -178,7 +178,7 @@ class SteadyReader(ScriptedChatEngine):
         return super().prepare(request)
 
 
-def test_the_time_in_which_a_prompt_is_read_counts() -> None:
+def test_tokenization_counts_towards_the_time_limit() -> None:
     with running(SteadyReader()) as server:
         timing = server.chat({**LONG, "max_tokens": 5}).json()["tina"]["timing"]
         metrics = server.get("/metrics").text
@@ -186,7 +186,7 @@ def test_the_time_in_which_a_prompt_is_read_counts() -> None:
     assert 'tina_time_to_first_token_seconds_bucket{le="0.25"} 0.0' in metrics
 
 
-def test_a_request_whose_prompt_is_read_is_in_flight_and_outlives_the_start_of_a_shutdown() -> None:
+def test_request_in_tokenization_survives_the_start_of_a_shutdown() -> None:
     engine = SlowReader()
     body = {**LONG, "messages": [{"role": "user", "content": "read long"}], "max_tokens": 5}
     with ThreadPoolExecutor(1) as pool, running(engine, queue=1, choices=1, grace_seconds=PATIENCE) as server:
@@ -209,7 +209,7 @@ class Hesitant(queue.SimpleQueue[Any]):
         time.sleep(0.05)
 
 
-def test_a_request_that_is_ended_while_its_prompt_is_read_says_so_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_that_ends_during_tokenization_has_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "SimpleQueue", Hesitant)
     with running(SteadyReader(), request_seconds=READING / 3) as server:
         response = server.chat(LONG)
@@ -225,14 +225,14 @@ class ParticularReader(ScriptedChatEngine):
         raise ServeError("the chat template refuses this conversation")
 
 
-def test_a_conversation_that_the_template_refuses_is_the_clients_fault() -> None:
+def test_conversation_that_the_template_refuses_is_a_bad_request() -> None:
     with running(ParticularReader()) as server:
         response = server.chat(LONG)
         assert server.engine_thread.completions_in_flight == 0
     assert (response.status_code, response.json()["error"]["param"]) == (400, "messages")
 
 
-def test_answer_now_closes_the_thought_of_a_running_request() -> None:
+def test_answer_now_closes_the_reasoning_of_a_running_request() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine) as server, server.client() as http:
         with http.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as response:
@@ -252,7 +252,7 @@ def test_answer_now_closes_the_thought_of_a_running_request() -> None:
         assert http.post("/v1/chat/completions/control", json={**control, "action": "stop"}).status_code == 400
 
 
-def test_the_time_limit_ends_a_request_with_what_it_has() -> None:
+def test_time_limit_ends_a_request_with_its_text_so_far() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine, request_seconds=0.3) as server:
         body = server.chat(LONG).json()
@@ -263,7 +263,7 @@ def test_the_time_limit_ends_a_request_with_what_it_has() -> None:
     assert body["usage"]["completion_tokens"] == engine.steps - 1 < 400
 
 
-def test_a_silent_stream_is_kept_open_by_comments() -> None:
+def test_silent_stream_gets_ping_comments() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW, slots=1)
     with running(engine, ping_seconds=0.05) as server:
         first = Client(server, stream=True)
@@ -273,7 +273,7 @@ def test_a_silent_stream_is_kept_open_by_comments() -> None:
         first.leave()
 
 
-def test_shutdown_lets_what_runs_finish() -> None:
+def test_shutdown_lets_running_requests_finish() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine, grace_seconds=PATIENCE) as server:
         answers: list[dict[str, Any]] = []
@@ -289,7 +289,7 @@ def test_shutdown_lets_what_runs_finish() -> None:
         server.get("/health")
 
 
-def test_shutdown_ends_what_does_not_finish_and_says_so() -> None:
+def test_shutdown_ends_slow_requests_and_reports_it() -> None:
     engine = ScriptedChatEngine(seconds_per_step=SLOW)
     with running(engine, grace_seconds=0.2) as server:
         with server.client() as http, http.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as response:
@@ -316,7 +316,7 @@ class BreakingEngine(ScriptedChatEngine):
         raise ValueError(f"cannot go on after {SENTINEL}")
 
 
-def test_an_engine_that_breaks_is_said_to_everyone_and_ends_the_server(caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_engine_fails_all_requests_and_stops_the_server(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), running(BreakingEngine(slots=1)) as server:
         statuses: list[tuple[int, str]] = []
         metrics = server.engine_thread.observe.__self__  # type: ignore[attr-defined]
@@ -346,7 +346,7 @@ class RefusingEngine(ScriptedChatEngine):
         raise KeyError(f"{SENTINEL} {request.messages[-1].content}")
 
 
-def test_an_unforeseen_fault_quotes_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_quotes_no_conversation(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), running(RefusingEngine()) as server:
         response = server.chat({"messages": [{"role": "user", "content": "my secret"}]})
     assert (response.status_code, response.json()["error"]["type"]) == (500, "server_error")
@@ -356,7 +356,7 @@ def test_an_unforeseen_fault_quotes_nobody(caplog: pytest.LogCaptureFixture) -> 
         assert "my secret" not in text
 
 
-def test_logs_and_metrics_count_and_quote_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_and_metrics_hold_no_text_of_a_conversation(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), running(ScriptedChatEngine(allow_visible=True)) as server:
         body = {"messages": [{"role": "user", "content": "my secret"}], "include_reasoning": True}
         answer = server.chat(body).json()
@@ -374,7 +374,7 @@ def test_logs_and_metrics_count_and_quote_nothing(caplog: pytest.LogCaptureFixtu
     assert answer["id"] in server_log(caplog)
 
 
-def test_when_nothing_is_left_to_do_the_memory_of_keys_and_values_is_given_back(byte_policy: "Policy") -> None:
+def test_kv_cache_is_freed_when_idle(byte_policy: "Policy") -> None:
     from tina_azr.engine.engine import IntrospectiveEngine
 
     engine = IntrospectiveEngine(byte_policy)
@@ -387,7 +387,7 @@ def test_when_nothing_is_left_to_do_the_memory_of_keys_and_values_is_given_back(
     assert answers[0]["choices"] == answers[1]["choices"]
 
 
-def test_ready_is_over_before_health_is() -> None:
+def test_ready_fails_before_health_at_shutdown() -> None:
     engine = ScriptedChatEngine(usual, seconds_per_step=SLOW)
     with running(engine, grace_seconds=5) as server, server.client() as http:
         assert (http.get("/ready").status_code, http.get("/health").status_code) == (200, 200)

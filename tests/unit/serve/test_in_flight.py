@@ -25,14 +25,14 @@ def answering(index: int, tokens: int, text: str) -> Answering:
 ENDED = ReasoningEnded(index=0, think_tokens=2, think_stop=ThinkStop.CLOSED, forced_close=False, confidence_after=None)
 
 
-def test_words_of_one_completion_become_one_with_all_of_their_text_and_the_last_count() -> None:
+def test_merged_events_have_all_text_and_the_last_count() -> None:
     events: list[Event] = [thinking(0, 1, "a"), thinking(1, 1, "x"), thinking(0, 2, "b"), thinking(1, 2, None)]
     assert merge_events(events) == [thinking(0, 2, "ab"), thinking(1, 2, None)]
     joined = merge_events([answering(0, 1, "a"), answering(0, 2, "b")])
     assert joined == [Answering(index=0, text="ab", tokens=2, logprobs=((1, "a", -0.5), (2, "b", -0.5)))]
 
 
-def test_words_are_not_joined_over_anything_else() -> None:
+def test_text_events_are_not_merged_across_other_events() -> None:
     events: list[Event] = [thinking(0, 1, "a"), thinking(0, 2, "b"), ENDED, answering(0, 1, "c"), answering(0, 2, "d")]
     assert merge_events(events) == [thinking(0, 2, "ab"), ENDED, merge_events(events[3:])[0]]
     assert [type(event) for event in merge_events(events)] == [Thinking, ReasoningEnded, Answering]
@@ -66,7 +66,7 @@ def test_a_slow_engine_sends_each_token() -> None:
 
 
 @pytest.mark.slow
-def test_the_first_word_does_not_wait_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_token_is_sent_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_thread, "SECONDS_BETWEEN_FLUSHES", 0.5)  # Long, so that a busy machine does not take it for less.
     with running(ScriptedChatEngine(seconds_per_step=0.02, allow_visible=True)) as server:
         for _ in range(2):

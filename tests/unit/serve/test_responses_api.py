@@ -30,7 +30,7 @@ def open_client() -> Any:
         yield http
 
 
-def test_a_response_has_one_message_and_says_what_it_cost(client: httpx.Client) -> None:
+def test_response_has_one_message_and_usage(client: httpx.Client) -> None:
     body = client.post("/v1/responses", json={"input": "hello", "seed": 7, "temperature": 0.5}).json()
     (message,) = body["output"]
     assert (body["object"], body["status"], body["error"], body["store"]) == ("response", "completed", None, False)
@@ -42,7 +42,7 @@ def test_a_response_has_one_message_and_says_what_it_cost(client: httpx.Client) 
     assert body["tina"]["cE"] == 0.83
 
 
-def test_a_conversation_with_instructions_is_taken(client: httpx.Client) -> None:
+def test_instructions_become_a_system_message(client: httpx.Client) -> None:
     turns = [
         {"role": "user", "content": "one"},
         {"type": "reasoning", "id": "rs_1", "summary": []},
@@ -58,7 +58,7 @@ def test_a_conversation_with_instructions_is_taken(client: httpx.Client) -> None
     assert body["usage"]["input_tokens"] == 6 + 5 + 5 + 5
 
 
-def test_the_events_of_a_stream_open_and_close_in_order(client: httpx.Client) -> None:
+def test_stream_items_open_and_close_in_order(client: httpx.Client) -> None:
     names = [event["type"].removeprefix("response.") for event in events(client)]
     assert names[:3] == ["created", "in_progress", "in_progress"]
     assert names[3:5] == ["output_item.added", "content_part.added"]
@@ -66,7 +66,7 @@ def test_the_events_of_a_stream_open_and_close_in_order(client: httpx.Client) ->
     assert names[-4:] == ["output_text.done", "content_part.done", "output_item.done", "completed"]
 
 
-def test_deltas_done_and_completed_say_the_same(client: httpx.Client) -> None:
+def test_deltas_done_and_completed_events_agree(client: httpx.Client) -> None:
     found = events(client)
     deltas = "".join(event["delta"] for event in found if event["type"] == "response.output_text.delta")
     done = next(event["text"] for event in found if event["type"] == "response.output_text.done")
@@ -76,7 +76,7 @@ def test_deltas_done_and_completed_say_the_same(client: httpx.Client) -> None:
     assert found[-1]["response"]["tina"]["cE"] == 0.83
 
 
-def test_a_hidden_thought_is_nowhere(client: httpx.Client, open_client: httpx.Client) -> None:
+def test_hidden_reasoning_is_in_no_event(client: httpx.Client, open_client: httpx.Client) -> None:
     asked = {"include_reasoning": True}
     for text in (
         client.post("/v1/responses", json={"input": "x", **asked}).text,
@@ -86,7 +86,7 @@ def test_a_hidden_thought_is_nowhere(client: httpx.Client, open_client: httpx.Cl
         assert SENTINEL not in text
 
 
-def test_a_visible_thought_is_an_item_of_its_own(open_client: httpx.Client) -> None:
+def test_visible_reasoning_is_a_separate_item(open_client: httpx.Client) -> None:
     found = events(open_client, include_reasoning=True)
     deltas = "".join(event["delta"] for event in found if event["type"] == "response.reasoning_text.delta")
     reasoning, answer = found[-1]["response"]["output"]
@@ -97,7 +97,7 @@ def test_a_visible_thought_is_an_item_of_its_own(open_client: httpx.Client) -> N
     assert positions == {"reasoning": 0, "message": 1}
 
 
-def test_a_thought_that_is_cut_is_an_incomplete_response(open_client: httpx.Client) -> None:
+def test_cut_reasoning_is_an_incomplete_response(open_client: httpx.Client) -> None:
     found = events(open_client, include_reasoning=True, max_output_tokens=10)
     response = found[-1]["response"]
     assert (found[-1]["type"], response["status"]) == ("response.incomplete", "incomplete")
@@ -108,7 +108,7 @@ def test_a_thought_that_is_cut_is_an_incomplete_response(open_client: httpx.Clie
     assert sorted(opened) == sorted(closed) == [0, 1]
 
 
-def test_a_failure_is_the_last_event(client: httpx.Client) -> None:
+def test_failure_is_the_last_event(client: httpx.Client) -> None:
     last = events(client, "fail now")[-1]
     assert (last["type"], last["response"]["status"], last["response"]["error"]["code"]) == (
         "response.failed",

@@ -24,7 +24,7 @@ from tina_azr.text.style import PromptStyle
 
 
 @pytest.mark.parametrize(("prompts", "style"), [("auto", PromptStyle.COMPACT), ("full", PromptStyle.FULL)])
-def test_the_server_obeys_the_prompt_set_of_its_configuration(byte_model: Path, prompts: str, style: PromptStyle) -> None:
+def test_server_uses_the_configured_prompt_set(byte_model: Path, prompts: str, style: PromptStyle) -> None:
     config = load_config(overrides=[f"model.name={byte_model}", f"model.prompts={prompts}", "model.device=cpu", "run.threads=1"])
     engine = open_for_serving(config)
     assert describe(engine, config.model.name, datetime.now()).prompts is style
@@ -44,11 +44,11 @@ def test_the_server_obeys_the_prompt_set_of_its_configuration(byte_model: Path, 
         ("box.example", False),
     ],
 )
-def test_loopback_is_what_no_other_machine_reaches(host: str, expected: bool) -> None:
+def test_loopback_addresses(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
-def test_a_server_for_every_address_answers_to_any_address_and_to_no_foreign_name() -> None:
+def test_server_on_all_addresses_accepts_any_ip_but_no_foreign_name() -> None:
     address = OwnAddress("0.0.0.0", 8000)
     assert address.accepts("192.168.0.7:8000")
     assert address.accepts("[fe80::1]:8000")
@@ -57,12 +57,12 @@ def test_a_server_for_every_address_answers_to_any_address_and_to_no_foreign_nam
 
 
 @pytest.mark.parametrize("host", ["", "http://box.example", "box example", "box:port", "[::1"])
-def test_a_further_host_that_is_none_is_refused(host: str) -> None:
+def test_malformed_allowed_host_is_refused(host: str) -> None:
     with pytest.raises(ConfigError, match=r"serve\.hosts"):
         OwnAddress("127.0.0.1", 8000, [host])
 
 
-def test_the_usual_port_need_not_be_said() -> None:
+def test_default_port_may_be_omitted() -> None:
     assert OwnAddress("127.0.0.1", 80).accepts("localhost")
     assert not OwnAddress("127.0.0.1", 8000).accepts("localhost")
 
@@ -82,7 +82,7 @@ def test_the_usual_port_need_not_be_said() -> None:
         ("", "localhost:8000", False),
     ],
 )
-def test_an_origin_is_the_same_where_name_and_port_are(origin: str, host: str, expected: bool) -> None:
+def test_origins_are_equal_if_name_and_port_are(origin: str, host: str, expected: bool) -> None:
     assert same_origin(origin, host) is expected
 
 
@@ -102,7 +102,7 @@ def test_an_origin_is_the_same_where_name_and_port_are(origin: str, host: str, e
         "<iframe src=//evil.example>",
     ],
 )
-def test_nothing_that_runs_or_loads_survives(text: str) -> None:
+def test_rendered_html_runs_and_loads_nothing(text: str) -> None:
     html = render(text)
     for live in (
         "<script",
@@ -119,7 +119,7 @@ def test_nothing_that_runs_or_loads_survives(text: str) -> None:
         assert live not in html
 
 
-def test_markdown_that_is_harmless_is_shown() -> None:
+def test_harmless_markdown_is_rendered() -> None:
     html = render("# Title\n\n**bold** ~~gone~~ [link](https://example.org)\n\n| a |\n|---|\n| 1 |\n\n```python\nx < 1\n```\n")
     assert '<a href="https://example.org" target="_blank" rel="noopener noreferrer nofollow">link</a>' in html
     assert '<pre><code class="language-python">x &lt; 1\n</code></pre>' in html
@@ -132,7 +132,7 @@ def test_markdown_that_is_harmless_is_shown() -> None:
     ["[" * 50_000, "*a" * 30_000, "> " * 30_000, "|a" * 30_000, "`" * 50_000 + "a", "![" * 30_000, "<a" * 30_000, "&" * 60_000],
 )
 @pytest.mark.timeout(60)
-def test_no_markdown_takes_for_ever(text: str) -> None:
+def test_markdown_rendering_is_fast_for_hostile_input(text: str) -> None:
     assert isinstance(render(text), str)
 
 
@@ -146,7 +146,7 @@ def test_a_key_comes_from_the_environment_or_a_file(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("text", ["", " ", "two words", "žluť", "a\tb"])
-def test_a_key_that_no_client_can_send_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+def test_key_that_no_client_can_send_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(ConfigError, match=VARIABLE):
         find_key(None)
@@ -158,14 +158,14 @@ def test_a_key_that_no_client_can_send_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7"])
-def test_an_address_that_others_reach_needs_a_key(host: str) -> None:
+def test_address_reachable_by_others_needs_a_key(host: str) -> None:
     settings = ServeConfig(host=host)
     with pytest.raises(ConfigError, match=VARIABLE):
         check_exposure(settings, None)
     check_exposure(settings, "a-key")
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_occupied_port_is_reported() -> None:
     with listen(ServeConfig(port=0)) as taken, pytest.raises(ServeError, match=f"port {port_of(taken)}.*--port"):
         listen(ServeConfig(port=port_of(taken)))
 
@@ -180,18 +180,18 @@ def test_a_port_that_is_taken_is_said() -> None:
         ("::", "http://127.0.0.1:5"),
     ],
 )
-def test_the_url_is_one_that_a_browser_takes(host: str, url: str) -> None:
+def test_url_works_in_a_browser(host: str, url: str) -> None:
     assert url_of(ServeConfig(host=host), 5) == url
 
 
 @pytest.mark.parametrize(("host", "said"), [("0.0.0.0", True), ("::", True), ("192.168.0.7", False), ("box.example", False)])
-def test_a_server_at_every_address_says_how_other_machines_reach_it(host: str, said: bool) -> None:
+def test_server_on_all_addresses_prints_a_url_for_other_machines(host: str, said: bool) -> None:
     hint = hint_of(ServeConfig(host=host), 5)
     assert (hint is not None and ":5, " in hint and "--allow-host" in hint) is said
 
 
 @pytest.mark.parametrize(("outward", "said"), [("10.0.0.7", "http://10.0.0.7:5,"), (None, "http://ADDRESS:5,")])
-def test_other_machines_are_told_an_address_where_there_is_one(
+def test_hint_has_the_outward_address_if_there_is_one(
     outward: str | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tina_azr.serve.server._outward_address", lambda: outward)
@@ -228,7 +228,7 @@ class SlowChecker(RecordingChecker):
         return super().check_many(jobs)
 
 
-def test_a_program_is_checked_and_its_outcome_told() -> None:
+def test_sandbox_endpoint_returns_the_outcome() -> None:
     checker = RecordingChecker()
     with running(ScriptedChatEngine(), checker=checker) as server, server.client() as client:
         assert client.get("/v1/tina/info").json()["sandbox"] is True
@@ -248,7 +248,7 @@ def test_a_program_is_checked_and_its_outcome_told() -> None:
     assert too_long.status_code == 400
 
 
-def test_few_programs_may_wait() -> None:
+def test_sandbox_queue_is_bounded() -> None:
     checker = SlowChecker()
     with running(ScriptedChatEngine(), checker=checker) as server, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(server.post, "/v1/tina/sandbox", {"program": "x"}) for _ in range(8)]
@@ -262,14 +262,14 @@ def test_few_programs_may_wait() -> None:
     assert checker.most_at_once == 1
 
 
-def test_a_sandbox_that_fails_or_is_absent_is_no_verdict() -> None:
+def test_failed_or_absent_sandbox_is_an_error() -> None:
     with running(ScriptedChatEngine(), checker=RecordingChecker(broken=True)) as server:
         assert server.post("/v1/tina/sandbox", {"program": "1"}).status_code == 503
     with running(ScriptedChatEngine()) as server:
         assert server.post("/v1/tina/sandbox", {"program": "1"}).json()["error"]["code"] == "no_sandbox"
 
 
-def test_info_says_what_a_page_must_know(client: httpx.Client) -> None:
+def test_info_has_everything_that_the_page_needs(client: httpx.Client) -> None:
     info = client.get("/v1/tina/info").json()
     assert (info["model"], info["embedded"], info["context_limit"], info["heads"]) == ("scripted", True, 4096, True)
     assert (info["thoughts_allowed"], info["key_required"], info["sandbox"], info["abstain_below"]) == (False, False, False, None)
@@ -286,7 +286,7 @@ def test_markdown_is_rendered_by_the_server(client: httpx.Client) -> None:
     assert client.post("/v1/tina/render", json={"markdown": "*a*"}).json() == {"html": "<p><em>a</em></p>\n"}
 
 
-def test_the_page_is_there_and_nothing_beside_it(client: httpx.Client) -> None:
+def test_only_files_of_the_page_are_served(client: httpx.Client) -> None:
     page = client.get("/")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert client.get("/static/index.html").text == page.text
@@ -294,7 +294,7 @@ def test_the_page_is_there_and_nothing_beside_it(client: httpx.Client) -> None:
         assert client.get(path).status_code == 404
 
 
-def test_the_description_knows_no_422_and_names_the_refusals(client: httpx.Client) -> None:
+def test_openapi_has_no_422_and_lists_the_error_responses(client: httpx.Client) -> None:
     description = client.get("/openapi.json").json()
     operation = description["paths"]["/v1/chat/completions"]["post"]
     assert "422" not in operation["responses"]

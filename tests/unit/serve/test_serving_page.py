@@ -18,13 +18,13 @@ def first_column(heading: str) -> list[str]:
     return re.findall(r"^\| (?!-)(.*?) \|", section, re.MULTILINE)[1:]
 
 
-def test_every_endpoint_is_on_the_page(client: httpx.Client) -> None:
+def test_every_endpoint_is_documented(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     described = {f"`{method.upper()} {path}`" for path, operations in paths.items() for method in operations}
     assert set(first_column("Endpoints")) == described
 
 
-def test_every_budget_field_is_on_the_page() -> None:
+def test_every_budget_field_is_documented() -> None:
     def fields(body: type[BaseModel], prefix: str = "") -> set[str]:
         return {prefix + name for name in body.model_fields}
 
@@ -35,12 +35,12 @@ def test_every_budget_field_is_on_the_page() -> None:
     assert named == known
 
 
-def test_every_field_of_the_tina_object_is_on_the_page(client: httpx.Client) -> None:
+def test_every_field_of_the_tina_object_is_documented(client: httpx.Client) -> None:
     body = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]}).json()
     assert {cell.strip("`") for cell in first_column("The `tina` object")} == set(body["tina"])
 
 
-def test_the_defaults_of_the_limits_are_those_of_the_page() -> None:
+def test_documented_default_limits_are_the_real_ones() -> None:
     settings, limits = ServeConfig(), ServerLimits()
     for name, value in {
         "queue": "256",

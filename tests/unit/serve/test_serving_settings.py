@@ -14,7 +14,7 @@ def test_settings_of_introspection_reach_the_engine() -> None:
     assert (settings.skip_below, settings.obey_stop_plan, settings.tags) == (0.2, True, ("plan",))
 
 
-def test_a_prompt_has_no_more_completions_than_the_queue_holds() -> None:
+def test_completions_of_a_prompt_are_limited_by_the_queue() -> None:
     with running(ScriptedChatEngine(), queue=3) as server:
         answer = server.chat({"messages": [{"role": "user", "content": "hello"}], "n": 4})
     assert answer.status_code == 400

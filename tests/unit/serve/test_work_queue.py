@@ -43,7 +43,7 @@ async def cancel(task: "asyncio.Task[str]") -> None:
         await task
 
 
-def test_work_that_nobody_waits_for_any_more_keeps_its_turn_and_its_place() -> None:
+def test_cancelled_running_job_keeps_its_place_until_it_ends() -> None:
     async def scenario(work_queue: WorkQueue, work: Work, running_job: "asyncio.Task[str]") -> None:
         await cancel(running_job)
         other = Work()
@@ -58,7 +58,7 @@ def test_work_that_nobody_waits_for_any_more_keeps_its_turn_and_its_place() -> N
     with_one_at_work(scenario)
 
 
-def test_who_leaves_while_waiting_gives_the_place_up_and_the_work_is_not_done() -> None:
+def test_cancelled_waiting_job_frees_its_place_and_never_runs() -> None:
     async def scenario(work_queue: WorkQueue, work: Work, running_job: "asyncio.Task[str]") -> None:
         never, third = Work(), Work()
         third.may_end.set()
@@ -74,7 +74,7 @@ def test_who_leaves_while_waiting_gives_the_place_up_and_the_work_is_not_done() 
     with_one_at_work(scenario)
 
 
-def test_work_that_fails_gives_its_place_back() -> None:
+def test_failed_job_frees_its_place() -> None:
     async def main() -> None:
         work_queue = WorkQueue(1)
         for _ in range(3):
