@@ -1,9 +1,9 @@
-"""A `ChatEngine` that says what a script says, one piece of text a step, and a server around it for looking at the page.
+"""`ChatEngine` that follows a script, one piece of text a step, and a server to try the page with it.
 
     python tests/scripted_chat.py --port 8000 --visible
 
-It keeps the whole protocol (slots, budgets and walls, stop strings, seeds, cancellation, answer-now, characters that take two tokens), so
-that tests of the server and of the page need no model. Every thought it thinks holds `SENTINEL`, which nobody may see in hidden mode.
+It implements the whole protocol (slots, budgets, think limits, stop strings, seeds, cancellation, answer-now, two-token characters), so
+that tests of the server and of the page need no model. Its reasoning always holds `SENTINEL`, which must not appear in hidden mode.
 """
 
 import argparse
@@ -43,7 +43,7 @@ MARKUP = 'Text with <script>alert("x")</script>, **bold** and a [link](https://e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What one completion thinks and says."""
+    """Reasoning and answer of one completion."""
 
     reasoning: str
     answer: str
@@ -55,7 +55,7 @@ Playwright = Callable[[GenerationRequest, int], Script]
 
 
 def usual(request: GenerationRequest, index: int) -> Script:
-    """An answer that depends on the prompt, the seed and the index; words of the prompt ask for more."""
+    """Return an answer that depends on the prompt, the seed and the index; words of the prompt select variants."""
     prompt = request.messages[-1].content if request.messages else ""
     words = 400 if "think long" in prompt else 24
     reasoning = f"{SENTINEL} " + " ".join(f"step-{number}" for number in range(words))
@@ -71,7 +71,7 @@ def usual(request: GenerationRequest, index: int) -> Script:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Tokens: words with their space. A character beyond Latin takes two, the first of which shows nothing."""
+    """Split a text into tokens: words with their space. A non-Latin character takes two tokens, and the first shows nothing."""
     for piece in re.findall(r"\s*[^\s\U00010000-\U0010ffff]+|\s*[\U00010000-\U0010ffff]|\s+$", text):
         if any(ord(character) > 0xFFFF for character in piece):
             yield ""
@@ -80,7 +80,7 @@ def pieces(text: str) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Running:
-    """One completion on its way."""
+    """State of one completion."""
 
     index: int
     reasoning: list[str]
@@ -96,7 +96,7 @@ class Running:
 
 @dataclass(slots=True)
 class Job:
-    """One request."""
+    """State of one request."""
 
     ticket: Ticket
     request: GenerationRequest
@@ -111,7 +111,7 @@ class Job:
 
 
 class ScriptedChatEngine:
-    """`ChatEngine` without a model. `steps` counts, `log` holds what was asked of it."""
+    """`ChatEngine` without a model. `steps` counts its steps, `log` holds its requests."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class ScriptedChatEngine:
 
     @property
     def busy(self) -> int:
-        """Slots in use. Tests ask from another thread, which must not meet a dictionary that grows."""
+        """Number of slots in use. It is safe to call from another thread."""
         return sum(not one.over for job in list(self._jobs.values()) for one in job.running)
 
     def _admit(self) -> None:
@@ -333,7 +333,7 @@ class ScriptedChatEngine:
 
 
 def events_of(engine: ScriptedChatEngine, request: GenerationRequest) -> list[Event]:
-    """All events of one request, run to its end."""
+    """Run one request to its end and return its events."""
     seen: list[Event] = []
     engine.submit(request, seen.append)
     while engine.step():
@@ -342,7 +342,7 @@ def events_of(engine: ScriptedChatEngine, request: GenerationRequest) -> list[Ev
 
 
 def main() -> None:
-    """Serve the script: for the page's developer."""
+    """Serve the script, for work on the page."""
     from scripted_server import serve_scripted
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,4 +1,4 @@
-"""A real server around a `ScriptedChatEngine`: in a thread for tests, in the foreground for the page's developer."""
+"""Real server with a `ScriptedChatEngine`: in a thread for tests, in the foreground for work on the page."""
 
 import contextlib
 import threading
@@ -27,7 +27,7 @@ PATIENCE = 60.0
 
 
 def scripted_model(engine: ChatEngine) -> ServedModel:
-    """What is said of the script."""
+    """Describe the script as a served model."""
     heads = getattr(engine, "heads", False)
     return ServedModel(
         name="scripted",
@@ -42,7 +42,7 @@ def scripted_model(engine: ChatEngine) -> ServedModel:
 
 
 def scripted_settings(engine: ChatEngine, **changes: object) -> ServeConfig:
-    """Settings that fit the engine, on a free port."""
+    """Return settings that fit the engine, on a free port."""
     fitting = {
         "allow_visible_reasoning": getattr(engine, "allow_visible", False),
         "abstain_below": getattr(engine, "abstain_below", None),
@@ -79,7 +79,7 @@ def serve_scripted(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server in a thread."""
+    """Server that runs in a thread."""
 
     url: str
     server: Server
@@ -87,19 +87,19 @@ class RunningServer:
     thread: threading.Thread
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """One request on a connection of its own; options as httpx takes them."""
+        """Send a GET request on a new connection; options are httpx's."""
         return httpx.get(f"{self.url}{path}", timeout=PATIENCE, **options)
 
     def post(self, path: str, body: object, **options: Any) -> httpx.Response:
-        """The same, of a body that is sent as JSON."""
+        """Send a POST request with a JSON body."""
         return httpx.post(f"{self.url}{path}", json=body, timeout=PATIENCE, **options)
 
     def chat(self, body: object) -> httpx.Response:
-        """The endpoint that most tests ask."""
+        """Send a body to `/v1/chat/completions`."""
         return self.post("/v1/chat/completions", body)
 
     def client(self) -> httpx.Client:
-        """Several requests on one connection."""
+        """Return a client for several requests on one connection."""
         return httpx.Client(base_url=self.url, timeout=PATIENCE)
 
 
@@ -112,7 +112,7 @@ def running(
     model: ServedModel | None = None,
     **changes: object,
 ) -> Iterator[RunningServer]:
-    """A server in a thread, stopped at the end; `changes` are settings of `serve`, or server limits."""
+    """Run a server in a thread and stop it at the end. `changes` are settings of `serve`, or server limits."""
     given = {each.name for each in fields(ServerLimits)}
     limits = ServerLimits(**{name: value for name, value in changes.items() if name in given})  # type: ignore[arg-type]
     settings = scripted_settings(engine, **{name: value for name, value in changes.items() if name not in given})

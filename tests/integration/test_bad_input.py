@@ -1,4 +1,4 @@
-"""What people get wrong, and what machines do to them: each a clear error, and nothing lost."""
+"""Tests of wrong input and failing machines: each is a clear error, and nothing is lost."""
 
 import errno
 import os
@@ -142,9 +142,7 @@ def test_corrupt_checkpoint_error_says_what_to_do(train: Train, run: Path) -> No
     assert (run / "checkpoints" / "aside-step-2").is_dir()
 
 
-def test_full_disk_keeps_the_checkpoint_and_the_run_resumes_later(
-    train: Train, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_keeps_the_checkpoint_and_the_run_resumes_later(train: Train, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -1,4 +1,4 @@
-"""`tina-azr calibrate` on a real run: it writes what an engine finds, and says what is missing."""
+"""Tests of `tina-azr calibrate` on a real run."""
 
 import errno
 import json
@@ -92,7 +92,7 @@ def test_too_few_tasks_is_an_error(run: Path) -> None:
     assert "Train the run longer, or use --on choose" in output
 
 
-def test_option_that_is_too_small_is_named(run: Path) -> None:
+def test_too_few_labels_error_names_the_option(run: Path) -> None:
     code, output = calibrate(str(run), "--on", "choose", "--tasks", "60", "--samples", "2", "--heldout", "0", "--threads", "1")
     assert code == 1
     assert "60 labels are too few to fit this: at least 100 are needed. Take more (--tasks N)" in output

@@ -1,4 +1,4 @@
-"""`tina-azr chat` and `observe` as a person meets them: the embedded model, a real terminal, real pipes."""
+"""Tests of `tina-azr chat` and `observe` with the embedded model, a real terminal and real pipes."""
 
 import fcntl
 import json
@@ -28,7 +28,7 @@ READY = "\x1b[?2004h"
 
 
 class Terminal:
-    """A program on a terminal of its own."""
+    """Program on its own terminal."""
 
     def __init__(self, *arguments: str, state: Path) -> None:
         self._ours, theirs = pty.openpty()
@@ -45,7 +45,7 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def wait_for(self, words: str, *, after: int = 0) -> int:
-        """Position behind the words; fails with the screen if they do not come."""
+        """Wait for words and return the position after them. Fail with the screen if they do not appear."""
         deadline = time.monotonic() + PATIENCE
         while words not in self.seen[after:]:
             ready, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))
@@ -58,7 +58,7 @@ class Terminal:
         return self.seen.index(words, after) + len(words)
 
     def interrupt(self) -> None:
-        """As Ctrl-C does to a program that does not read keys."""
+        """Send SIGINT, as Ctrl-C does to a program that does not read keys."""
         self._process.send_signal(signal.SIGINT)
 
     def status(self) -> int:

@@ -1,4 +1,4 @@
-"""A run that is killed, stopped and resumed has the metrics, weights and tasks of one that was left alone. Real processes, real signals."""
+"""Tests that a killed, stopped and resumed run equals an uninterrupted one, with real processes and signals."""
 
 import hashlib
 import json
@@ -60,7 +60,7 @@ def _train(*arguments: str) -> tuple[int, str]:
 
 
 def _train_struck(number: signal.Signals, at: int, *arguments: str) -> tuple[int, str]:
-    """The same, which sends itself this signal once the metrics of step `at` are on file."""
+    """Train, and send this signal to the own process once the metrics of step `at` are on file."""
     return _run("-c", STRUCK, str(number.value), str(at), "train", *arguments)
 
 

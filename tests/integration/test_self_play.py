@@ -1,4 +1,4 @@
-"""Self-play with nothing faked: the embedded model, the decode engine, the sandbox, the buffer and the learner."""
+"""Tests of self-play with the real parts: the embedded model, the decode engine, the sandbox, the buffer and the learner."""
 
 import json
 from pathlib import Path

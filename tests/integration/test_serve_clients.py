@@ -1,4 +1,4 @@
-"""The command `tina-azr serve` with the embedded model, and two clients: openai and curl. Other clients: tests/peers."""
+"""Tests of `tina-azr serve` with the embedded model and two clients, openai and curl. Other clients are in tests/peers."""
 
 import json
 import os
@@ -20,7 +20,7 @@ KEY = "integration-key"
 
 
 class Command:
-    """The command in a process of its own."""
+    """The command in its own process."""
 
     def __init__(self, *arguments: str, key: str | None = None) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"} | ({} if key is None else {"TINA_AZR_API_KEY": key})
@@ -40,7 +40,7 @@ class Command:
         raise AssertionError(f"the server ended: {self.process.stderr.read()}")
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
-        """Exit status, what was said on stdout in all, and on stderr."""
+        """Stop the command; return its exit status, standard output and standard error."""
         self.process.send_signal(by)
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, self.said + out, err
@@ -197,9 +197,7 @@ def test_sigterm_ends_cleanly() -> None:
         (["--api-key-file", "missing"], 2, "missing"),
     ],
 )
-def test_wrong_settings_are_reported_before_loading(
-    arguments: list[str], status: int, words: str, tmp_path: Path
-) -> None:
+def test_wrong_settings_are_reported_before_loading(arguments: list[str], status: int, words: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TINA_AZR_API_KEY"}
     done = subprocess.run(
         [*SERVE, *arguments], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False

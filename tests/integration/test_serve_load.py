@@ -1,4 +1,4 @@
-"""200 streams at once, many of which leave: the others are whole, nothing is left behind, no thought is seen."""
+"""Load test: 200 concurrent streams with random disconnects. The others are complete, nothing leaks, no reasoning is shown."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def scripted() -> Iterator[tuple[str, int]]:
-    """URL and process id of a server of its own, whose memory can be looked at."""
+    """Start a server in its own process; return its URL and process id."""
     command = [sys.executable, str(SCRIPT), "--port", "0", "--seconds-per-step", "0.001"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -35,13 +35,13 @@ def scripted() -> Iterator[tuple[str, int]]:
 
 
 def memory(pid: int) -> int:
-    """Resident bytes."""
+    """Return the resident bytes."""
     fields = Path(f"/proc/{pid}/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+) kB", fields)[0]) * 1024
 
 
 async def stream(url: httpx.URL, number: int, leave_after: int | None) -> str | None:
-    """One stream, read to its end, or dropped after so many bytes (None)."""
+    """Read one stream to its end, or drop it after a number of bytes and return None."""
     body = json.dumps({"messages": [{"role": "user", "content": f"request {number}"}], "seed": number, "stream": True}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nContent-Type: application/json\r\nConnection: close\r\n"
     reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -56,7 +56,7 @@ async def stream(url: httpx.URL, number: int, leave_after: int | None) -> str | 
 
 
 async def one_round(url: httpx.URL, chance: random.Random) -> list[tuple[int, str]]:
-    """All streams at once; those that stayed, with their number."""
+    """Run all streams at once; return those that stayed, with their number."""
     leaving = {number: chance.choice([None, None, 1, 300, 2_000]) for number in range(STREAMS)}
     texts = await asyncio.gather(*(stream(url, number, leave_after) for number, leave_after in leaving.items()))
     return [(number, text) for number, text in enumerate(texts) if text is not None]
@@ -83,7 +83,7 @@ def test_two_hundred_streams_with_random_disconnects(scripted: tuple[str, int]) 
 
 
 def in_flight(address: str) -> float:
-    """What the server still has to do, once it has had time to notice who left."""
+    """Return the completions in flight, after the server had time to notice disconnects."""
     deadline = time.monotonic() + PATIENCE
     while True:
         metrics = httpx.get(f"{address}/metrics", timeout=PATIENCE).text

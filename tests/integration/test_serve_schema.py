@@ -1,4 +1,4 @@
-"""The OpenAPI description against the server: requests drawn from it never end in a fault, and responses are what it says."""
+"""Tests of the OpenAPI description: requests drawn from it never cause a server error, and responses match it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 
 
 def operations() -> dict[str, schemathesis.schemas.APIOperation]:
-    """Every operation of the description by its name."""
+    """Return every operation of the description by its name."""
     engine = ScriptedChatEngine()
     description = build_app(engine, model=scripted_model(engine), settings=scripted_settings(engine)).openapi()
     found = [result.ok() for result in schemathesis.openapi.from_dict(description).get_all_operations()]
@@ -52,7 +52,7 @@ def test_the_whole_api_is_described() -> None:
 
 
 def answerable(body: Any) -> Any:
-    """A body without what the description allows and this server does not do, so that the engine is reached."""
+    """Remove known but unsupported fields from a body, so that it reaches the engine."""
     if not isinstance(body, dict) or "messages" not in body:
         return body
     unsupported = (

@@ -1,4 +1,4 @@
-"""A browser, a server with a script for a model, and a page that is watched: no error, no foreign request, no violation of the CSP."""
+"""Fixtures of the page tests: a browser, a scripted server, and checks for errors, foreign requests and CSP violations."""
 
 from collections.abc import Iterator
 

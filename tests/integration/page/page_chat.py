@@ -1,4 +1,4 @@
-"""The page as a user has it, and the engine behind it."""
+"""Page object of the chat page, and its scripted engine."""
 
 import re
 from urllib.parse import urlsplit
@@ -19,15 +19,15 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 class PageEngine(ScriptedChatEngine):
-    """The script, at a pace at which a page is seen to stream.
+    """Scripted engine that is slow enough for a test to see streaming.
 
-    Where a test looks at the middle, the prompt is one of `HELD`: the middle waits for `go_on`, however long the test takes to look.
+    A prompt of `HELD` waits in the middle of its answer until the test calls `go_on`.
     """
 
     _gone_on = 0
 
     def go_on(self) -> None:
-        """What was submitted up to now goes on to its end."""
+        """Let all submitted requests run to their end."""
         self._gone_on = self._tickets
 
     def _advance(self, job: Job, one: Running) -> None:
@@ -41,13 +41,13 @@ class PageEngine(ScriptedChatEngine):
 
 
 def page_engine(**changes: object) -> PageEngine:
-    """The engine of the page's tests."""
+    """Create the engine of the page tests."""
     given = {"seconds_per_step": SECONDS_PER_STEP, "allow_visible": True, "abstain_below": ABSTAIN_BELOW, **changes}
     return PageEngine(page_scripts, **given)  # type: ignore[arg-type]
 
 
 class Chat:
-    """The page as a user has it."""
+    """Page object of the chat page."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -62,19 +62,19 @@ class Chat:
         page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error('CSP: ' + e.violatedDirective))")
 
     def open(self) -> "Chat":
-        """Load it and wait until it knows its server."""
+        """Load the page and wait until it knows its server."""
         self.page.goto(self.url)
         expect(self.page.locator("#model")).not_to_be_empty()
         return self
 
     def reload(self) -> "Chat":
-        """Load it anew and wait as in `open`: when a page is loaded, its buttons do nothing yet."""
+        """Reload the page and wait as in `open`, because its buttons do not work before."""
         self.page.reload()
         expect(self.page.locator("#model")).not_to_be_empty()
         return self
 
     def send(self, text: str, *, wait: bool = True) -> Locator:
-        """Send a message; its answer, complete unless not waited for."""
+        """Send a message and return its answer, complete if `wait` is true."""
         before = self.page.locator(".assistant").count()
         self.page.get_by_role("textbox", name="Message", exact=True).fill(text)
         self.page.keyboard.press("Enter")
@@ -84,12 +84,12 @@ class Chat:
         return answer
 
     def done(self, answer: Locator) -> None:
-        """Wait until it is complete. (Rendered it is a little later.)"""
+        """Wait until the answer is complete. It is rendered a little later."""
         expect(answer).to_have_attribute("aria-busy", "false")
         expect(self.page.get_by_role("button", name="Send", exact=True)).to_be_visible()
 
     def fixed_budget(self, tokens: int) -> None:
-        """Ask for so many think tokens from now on."""
+        """Set a fixed budget of think tokens."""
         page = self.page
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Budget", exact=True).select_option("fixed")
@@ -98,14 +98,14 @@ class Chat:
         page.get_by_role("button", name="Close settings").click()
 
     def set_temperature(self, temperature: str) -> None:
-        """Another sampling temperature from now on."""
+        """Set the sampling temperature."""
         self.page.get_by_role("button", name="Settings").click()
         self.page.get_by_label("Temperature").fill(temperature)
         self.page.keyboard.press("Tab")
         self.page.get_by_role("button", name="Close settings").click()
 
     def copy(self, button: Locator) -> None:
-        """Click it and wait until it says that it has copied. It says so for a moment, so the page itself watches for it."""
+        """Click a copy button and wait for its confirmation. The page itself watches for it, because it is short."""
         button.evaluate(
             """(button) => {
                 window.copied = new Promise((done) => {
@@ -117,11 +117,11 @@ class Chat:
         self.page.evaluate("copied")
 
     def status(self) -> Locator:
-        """What screen readers are told."""
+        """Return the live region for screen readers."""
         return self.page.locator("#status")
 
     def check(self) -> None:
-        """Nothing happened that the test did not expect."""
+        """Check that nothing unexpected happened."""
         unexpected = [words for words in self.trouble if not any(re.search(pattern, words) for pattern in self.expected)]
         assert unexpected == []
         assert self.foreign == []

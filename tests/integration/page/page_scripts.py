@@ -1,4 +1,4 @@
-"""What the scripted engine says to the page's tests, by the word in brackets that a prompt begins with."""
+"""Scripts of the page tests, chosen by the word in brackets at the start of a prompt."""
 
 from scripted_chat import SENTINEL, Script, usual
 from tina_azr.engine.types import GenerationRequest
@@ -40,7 +40,7 @@ PONDERED = " ".join(f"step-{number}" for number in range(1_000))
 
 
 def page_scripts(request: GenerationRequest, index: int) -> Script:
-    """The script for a prompt."""
+    """Return the script for a prompt."""
     prompt = request.messages[-1].content
     if prompt.startswith("[seed]"):
         return Script(reasoning=SENTINEL, answer=f"Seed {request.seed}.")

@@ -1,4 +1,4 @@
-"""For every hand, eye and screen: names, keyboard, contrast, themes, widths, motion."""
+"""Tests of accessibility: names, keyboard, contrast, themes, widths, motion."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sending, streaming, stopping, answering now, regenerating, editing."""
+"""Tests of sending, streaming, stopping, answering now, regenerating and editing."""
 
 import re
 import time
@@ -197,7 +197,7 @@ def test_answer_continues_while_another_conversation_is_shown(chat: Chat, engine
 
 
 def scroll(page: Page) -> tuple[int, int]:
-    """Where the transcript stands, and where its end is."""
+    """Return the scroll position of the transcript, and its end."""
     top, end = page.evaluate("(({scrollTop, scrollHeight, clientHeight}) => [scrollTop, scrollHeight - clientHeight])(transcript)")
     return int(top), int(end)
 

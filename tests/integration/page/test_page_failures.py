@@ -1,4 +1,4 @@
-"""A server that is away, full, locked or failing, as the page tells of it."""
+"""Tests of the page with a server that is away, full, locked or failing."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""Conversations that stay: reload, list, search, rename, delete, export and import."""
+"""Tests of stored conversations: reload, list, search, rename, delete, export and import."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def rows(chat: Chat) -> Locator:
 
 
 def export_all(chat: Chat, path: Path) -> dict[str, Any]:
-    """What the file of `Export all` holds."""
+    """Return the content of the file of `Export all`."""
     with chat.page.expect_download() as download:
         chat.page.get_by_role("button", name="Export all").click()
     download.value.save_as(path)

@@ -1,4 +1,4 @@
-"""What the model says of itself: bar, chips, details, banners; and the sandbox's word on its answers."""
+"""Tests of the model's signals (bar, chips, details, banners) and of sandbox verdicts."""
 
 import re
 from itertools import pairwise

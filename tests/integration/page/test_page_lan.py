@@ -1,4 +1,4 @@
-"""From another machine, over plain HTTP: no secure context, so no Web Locks and no clipboard of the usual kind, and a key is asked for."""
+"""Tests of the page from another machine over plain HTTP: no Web Locks, no clipboard API, and a key."""
 
 from collections.abc import Iterator
 

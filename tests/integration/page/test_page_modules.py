@@ -1,4 +1,4 @@
-"""The page's modules that know nothing of a page, called in the browser that runs them."""
+"""Tests of the page's modules without a DOM, called in the browser."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The page over the embedded model and the real engine."""
+"""Tests of the page with the embedded model and the real engine."""
 
 import re
 from collections.abc import Iterator

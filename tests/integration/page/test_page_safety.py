@@ -1,4 +1,4 @@
-"""Whatever a model or a user writes stays text; nothing leaves the server's own address."""
+"""Tests that text of models and users stays text, and that nothing is requested elsewhere."""
 
 import re
 

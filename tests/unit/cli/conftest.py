@@ -1,4 +1,4 @@
-"""An engine that says what a script says, and turns made by hand."""
+"""Fixtures of the command tests: a scripted engine and hand-made turns."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ DECISION = BudgetDecision(budget=52, think_limit=78, source=BudgetSource.PREDICT
 
 
 def generation_of(answer: str = "17", *, think_tokens: int = 3, **changed: object) -> Generation:
-    """A finished completion: closed by itself, with a forecast, thoughts hidden."""
+    """Return a finished completion that closed by itself, with a forecast and hidden reasoning."""
     ids = np.arange(think_tokens + 4, dtype=np.int64)
     completion = Completion(
         ids_T=ids,
@@ -71,7 +71,7 @@ def generation_of(answer: str = "17", *, think_tokens: int = 3, **changed: objec
 
 @dataclass
 class ScriptedChat:
-    """Implements `ChatEngine`: thinks three tokens, then says `pieces`, one event a step."""
+    """`ChatEngine` with three reasoning tokens and then `pieces` as the answer, one event a step."""
 
     pieces: Sequence[str] = ("1", "7")
     reasoning: Sequence[str] = ("so ", "it ", "is")

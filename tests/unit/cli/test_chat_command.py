@@ -1,4 +1,4 @@
-"""`tina-azr chat` around an engine that follows a script: pipes, JSON, turns at a terminal, exit statuses."""
+"""Tests of `tina-azr chat` with a scripted engine: pipes, JSON, turns at a terminal, exit statuses."""
 
 import io
 import json
@@ -206,7 +206,7 @@ def test_ctrl_c_ends_a_pipe_with_the_text_so_far(engine: Any) -> None:
 
 
 class Typist:
-    """Types what it is given; exceptions are keys."""
+    """Reader double that returns the given lines and raises the given exceptions."""
 
     def __init__(self, *keys: str | type[BaseException]) -> None:
         self._keys = list(keys)

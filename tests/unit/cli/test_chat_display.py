@@ -1,4 +1,4 @@
-"""A turn on a terminal: thoughts folded into one line, model text spelled out, one line of introspection."""
+"""Tests of a turn on a terminal: folded reasoning, escaped model text, one line of introspection."""
 
 import io
 import re
@@ -16,7 +16,7 @@ SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Screen:
-    """A terminal, or a file, that remembers."""
+    """Terminal or file that records its output."""
 
     def __init__(self, *, terminal: bool) -> None:
         self._file = io.StringIO()
@@ -28,7 +28,7 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """Without the terminal's own sequences and returns."""
+        """Return the text without terminal sequences and carriage returns."""
         return SEQUENCE.sub("", self.raw).replace("\r", "")
 
 
@@ -117,9 +117,7 @@ def test_reasoning_without_an_answer_is_reported(scripted_chat: Any, made_genera
         ),
     ],
 )
-def test_each_warning_has_a_line(
-    scripted_chat: Any, made_generation: Any, changed: dict[str, Any], words: str
-) -> None:
+def test_each_warning_has_a_line(scripted_chat: Any, made_generation: Any, changed: dict[str, Any], words: str) -> None:
     assert words in show(scripted_chat(ending=made_generation(**changed)))[0].text
     assert words not in show(scripted_chat())[0].text
 

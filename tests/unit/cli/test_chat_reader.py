@@ -1,4 +1,4 @@
-"""Where a user types: keys as a terminal sends them, and a history that is kept for its owner alone."""
+"""Tests of the line editor: keys as a terminal sends them, and a private history."""
 
 import stat
 from collections.abc import Iterator

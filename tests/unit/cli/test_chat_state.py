@@ -1,4 +1,4 @@
-"""Lines that a user types in a chat: commands and messages, as values."""
+"""Tests of the chat's commands and messages."""
 
 import json
 import os

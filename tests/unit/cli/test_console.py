@@ -1,4 +1,4 @@
-"""Sentences for people: broken between words at a terminal, left alone anywhere else."""
+"""Tests of console output: wrapped at a terminal, unchanged elsewhere."""
 
 import io
 import pty
@@ -61,7 +61,7 @@ def test_short_lines_are_left_alone(text: str) -> None:
 
 
 def all_of(screen: io.FileIO, terminal: TextIO) -> str:
-    """What a terminal has shown; it comes in parts."""
+    """Read everything that a terminal has shown."""
     terminal.write("end")
     terminal.flush()
     came = b""

@@ -12,7 +12,7 @@ from tina_azr.cli.main import cli
 
 
 def findings(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
-    """Exit status, and what `--json` says by name of the check."""
+    """Return the exit status, and the findings of `--json` by name."""
     result = CliRunner().invoke(cli, ["doctor", "--json", *arguments])
     return result.exit_code, {finding["name"]: finding for finding in json.loads(result.stdout)}
 

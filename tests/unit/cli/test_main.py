@@ -1,4 +1,4 @@
-"""The frame of the command line: loading commands, showing errors."""
+"""Tests of the command group: loading commands, showing errors."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def call(*arguments: str) -> Result:
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command `fail KIND` that raises."""
+    """Add a command `fail KIND` that raises."""
 
     @click.command()
     @click.argument("kind")
@@ -45,7 +45,7 @@ def test_help_lists_every_command_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_every_command_has_examples_or_help(name: str) -> None:
+def test_help_shows_how_to_call_each_command(name: str) -> None:
     result = call(name, "--help")
     assert result.exit_code == 0
     assert f"tina-azr {name}" in result.output or f"cli {name}" in result.output

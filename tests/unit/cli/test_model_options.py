@@ -1,4 +1,4 @@
-"""Opening the model that a command speaks with: doubts about its heads are said to a person, once."""
+"""Tests of model options, and of opening the engine of a command."""
 
 import shutil
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`tina-azr observe` on the small random model, with heads: panel, JSON, picture, file, schema."""
+"""Tests of `tina-azr observe` on the small random model with heads: panel, JSON, figure, file, schema."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ BRIEF = ("--max-tokens", "250", "--budget", "8")
 
 @pytest.fixture
 def opened(byte_policy: "Policy", monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the models that were opened; each is the small random one with linked heads."""
+    """Record the names of opened models; each is the small random one with linked heads."""
     names: list[str] = []
 
     def open_it(

@@ -1,4 +1,4 @@
-"""`tina-azr runs` on folders that runs have left."""
+"""Tests of `tina-azr runs` on run folders."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def _evaluation(step: int, accuracy: float) -> HeldoutMetrics:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    """`tina-azr runs ...` in a folder where two runs have been."""
+    """Call `tina-azr runs ...` in a folder with two runs."""
     monkeypatch.chdir(tmp_path)
     finished = RunFolder.create(Path("runs/finished"), load_config(overrides=["run.steps=60", "seed=3"]))
     for step, accuracy in ((0, 0.45), (60, 0.75)):

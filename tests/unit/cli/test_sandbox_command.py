@@ -206,7 +206,7 @@ def test_peers_survive_hostile_programs(tmp_path: Path) -> None:
     assert answer["disagreements"] == {"ended: rejected": 2, "ended: exception": 2, "ended: not_literal": 1}
 
 
-def test_peers_leave_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_written_by_peers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     row = {"snippet": "def f(a): return open('litter', 'w').write(a)", "input": "'abc'", "output": "3"}
     Path("tasks.jsonl").write_text(json.dumps(row))

@@ -1,4 +1,4 @@
-"""`tina-azr train` around the loop: which run is meant, what is recorded of its end, what is said. The loop itself is a stand-in."""
+"""Tests of `tina-azr train` with a stand-in for the loop: choice of the run, recorded end, messages."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def _evaluation(step: int, accuracy: float) -> HeldoutMetrics:
 
 
 class Loop:
-    """A trainer that evaluates twice and ends as it is told."""
+    """Trainer double that evaluates twice and ends in the given way."""
 
     ending: EndReason | BaseException = EndReason.STEPS
     heldout_seconds = 6.0
@@ -55,7 +55,7 @@ class Loop:
 
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """`tina-azr train ...` in an empty folder, with a loop that ends in the given way."""
+    """Call `tina-azr train ...` in an empty folder, with a loop that ends in the given way."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(session, "Trainer", Loop)
 

@@ -1,4 +1,4 @@
-"""One request followed to its end: events, times, Ctrl-C."""
+"""Tests of running one request: events, times, Ctrl-C."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A small engine: a random policy that never ends its turn by itself, heads that were never trained, and a log of events."""
+"""Fixtures of a small engine: a random policy that never ends its turn by itself, untrained heads, a log of events."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,14 +16,14 @@ CLOSING = "so\n</think>\n\n"
 
 @pytest.fixture
 def policy(byte_policy: "Policy") -> "Policy":
-    """A completion ends by what a test does; the sentence that closes a thought is short."""
+    """Return a policy whose completions only a test ends, with a short closing sentence."""
     byte_policy.tokenizer.stop_ids = ()
     return replace(byte_policy, closing_ids=tuple(byte_policy.tokenizer.encode(CLOSING)))
 
 
 @pytest.fixture
 def introspector(policy: "Policy") -> "Introspector":
-    """Untrained: they forecast some 30 to 50 think tokens, and even odds."""
+    """Return untrained heads, which forecast about 30 to 50 think tokens and a confidence near .5."""
     from tina_azr.introspection.heads import HeadShape, build_heads
     from tina_azr.introspection.introspector import Introspector
 
@@ -36,7 +36,7 @@ Make = Callable[..., "IntrospectiveEngine"]
 
 @pytest.fixture
 def make_engine(policy: "Policy", introspector: "Introspector") -> Make:
-    """An engine with heads (`heads=False`: without); `budget` fields in a dictionary, the others are those of `EngineSettings`."""
+    """Return a function that makes an engine. `heads=False` omits the heads, `budget` holds fields of `BudgetSettings`."""
     from tina_azr.engine.engine import IntrospectiveEngine
     from tina_azr.engine.settings import EngineSettings
     from tina_azr.introspection.budget import BudgetSettings

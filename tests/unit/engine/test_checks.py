@@ -1,4 +1,4 @@
-"""A configuration's silent faults are found from a model's small files. Each test breaks one thing in a folder that is good."""
+"""Tests of the checks of a model folder. Each test breaks one thing in a valid folder."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ SMALL_FILES = (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The embedded model without its weights: nothing here may need them."""
+    """Return a copy of the embedded model without weights, which the checks must not need."""
     for name in SMALL_FILES:
         shutil.copy(TINY / name, tmp_path / name)
     return tmp_path

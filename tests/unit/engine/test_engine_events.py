@@ -1,4 +1,4 @@
-"""What a client of the engine is told, in which order, and what it is never told."""
+"""Tests of the engine's events: their order, their content, and that they hold no hidden reasoning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def ask(text: str = "hello", **fields: Any) -> GenerationRequest:
 
 
 def told(engine: IntrospectiveEngine, *requests: GenerationRequest) -> list[list[Event]]:
-    """Events of each request, all decoded together."""
+    """Return the events of each request, decoded together."""
     logs: list[list[Event]] = [[] for _ in requests]
     for request, log in zip(requests, logs, strict=True):
         engine.submit(request, log.append)
@@ -45,7 +45,7 @@ def finished(events: list[Event]) -> list[Generation]:
 
 
 def texts(value: object) -> list[str]:
-    """Every string that a client could see in an event, whatever field it is in. The ids of a completion are not for clients."""
+    """Return every string of an event that a client could see. The ids of a completion are not for clients."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list | tuple):
@@ -88,7 +88,7 @@ def test_think_tokens_rise_by_one(make_engine: Make) -> None:
     (generation,) = finished(events)
     used = generation.think_tokens
     assert used == generation.decision.think_limit
-    # The words that close the thought are no thought, and the last event is the close itself.
+    # The forced closing tokens do not count, and the last event is the close itself.
     closing = generation.completion.think_tokens - used + 1
     assert counts == [*range(1, used + 1), *[used] * closing]
 
@@ -112,7 +112,7 @@ def test_logprobs_of_every_answer_token_if_requested(make_engine: Make) -> None:
     assert finished(plain)[0].answer_logprobs is None
 
 
-# Thoughts.
+# Reasoning.
 
 
 def test_reasoning_is_visible_only_if_requested_and_allowed(make_engine: Make) -> None:
@@ -147,7 +147,7 @@ def test_concurrent_requests_keep_their_own_visibility(make_engine: Make) -> Non
 
 
 def test_no_event_holds_hidden_reasoning(policy: Policy, make_engine: Make) -> None:
-    """Thousands of random tokens: every letter that a client sees is in the answer's own tokens."""
+    """Every letter that a client sees belongs to the answer's own tokens, over thousands of random tokens."""
     requests = [ask("x" * number, seed=number, n=8, max_tokens=120, logprobs=True) for number in range(1, 9)]
     for events in told(make_engine(slots=64), *requests):
         for generation in finished(events):
@@ -160,7 +160,7 @@ def test_no_event_holds_hidden_reasoning(policy: Policy, make_engine: Make) -> N
 
 
 def test_no_answer_holds_a_think_tag(policy: Policy, make_engine: Make) -> None:
-    """A random model would draw some here."""
+    """A random model would sample some without the rule."""
     tags = {policy.tokenizer.think_open_id, policy.tokenizer.think_close_id}
     for events in told(make_engine(slots=64), *(ask("x" * number, seed=number, n=8, max_tokens=120) for number in range(1, 9))):
         for generation in finished(events):

@@ -1,4 +1,4 @@
-"""The introspective engine on a random model: what a request gets, whatever the model says."""
+"""Tests of the introspective engine on a random model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ def sampled_thought(generation: Generation) -> int:
     return int((~forced_T).sum())
 
 
-# The wall.
+# The think limit.
 
 
 @pytest.mark.parametrize("heads", [True, False])
@@ -126,7 +126,7 @@ def test_a_prepared_request_is_the_same_request(policy: Policy, make_engine: Mak
 
 @pytest.mark.parametrize("heads", [True, False])
 def test_heads_never_change_sampling_parameters(policy: Policy, make_engine: Make, heads: bool) -> None:
-    """The same ids as from the decode engine itself with the caller's numbers and the decided wall."""
+    """The ids equal those of the decode engine with the caller's parameters and the decided think limit."""
     sampling: dict[str, Any] = {"max_tokens": 70, "temperature": 0.8, "top_p": 0.9, "top_k": 40, "min_p": 0.01}
     generations = make_engine(heads=heads).generate([ask(seed=5, n=3, budget_tokens=20, **sampling)])[0]
     params = SamplingParams(min_think=1, think_limit=30, tagless_answer=True, **sampling)
@@ -199,9 +199,7 @@ def test_completions_of_one_request_share_a_forecast_and_differ(make_engine: Mak
         ({"budget_tokens": -1}, "budget_tokens"),
     ],
 )
-def test_invalid_request_is_refused_at_submission(
-    make_engine: Make, fields: dict[str, Any], match: str
-) -> None:
+def test_invalid_request_is_refused_at_submission(make_engine: Make, fields: dict[str, Any], match: str) -> None:
     engine = make_engine()
     with pytest.raises(ServeError, match=match):
         engine.submit(ask(**fields), lambda event: None)

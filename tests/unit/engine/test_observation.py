@@ -1,4 +1,4 @@
-"""The record of `observe`: every field filled, and a schema that is made from the record's own classes."""
+"""Tests of the record of `observe` and of its schema."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -89,9 +89,7 @@ def test_the_schema_requires_every_field_and_allows_no_other(observe: Observe, v
         {"activations": {"layer_last_token_norms": [None], "attn_entropies_last_token": []}},
     ],
 )
-def test_schema_refuses_invalid_records(
-    observe: Observe, validator: Draft202012Validator, change: dict[str, Any]
-) -> None:
+def test_schema_refuses_invalid_records(observe: Observe, validator: Draft202012Validator, change: dict[str, Any]) -> None:
     assert not validator.is_valid({**as_json(observe()), **change})
 
 

@@ -1,4 +1,4 @@
-"""Norms and attention entropies at the last prompt token, against the module's own states and attention weights."""
+"""Tests of norms and attention entropies at the last prompt token, against the module's states and attention weights."""
 
 import math
 from typing import TYPE_CHECKING

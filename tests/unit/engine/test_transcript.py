@@ -1,4 +1,4 @@
-"""A completion token by token: what is thought, what is answer, what may leave."""
+"""Tests of the transcript: reasoning, answer, and the text that may be sent."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,12 +25,12 @@ def new(*, visible: bool = False, stop: Sequence[str] = (), keep_logprobs: bool 
 
 
 def letters(text: str) -> list[int]:
-    """Ids of a text letter by letter: a quoted tag stays text."""
+    """Return the ids of a text letter by letter, so that a quoted tag stays text."""
     return [id for letter in text for id in TOKENIZER.encode(letter)]
 
 
 def fed(transcript: Transcript, ids: Sequence[int], forced: Sequence[int] = ()) -> tuple[str, str]:
-    """Thought and answer as a stream would send them."""
+    """Return reasoning and answer as a stream would send them."""
     sent = [transcript.push(id, -1.0, number in forced) for number, id in enumerate(ids)]
     return "".join(reasoning for reasoning, _ in sent), "".join(answer for _, answer in sent) + transcript.finish()
 
@@ -116,7 +116,7 @@ def test_only_logprobs_of_the_answer_are_kept() -> None:
 
 
 def answer_of(pieces: Sequence[str], stop: Sequence[str]) -> str:
-    """Through tokens that hold these pieces of text."""
+    """Return the answer for tokens with these texts."""
 
     class Pieces:
         think_open_id, think_close_id, stop_ids = -1, -2, (-3,)
@@ -169,7 +169,7 @@ def test_tokenization_does_not_change_the_answer(text: str, stop: list[str], dat
 
 
 def random_streams(count: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Ids of a completion, and those of its answer that lie outside of any tag. Thoughts hold the sentinel, answers never do."""
+    """Draw the ids of a completion and its answer ids outside of tags. Only the reasoning holds the sentinel."""
     draw = np.random.default_rng(0)
     quoted, sentinel = letters("</think>"), letters(SENTINEL)
     tags = {OPEN, CLOSE, *TOKENIZER.stop_ids}

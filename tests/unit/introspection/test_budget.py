@@ -1,4 +1,4 @@
-"""From a forecast and a request to budget and wall."""
+"""Tests of budgets and think limits."""
 
 import math
 from typing import Any
@@ -47,7 +47,7 @@ def test_a_requested_number_is_kept_with_the_constant_slack() -> None:
     assert decide(None, budget_tokens=5).budget == 5
 
 
-def test_think_limit_is_rounded_up_by_less_than_one() -> None:
+def test_think_limit_is_rounded_up_without_float_error() -> None:
     assert decide(budget_tokens=101).think_limit == 152
     assert decide(budget_tokens=100, slack=0.1).think_limit == 110
 
@@ -201,7 +201,9 @@ def test_larger_request_never_gives_a_smaller_budget(
 
 
 @given(FORECASTS.filter(bool), TOKENS, SETTINGS)
-def test_higher_quantile_never_gives_a_smaller_budget(quantiles: dict[float, float], max_tokens: int, settings: BudgetSettings) -> None:
+def test_higher_quantile_never_gives_a_smaller_budget(
+    quantiles: dict[float, float], max_tokens: int, settings: BudgetSettings
+) -> None:
     found = [
         decide_budget(quantiles, budget_quantile=q, max_tokens=max_tokens, closing_tokens=3, settings=settings)
         for q in (0.5, 0.8, 0.95)

@@ -1,4 +1,4 @@
-"""The calibration file: what it does, what it says of itself, and what it refuses."""
+"""Tests of the calibration: its maps, its file, and its errors."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Fitting calibrations: known answers are found again, and what cannot be fitted is refused."""
+"""Tests of calibration fits: known parameters are recovered, and impossible fits are refused."""
 
 import numpy as np
 import pytest
@@ -26,13 +26,13 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def soft_labels(seed: int, n: int, *, temperature: float, bias: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Raw confidences, and the exact probabilities that they stand for."""
+    """Return raw confidences and their exact probabilities."""
     logits = np.random.default_rng(seed).normal(0, 3, n)
     return sigmoid(logits), sigmoid(logits / temperature + bias)
 
 
 def hard_labels(seed: int, tasks: int, *, mode_temperatures: dict[str, float]) -> ConfidenceLabels:
-    """Eight rollouts a task, each mode with a temperature of its own."""
+    """Draw eight rollouts per task, with one temperature for each mode."""
     random = np.random.default_rng(seed)
     names = random.choice(sorted(mode_temperatures), tasks)
     logits = random.normal(0, 3, tasks)

@@ -1,4 +1,4 @@
-"""The one place where heads are read: raw claims to a calibrated forecast."""
+"""Tests of the introspector: from head outputs to calibrated forecasts."""
 
 import numpy as np
 import pytest

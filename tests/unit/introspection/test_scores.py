@@ -1,4 +1,4 @@
-"""Scores against values worked by hand and against scikit-learn and scipy."""
+"""Tests of scores against worked examples, scikit-learn and scipy."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ from tina_azr.introspection.scores import (
 
 
 def drawn(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Forecasts with many ties, and labels that follow them."""
+    """Draw forecasts with many ties, and labels that follow them."""
     random = np.random.default_rng(seed)
     p = random.integers(1, 20, n) / 20
     return p, (random.random(n) < p).astype(float)
 
 
 def attempts(p: np.ndarray, share: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every item as its `group` attempts, `share` of which succeed."""
+    """Expand every item to its `group` rollouts, a `share` of which succeed."""
     return np.repeat(p, group), np.concatenate([np.arange(group) < round(group * s) for s in share]).astype(float)
 
 

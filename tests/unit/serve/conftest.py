@@ -1,4 +1,4 @@
-"""A server around the script, shared by tests that only ask; tests that need another one start it with `running`."""
+"""Fixtures of the server tests: a shared scripted server. Tests that need another one start it with `running`."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from scripted_server import RunningServer, running
 
 @pytest.fixture(scope="session")
 def plain() -> Iterator[RunningServer]:
-    """Hidden thoughts, no key, small limits."""
+    """Serve with hidden reasoning, no key and small limits."""
     with running(ScriptedChatEngine(), body_bytes=20_000, messages=8, prompt_chars=9_000, choices=4) as server:
         yield server
 

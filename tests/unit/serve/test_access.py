@@ -1,4 +1,4 @@
-"""Who is let in: Host, Origin, Sec-Fetch-Site, the key, the content type, the length and pace of a body."""
+"""Tests of access control: Host, Origin, Sec-Fetch-Site, key, content type, length and speed of a body."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ ASK = {"messages": [{"role": "user", "content": "hello"}]}
 
 
 def error_of(response: httpx.Response) -> dict[str, str | None]:
-    """The error of a refusal, whose shape is OpenAI's whatever was refused."""
+    """Return the error of a response, and check that it has OpenAI's format."""
     assert response.headers["content-type"] == "application/json"
     body = response.json()
     assert set(body) == {"error"}
@@ -199,7 +199,7 @@ def test_every_response_has_security_headers(client: httpx.Client, path: str) ->
 
 
 def raw(port: int, data: bytes) -> bytes:
-    """What the server says to bytes that no client library would send."""
+    """Send raw bytes that no client library would send, and return the response."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(data)
         return connection.recv(65_536)

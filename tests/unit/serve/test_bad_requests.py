@@ -1,4 +1,4 @@
-"""What cannot be right is answered 400 with the field's name, and never with what was written there."""
+"""Tests of invalid requests: the error is 400, names the field, and never quotes the value."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `/v1/chat/completions` answers: the same facts whole and as a stream."""
+"""Tests of `/v1/chat/completions`: whole responses and streams agree."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def stream(client: httpx.Client, content: str = "hello", **fields: Any) -> list[
 
 
 def asked_of(engine: ScriptedChatEngine) -> GenerationRequest:
-    """The newest request that the engine was given."""
+    """Return the newest request of the engine."""
     request = [what for kind, what in engine.log if kind == "submit"][-1]
     assert isinstance(request, GenerationRequest)
     return request
@@ -46,7 +46,7 @@ def said(chunks: list[dict[str, Any]], index: int = 0, field: str = "content") -
 
 @pytest.fixture(scope="module")
 def open_server() -> Any:
-    """Thoughts may be shown."""
+    """Serve with visible reasoning allowed."""
     with running(ScriptedChatEngine(allow_visible=True, abstain_below=0.5)) as server:
         yield server
 

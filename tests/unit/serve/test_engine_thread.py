@@ -1,4 +1,4 @@
-"""The room: how much it takes, who it forgets, how it ends. Counted at the engine, not at the client."""
+"""Tests of the engine thread: capacity, disconnects and shutdown, measured at the engine."""
 
 import json
 import logging
@@ -34,13 +34,13 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def server_log(caplog: pytest.LogCaptureFixture) -> str:
-    """What the server wrote; the clients of these tests log too."""
+    """Return the server's log records, without those of the test clients."""
     records = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     return "\n".join(logging.Formatter().format(record) for record in records)
 
 
 class Client:
-    """A connection that can be dropped, as a client that leaves does."""
+    """Client connection that a test can drop."""
 
     def __init__(self, server: RunningServer, **fields: Any) -> None:
         url = httpx.URL(server.url)
@@ -118,7 +118,7 @@ def test_new_requests_join_running_ones() -> None:
 
 
 class SlowReader(ScriptedChatEngine):
-    """Keeps what it has read, and reads one prompt for as long as it is told to."""
+    """Engine that records its prompts and tokenizes one of them until it is released."""
 
     def __init__(self) -> None:
         super().__init__(seconds_per_step=SLOW)
@@ -171,7 +171,7 @@ READING = 0.3
 
 
 class SteadyReader(ScriptedChatEngine):
-    """Reads every prompt for `READING` seconds."""
+    """Engine that tokenizes each prompt for `READING` seconds."""
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         time.sleep(READING)
@@ -202,7 +202,7 @@ def test_request_in_tokenization_survives_the_start_of_a_shutdown() -> None:
 
 
 class Hesitant(queue.SimpleQueue[Any]):
-    """Whoever puts something in has to watch what the other thread makes of it."""
+    """Queue whose `put` waits until the other thread has used the item."""
 
     def put(self, item: Any, *_: Any) -> None:
         super().put(item)
@@ -219,7 +219,7 @@ def test_request_that_ends_during_tokenization_has_no_text(monkeypatch: pytest.M
 
 
 class ParticularReader(ScriptedChatEngine):
-    """Refuses a conversation before it is asked for an answer."""
+    """Engine that refuses every conversation at tokenization."""
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         raise ServeError("the chat template refuses this conversation")
@@ -305,7 +305,7 @@ def test_shutdown_ends_slow_requests_and_reports_it() -> None:
 
 
 class BreakingEngine(ScriptedChatEngine):
-    """Fails as a whole after three steps and three requests, with a message that nobody may read."""
+    """Engine that fails after three steps and three requests, with a secret message."""
 
     def step(self) -> bool:
         if self.steps < 3:
@@ -340,7 +340,7 @@ def test_broken_engine_fails_all_requests_and_stops_the_server(caplog: pytest.Lo
 
 
 class RefusingEngine(ScriptedChatEngine):
-    """Fails on one request in a way that it does not say."""
+    """Engine that raises an undeclared exception for one request."""
 
     def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
         raise KeyError(f"{SENTINEL} {request.messages[-1].content}")

@@ -1,4 +1,4 @@
-"""Words on their way from the engine to a stream: those that come faster than anybody reads travel together."""
+"""Tests of events between engine and stream: events in quick succession are merged."""
 
 import json
 import time
@@ -39,7 +39,7 @@ def test_text_events_are_not_merged_across_other_events() -> None:
 
 
 def chunks_of(server: RunningServer, prompt: str, kind: str, **fields: Any) -> list[str]:
-    """Texts of one kind (`content` or `reasoning`) in the chunks of a stream."""
+    """Return the texts of one field (`content` or `reasoning`) in the chunks of a stream."""
     body = {"messages": [{"role": "user", "content": prompt}], "stream": True, "max_tokens": 1_000, **fields}
     lines = server.chat(body).text.splitlines()
     chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]

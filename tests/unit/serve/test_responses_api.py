@@ -1,4 +1,4 @@
-"""What `/v1/responses` answers: the objects and events of OpenAI's Responses API that hold text."""
+"""Tests of `/v1/responses`: objects and events of OpenAI's Responses API that hold text."""
 
 import json
 from typing import Any

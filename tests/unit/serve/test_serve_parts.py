@@ -1,4 +1,4 @@
-"""Small parts by themselves: addresses, Markdown, keys, exposure, the sandbox endpoint, the page's files."""
+"""Tests of small parts: addresses, Markdown, keys, exposure, the sandbox endpoint, the page's files."""
 
 import threading
 from collections.abc import Sequence
@@ -191,15 +191,13 @@ def test_server_on_all_addresses_prints_a_url_for_other_machines(host: str, said
 
 
 @pytest.mark.parametrize(("outward", "said"), [("10.0.0.7", "http://10.0.0.7:5,"), (None, "http://ADDRESS:5,")])
-def test_hint_has_the_outward_address_if_there_is_one(
-    outward: str | None, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hint_has_the_outward_address_if_there_is_one(outward: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tina_azr.serve.server._outward_address", lambda: outward)
     assert said in (hint_of(ServeConfig(host="0.0.0.0"), 5) or "")
 
 
 class RecordingChecker:
-    """A sandbox that says that all is well, or that it is broken."""
+    """Sandbox double that returns `ok` or fails."""
 
     def __init__(self, *, broken: bool = False) -> None:
         self.jobs: list[tuple[str, Sequence[str]]] = []
@@ -213,7 +211,7 @@ class RecordingChecker:
 
 
 class SlowChecker(RecordingChecker):
-    """One that takes its time until it is let go, and counts how many ask at once."""
+    """Sandbox double that blocks until it is released and counts concurrent calls."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""docs/serving.md against the server: endpoints, budget fields, the `tina` object, the limits that are settings."""
+"""Tests of docs/serving.md against the server: endpoints, budget fields, the `tina` object, limits."""
 
 import re
 from pathlib import Path

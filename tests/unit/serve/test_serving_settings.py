@@ -1,4 +1,4 @@
-"""What a configuration says is what the served engine does."""
+"""Tests that configured settings reach the served engine."""
 
 from scripted_chat import ScriptedChatEngine
 from scripted_server import running

@@ -1,4 +1,4 @@
-"""One piece of work at a time, few waiting, whoever leaves."""
+"""Tests of the work queue: one job at a time, bounded waiting, cancellation."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from tina_azr.serve.work_queue import WorkQueue
 
 
 class Work:
-    """Lasts until it is let go."""
+    """Job that lasts until it is released."""
 
     def __init__(self) -> None:
         self.begun, self.may_end = threading.Event(), threading.Event()
@@ -23,7 +23,7 @@ class Work:
 
 
 def with_one_at_work(scenario: Callable[[WorkQueue, Work, "asyncio.Task[str]"], Awaitable[None]]) -> None:
-    """Run a scenario on a turnstile for two, through which one piece of work is going."""
+    """Run a scenario on a queue of capacity two with one running job."""
 
     async def main() -> None:
         work_queue, work = WorkQueue(2), Work()

@@ -1,4 +1,4 @@
-"""From a folder to an engine: heads and calibration beside the policy, defaults from its files, doubts as warnings."""
+"""Tests of opening an engine: heads and calibration of the folder, defaults from its files, warnings."""
 
 import datetime
 import json
@@ -26,7 +26,7 @@ SHAPE = HeadShape(kind="tap", taps=(0, 1), hidden_size=32, width=8)
 
 @pytest.fixture
 def folder(byte_model: Path, tmp_path: Path) -> Path:
-    """The byte model with a set of heads beside it."""
+    """Return a folder with the byte model and heads."""
     copied = tmp_path / "model"
     shutil.copytree(byte_model, copied)
     policy = load_policy(str(copied), device="cpu")
@@ -93,7 +93,7 @@ def test_newer_checkpoint_than_the_calibration_causes_a_warning(folder: Path, tm
     assert "are not calibrated, but those of step-10 are" in notes[0]
 
 
-def test_calibration_of_a_later_checkpoint_causes_no_warning(folder: Path, tmp_path: Path) -> None:
+def test_only_earlier_calibrations_cause_a_warning(folder: Path, tmp_path: Path) -> None:
     for step in (5, 10, 20):
         shutil.copytree(folder, tmp_path / "checkpoints" / f"step-{step}" / "model")
     for step in (5, 20):
@@ -199,7 +199,7 @@ def test_a_damaged_generation_config_is_named(folder: Path) -> None:
 
 @pytest.fixture
 def make_positions() -> Callable[[Path, int], None]:
-    """Change the number of positions that a folder's configuration claims."""
+    """Change the number of positions in a folder's config.json."""
 
     def change(folder: Path, positions: int) -> None:
         document = json.loads((folder / "config.json").read_text())
