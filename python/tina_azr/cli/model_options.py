@@ -139,7 +139,7 @@ def example_for(model: str) -> str | None:
 def open_chat_engine(
     config: "Config", notify: Callable[[str], None], *, tags: tuple[str, ...] = (), shown: bool = True
 ) -> "IntrospectiveEngine":
-    """Open the engine of a configuration; its reasoning may be asked for. `notify` gets each reason to doubt its heads.
+    """Open the engine of a configuration. Requests may ask for its reasoning. `notify` gets each reason to doubt its heads.
 
     Tokens between each pair of `tags` are counted. `shown`: a terminal shows that the model is being loaded.
     """

@@ -125,12 +125,12 @@ def decide_budget(
     `quantiles` is the (calibrated) forecast, rising, None without heads. The think limit always leaves room in `max_tokens` for the
     closing ids and the answer reserve, at most half of `max_tokens`. Raises ServeError for a request that contradicts itself.
     """
-    wanted, source, warning = _wanted(quantiles, budget_tokens, budget_quantile, settings)
+    wanted, source, warning = _budget_before_bounds(quantiles, budget_tokens, budget_quantile, settings)
     if wanted > 0:
         if wanted > settings.max_think_tokens:
-            warning = f"{wanted} think tokens were asked for; {settings.max_think_tokens} is the most here: it was lowered to that."
+            warning = f"{wanted} think tokens were requested; the maximum is {settings.max_think_tokens}, so the budget was lowered to it."
         wanted = min(max(wanted, settings.min_think_tokens), settings.max_think_tokens)
-    think_limit = math.ceil(_exactly(wanted * (1 + _slack(quantiles, wanted, source, settings))))
+    think_limit = math.ceil(_without_float_noise(wanted * (1 + _slack(quantiles, wanted, source, settings))))
     # Few tokens in all are shared: a reserve that takes all of them would leave no reasoning.
     reserve = min(settings.answer_reserve, (max_tokens + 1) // 2)
     room = max(max_tokens - reserve - closing_tokens, 0)
@@ -143,11 +143,11 @@ def decide_budget(
     think_limit = min(think_limit, room)
     budget = min(wanted, think_limit)
     if warning is None and source is BudgetSource.PREDICTED and settings.small_budget is not SmallBudget.KEEP:
-        warning = _bounded_far_below(budget, quantiles, settings)
+        warning = _low_budget_warning(budget, quantiles, settings)
     return BudgetDecision(budget=budget, think_limit=think_limit, source=source, warning=warning)
 
 
-def _wanted(
+def _budget_before_bounds(
     quantiles: Mapping[float, float] | None, tokens: int | None, quantile: float | None, settings: BudgetSettings
 ) -> tuple[int, BudgetSource, str | None]:
     """Return the budget before its bounds, its source, and a warning if there is one."""
@@ -156,7 +156,7 @@ def _wanted(
     if tokens is not None:
         if tokens < 0:
             raise ServeError(f"budget_tokens is {tokens}, but must be 0 (answer without thinking) or more")
-        return _guarded(tokens, quantiles, settings)
+        return _guard_small_budget(tokens, quantiles, settings)
     if quantiles is None:
         warning = None if quantile is None else "There are no heads to forecast with: budget_quantile has no effect."
         return settings.max_think_tokens, BudgetSource.DEFAULT, warning
@@ -167,16 +167,16 @@ def _wanted(
         )
     most = settings.max_think_tokens if settings.budget_clip is None else settings.budget_clip
     # At least one token: only a request may ask for no reasoning.
-    return max(math.ceil(_exactly(min(quantiles[chosen], most))), 1), BudgetSource.PREDICTED, None
+    return max(math.ceil(_without_float_noise(min(quantiles[chosen], most))), 1), BudgetSource.PREDICTED, None
 
 
-def _guarded(
+def _guard_small_budget(
     tokens: int, quantiles: Mapping[float, float] | None, settings: BudgetSettings
 ) -> tuple[int, BudgetSource, str | None]:
     median = None if quantiles is None else quantiles.get(0.5)
     if tokens == 0 or median is None or settings.small_budget is SmallBudget.KEEP:
         return tokens, BudgetSource.REQUESTED, None
-    needed = math.ceil(_exactly(min(settings.small_share * median, settings.max_think_tokens)))
+    needed = math.ceil(_without_float_noise(min(settings.small_share * median, settings.max_think_tokens)))
     if tokens >= needed:
         return tokens, BudgetSource.REQUESTED, None
     small = f"A budget of {tokens} think tokens is below {settings.small_share:.0%} of the {median:.0f} that are predicted"
@@ -185,7 +185,7 @@ def _guarded(
     return needed, BudgetSource.REQUESTED, f"{small}: it was raised to {needed}."
 
 
-def _bounded_far_below(budget: int, quantiles: Mapping[float, float] | None, settings: BudgetSettings) -> str | None:
+def _low_budget_warning(budget: int, quantiles: Mapping[float, float] | None, settings: BudgetSettings) -> str | None:
     median = (quantiles or {}).get(0.5, 0.0)
     if budget >= settings.small_share * median:
         return None
@@ -196,13 +196,13 @@ def _bounded_far_below(budget: int, quantiles: Mapping[float, float] | None, set
 
 
 def _slack(quantiles: Mapping[float, float] | None, budget: int, source: BudgetSource, settings: BudgetSettings) -> float:
-    # A caller's number is held to the constant: the forecast's tail would answer a small request with the most slack there is.
+    # A requested budget uses the constant slack. The forecast's tail would give a small request the largest slack.
     tail = None if quantiles is None or settings.slack_quantile is None else quantiles.get(settings.slack_quantile)
     if source is not BudgetSource.PREDICTED or tail is None:
         return settings.slack
     return min(max(tail / budget - 1, settings.slack_min), settings.slack_max)
 
 
-def _exactly(tokens: float) -> float:
-    # 100 * 1.1 is 110.00000000000001: rounding up must not make 111 of it.
+def _without_float_noise(tokens: float) -> float:
+    # 100 * 1.1 is 110.00000000000001, which must not be rounded up to 111.
     return round(tokens, 9)

@@ -96,7 +96,7 @@ def test_request_above_the_maximum_is_lowered_with_a_warning() -> None:
     assert decide(budget_tokens=4_096).warning is None
     lowered = decide(budget_tokens=5_000)
     assert (lowered.budget, lowered.source) == (4_096, BudgetSource.REQUESTED)
-    assert lowered.warning == "5000 think tokens were asked for; 4096 is the most here: it was lowered to that."
+    assert lowered.warning == "5000 think tokens were requested; the maximum is 4096, so the budget was lowered to it."
 
 
 def test_few_tokens_are_split_between_reasoning_and_answer() -> None:

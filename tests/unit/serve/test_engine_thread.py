@@ -202,7 +202,7 @@ def test_request_in_tokenization_survives_the_start_of_a_shutdown() -> None:
 
 
 class Hesitant(queue.SimpleQueue[Any]):
-    """Queue whose `put` waits until the other thread has used the item."""
+    """Queue whose `put` waits briefly, so that the other thread uses the item first."""
 
     def put(self, item: Any, *_: Any) -> None:
         super().put(item)
@@ -340,7 +340,7 @@ def test_broken_engine_fails_all_requests_and_stops_the_server(caplog: pytest.Lo
 
 
 class RefusingEngine(ScriptedChatEngine):
-    """Engine that raises an undeclared exception for one request."""
+    """Engine whose `submit` raises an undeclared exception."""
 
     def submit(self, request: GenerationRequest, listener: EventListener) -> Ticket:
         raise KeyError(f"{SENTINEL} {request.messages[-1].content}")

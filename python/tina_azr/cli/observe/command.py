@@ -98,7 +98,7 @@ def observe(
         return
     budget_tokens, budget_quantile = budget_of(budget)
     config = model_config(preset, config_file, overrides, model=model, device=device, dtype=dtype)
-    asked = _prompt(prompt, config.model.name, shown=not as_json)
+    text = _prompt(prompt, config.model.name, shown=not as_json)
 
     from tina_azr.cli.console import status_line
     from tina_azr.cli.turns import Interrupts
@@ -109,7 +109,7 @@ def observe(
     engine = open_chat_engine(config, lambda note: click.echo(note, err=True), tags=tags, shown=not as_json)
     first = () if system is None else (Message(role="system", content=system),)
     request = GenerationRequest(
-        messages=(*first, Message(role="user", content=asked)),
+        messages=(*first, Message(role="user", content=text)),
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
@@ -121,7 +121,7 @@ def observe(
     )
     with Interrupts() as interrupts, status_line("reading the prompt", shown=not as_json) as on_progress:
         record = observe_request(engine, request, interrupts, on_progress)
-    _write_record(record, asked, as_json=as_json, png=png, jsonl_out=jsonl_out)
+    _write_record(record, text, as_json=as_json, png=png, jsonl_out=jsonl_out)
     if interrupts.requested:
         raise click.exceptions.Exit(INTERRUPTED)
 
