@@ -109,7 +109,7 @@ def test_typeahead_is_sent_at_the_next_prompt(chat: Terminal) -> None:
     assert chat.status() == 0
 
 
-def test_loading_message_of_the_server_disappears(tmp_path: Path) -> None:
+def test_startup_message_of_the_server_disappears(tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(ASSETS / "tiny", model)
     facts = json.loads((model / "heads.json").read_text())
